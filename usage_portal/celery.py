@@ -1,0 +1,83 @@
+"""The Celery app and the beat timetable.
+
+The broker is a doorbell: the work list is a PostgreSQL table. So publishing fails fast when Redis is away, and
+what is lost there is rung again by `ring_waiting_work`.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery
+from celery.schedules import crontab
+from celery.signals import setup_logging
+from django_structlog.celery.steps import DjangoStructLogInitStep
+
+TASK_SECONDS_MAX = 600
+# Longer than the longest task, or a second worker would start what the first still does.
+VISIBILITY_SECONDS = TASK_SECONDS_MAX + 300
+BROKER_SECONDS_MAX = 1.0
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usage_portal.settings")
+
+
+def configuration() -> dict[str, Any]:
+    """Read when first needed, since the launcher sets the environment after this module is imported."""
+    return {
+        "broker_url": os.environ.get("CELERY_BROKER_URL") or os.environ.get("REDIS_URL"),
+        "broker_connection_timeout": BROKER_SECONDS_MAX,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_SECONDS,
+            # kombu looks for unacknowledged messages at every interval times throttle: here every 10 s.
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": BROKER_SECONDS_MAX,
+            "socket_connect_timeout": BROKER_SECONDS_MAX,
+            "health_check_interval": 10,
+            "max_retries": 0,
+        },
+        "task_publish_retry": False,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_time_limit": TASK_SECONDS_MAX,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "timezone": "UTC",
+        "enable_utc": True,
+        "beat_schedule": timetable(),
+    }
+
+
+def timetable() -> dict[str, dict[str, Any]]:
+    return {
+        "ring_waiting_work": {
+            "task": "insights.tasks.ring_waiting_work",
+            "schedule": timedelta(seconds=10),
+            # A ring that nobody answered within the next one is worth nothing any more.
+            "options": {"expires": 10},
+        },
+        "expire_kept_bytes": {
+            "task": "insights.tasks.expire_kept_bytes",
+            "schedule": crontab(hour="3", minute="10"),
+        },
+        "expire_rejected_lines": {
+            "task": "insights.tasks.expire_rejected_lines",
+            "schedule": crontab(hour="3", minute="20"),
+        },
+    }
+
+
+@setup_logging.connect
+def keep_django_logging(**_: Any) -> None:
+    """Being connected stops Celery from replacing the logging that the settings have set up."""
+
+
+app = Celery("usage_portal")
+app.add_defaults(configuration)
+app.steps["worker"].add(DjangoStructLogInitStep)
+app.autodiscover_tasks(["insights"])

@@ -1,0 +1,30 @@
+"""`./portal test`: the style, import and type checks, then pytest, whose closing lines come last."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from usage_portal.devstack.places import ROOT
+
+PROGRAMS = Path(sys.executable).parent
+CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("ruff", ("ruff", "check", "--quiet", ".")),
+    ("ruff format", ("ruff", "format", "--check", "--quiet", ".")),
+    ("import-linter", ("lint-imports", "--no-logo")),
+    ("mypy", ("mypy",)),
+)
+
+
+def run_tests(arguments: list[str]) -> int:
+    """Run every check and every test even when an earlier one fails; any failure fails the whole."""
+    failed = [name for name, command in CHECKS if not _passes(name, command)]
+    pytest_code = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    if failed:
+        print(f"portal: these checks failed, see above: {', '.join(failed)}.", file=sys.stderr)
+    return pytest_code or bool(failed)
+
+
+def _passes(name: str, command: tuple[str, ...]) -> bool:
+    program, *arguments = command
+    print(f"Checking with {name} ...", flush=True)
+    return subprocess.run([PROGRAMS / program, *arguments], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,23 @@
+"""How gunicorn serves the portal: few processes, many threads, since requests mostly wait for PostgreSQL."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import multiprocess
+
+bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT') or '8000'}"
+workers = int(os.environ.get("WEB_CONCURRENCY") or "2")
+worker_class = "gthread"
+threads = 16
+timeout = 60
+graceful_timeout = 10
+keepalive = 5
+# A heartbeat file on a slow disk can block a worker; memory cannot.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Drop the gauges of a worker that is gone, so that /metrics counts only the living."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(worker.pid)
