@@ -1,0 +1,133 @@
+"""The SQL that keeps one account's rows from another: policies for migrations, and the grants of every role.
+
+Policies are part of the schema and change only by migration. Grants are declared here once and applied after every
+migration, so that a table without a line here is reachable by nobody but its owner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# A setting that was set locally reads '' and not NULL in the connection's next transaction, hence nullif.
+CURRENT_ACCOUNT = "nullif(current_setting('portal.account', true), '')::bigint"
+CURRENT_USER = "nullif(current_setting('portal.user', true), '')::bigint"
+
+# Roles for which every row of a tenant table exists. The worker writes across accounts; the owner migrates data.
+_EVERY_ROW_ROLES = ("portal_worker", "portal_owner")
+
+
+def secure_table(table: str, *, account_column: str = "account_id", also_for: tuple[str, ...] = ()) -> str:
+    """Return SQL that forces row-level security on a tenant table: default deny, one account for the web role.
+
+    `also_for` names further roles that see every row (portal_staff on operational tables).
+    """
+    statements = [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        f"CREATE POLICY own_account ON {table} TO portal_web "
+        f"USING ({account_column} = {CURRENT_ACCOUNT}) WITH CHECK ({account_column} = {CURRENT_ACCOUNT})",
+    ]
+    statements += [
+        f"CREATE POLICY every_row_{role} ON {table} TO {role} USING (true) WITH CHECK (true)"
+        for role in (*_EVERY_ROW_ROLES, *also_for)
+    ]
+    return ";\n".join(statements) + ";"
+
+
+READ = "SELECT"
+APPEND = "SELECT, INSERT"
+WRITE = "SELECT, INSERT, UPDATE"
+ALL = "SELECT, INSERT, UPDATE, DELETE"
+
+_WEB = "portal_web"
+_WORKER = "portal_worker"
+_STAFF = "portal_staff"
+_INTAKE = "portal_intake"
+
+# Refused lines hold what a customer sent. Staff without support access see where and why, never the cell.
+_REJECT_FACTS = "id, batch_id, line_no, code, field, rejected_at, replayed_at"
+_USER_FOR_SENDERS = "id, public_id, email, name, is_active, is_staff, is_superuser"
+
+GRANTS: dict[str, dict[str, str]] = {
+    # Who is looking.
+    "accounts_user": {_WEB: "SELECT, UPDATE (password, last_login, name)", _STAFF: WRITE, _WORKER: WRITE,
+                      _INTAKE: f"SELECT ({_USER_FOR_SENDERS})"},
+    "accounts_user_groups": {_WEB: READ, _STAFF: ALL, _WORKER: READ},
+    "accounts_user_user_permissions": {_WEB: READ, _STAFF: ALL, _WORKER: READ},
+    "accounts_account": {_WEB: READ, _STAFF: WRITE, _WORKER: WRITE},
+    "accounts_membership": {_WEB: READ, _STAFF: ALL, _WORKER: ALL},
+    "accounts_apikey": {_WEB: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)", _WORKER: WRITE},
+    "accounts_supportaccess": {_WEB: READ, _STAFF: "SELECT, INSERT, UPDATE (ended_at)", _WORKER: READ},
+    "accounts_supportaccesspage": {_WEB: READ, _STAFF: APPEND, _WORKER: READ},
+    "accounts_auditentry": {_WEB: APPEND, _STAFF: APPEND, _WORKER: APPEND},
+    # Catalogue and feeds.
+    "insights_meter": {_WEB: READ, _STAFF: WRITE, _WORKER: WRITE, _INTAKE: READ},
+    "insights_source": {_STAFF: WRITE, _WORKER: WRITE, _INTAKE: READ},
+    "insights_sourcekey": {_STAFF: WRITE, _WORKER: WRITE, _INTAKE: "SELECT, UPDATE (last_used_at)"},
+    # Uploads and work.
+    "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
+    "insights_batchbytes": {_WORKER: ALL, _INTAKE: "INSERT"},
+    "insights_workitem": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
+    "insights_unattributedreject": {_STAFF: f"SELECT ({_REJECT_FACTS})", _WORKER: ALL, _INTAKE: READ},
+    "insights_ledgerhead": {_WORKER: "SELECT, UPDATE (position)", _STAFF: READ},
+    "insights_ledgerentry": {_WORKER: WRITE, _STAFF: READ},
+    # Usage. Records are inserted and moved to history; nobody may change one in place.
+    "insights_series": {_WEB: READ, _WORKER: APPEND},
+    "insights_seriesdimension": {_WEB: READ, _WORKER: APPEND},
+    "insights_usagerecord": {_WEB: READ, _WORKER: "SELECT, INSERT, DELETE"},
+    "insights_usagerevision": {_WEB: READ, _WORKER: APPEND},
+    "insights_usageidentity": {_WORKER: WRITE},
+    "insights_usagerollup": {_WEB: READ, _WORKER: ALL},
+    "insights_watermark": {_WEB: READ, _WORKER: WRITE, _STAFF: READ},
+    "insights_batchpart": {_WEB: READ, _WORKER: WRITE, _STAFF: READ},
+    "insights_lineverdict": {_WEB: READ, _WORKER: APPEND},
+    "insights_rejectedline": {_WEB: READ, _WORKER: ALL, _STAFF: f"SELECT ({_REJECT_FACTS}, account_id)",
+                              _INTAKE: READ},
+    "insights_download": {_WEB: WRITE, _WORKER: ALL},
+    # Django and its companions.
+    "django_session": {_WEB: ALL, _WORKER: ALL, _STAFF: ALL},
+    "django_content_type": {_WEB: READ, _STAFF: READ, _WORKER: READ},
+    "auth_permission": {_WEB: READ, _STAFF: READ, _WORKER: READ},
+    "auth_group": {_WEB: READ, _STAFF: READ, _WORKER: READ},
+    "auth_group_permissions": {_WEB: READ, _STAFF: READ, _WORKER: READ},
+    "django_admin_log": {_STAFF: APPEND},
+    "account_emailaddress": {_WEB: WRITE, _STAFF: WRITE, _WORKER: WRITE},
+    "account_emailconfirmation": {_WEB: ALL},
+    "axes_accessattempt": {_WEB: ALL, _WORKER: ALL},
+    "axes_accessattemptexpiration": {_WEB: ALL, _WORKER: ALL},
+    "axes_accessfailurelog": {_WEB: ALL, _WORKER: ALL},
+    "axes_accesslog": {_WEB: ALL, _WORKER: ALL},
+    "django_migrations": {_WEB: READ, _WORKER: READ, _STAFF: READ},
+}
+
+# A function runs with its owner's rights only if it stands here; the catalogue test enforces that.
+SECURITY_DEFINER_FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "portal_find_key(text)": (_WEB,),
+    "portal_ensure_month(date)": (_WORKER,),
+}
+
+
+def grant_statements(tables: set[str]) -> list[str]:
+    """Return the statements that give each role exactly what GRANTS says on the tables that exist."""
+    statements = [
+        "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC",
+        f"GRANT USAGE ON SCHEMA public TO {_WEB}, {_WORKER}, {_STAFF}, {_INTAKE}, portal_backup",
+    ]
+    for table in sorted(tables & GRANTS.keys()):
+        statements.append(f"REVOKE ALL ON {table} FROM {_WEB}, {_WORKER}, {_STAFF}, {_INTAKE}")
+        statements += [f"GRANT {rights} ON {table} TO {role}" for role, rights in GRANTS[table].items()]
+    return statements
+
+
+def apply_grants(*, using: str, **_signal: Any) -> None:
+    """Give every role its rights after a migration by the owner; other aliases do not migrate."""
+    if using != "owner":
+        return
+    from django.db import connections, transaction
+
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('portal grants'))")
+        tables = set(connections[using].introspection.table_names(cursor))
+        for statement in grant_statements(tables):
+            cursor.execute(statement)
+        # Identity columns use their sequence without a grant, so sequences stay closed.

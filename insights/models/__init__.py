@@ -1,0 +1,50 @@
+"""Every table of the pipeline, named once, in the order a record passes them."""
+
+from insights.models.batches import Batch, BatchBytes, BatchState, UnattributedReject, WorkItem, WorkState
+from insights.models.catalog import Aggregation, Meter
+from insights.models.downloads import Download, DownloadState
+from insights.models.ledger import EntryKind, LedgerEntry, LedgerHead
+from insights.models.parts import BatchPart, LineVerdict, RejectedLine, Verdict
+from insights.models.sources import KeyKind, Source, SourceKey, SourceWindow
+from insights.models.usage import (
+    RevisionKind,
+    Series,
+    SeriesDimension,
+    UsageIdentity,
+    UsageRecord,
+    UsageRevision,
+    UsageRollup,
+    Watermark,
+)
+
+__all__ = [
+    "Aggregation",
+    "Batch",
+    "BatchBytes",
+    "BatchPart",
+    "BatchState",
+    "Download",
+    "DownloadState",
+    "EntryKind",
+    "KeyKind",
+    "LedgerEntry",
+    "LedgerHead",
+    "LineVerdict",
+    "Meter",
+    "RejectedLine",
+    "RevisionKind",
+    "Series",
+    "SeriesDimension",
+    "Source",
+    "SourceKey",
+    "SourceWindow",
+    "UnattributedReject",
+    "UsageIdentity",
+    "UsageRecord",
+    "UsageRevision",
+    "UsageRollup",
+    "Verdict",
+    "Watermark",
+    "WorkItem",
+    "WorkState",
+]

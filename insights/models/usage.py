@@ -1,0 +1,176 @@
+"""The usage ledger: series, current records, their past revisions, rollups and watermarks.
+
+Records are partitioned by month and written by COPY; Django reads them and never creates their tables.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Account, AccountQuerySet
+from insights.models.catalog import Meter
+from insights.models.sources import Source
+
+QUANTITY = {"max_digits": 28, "decimal_places": 9}
+TOTAL = {"max_digits": 48, "decimal_places": 9}
+
+
+class Series(models.Model):
+    """Account, source, meter and dimension values, named once; records carry its id."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+")
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
+    dimensions_sha256 = models.BinaryField(max_length=32)
+    dimensions = models.JSONField(default=dict)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "id"], name="series_account_id"),
+            models.UniqueConstraint(fields=["account", "meter", "source", "dimensions_sha256"], name="series_once"),
+        ]
+
+
+class SeriesDimension(models.Model):
+    """One dimension value of one series. Rows with plain equality, which stays indexable under row-level security."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
+    key = models.CharField(max_length=60)
+    value = models.CharField(max_length=200)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "id"], name="seriesdimension_account_id"),
+            models.UniqueConstraint(fields=["account", "series", "key"], name="seriesdimension_once"),
+        ]
+        indexes = [models.Index(fields=["account", "meter", "key", "value", "series"], name="seriesdimension_value")]
+
+
+class UsageRecord(models.Model):
+    """The current revision of one aggregated quantity. Written and moved to history, never updated."""
+
+    pk = models.CompositePrimaryKey("account_id", "series_id", "window_start", "row_id")
+    account = models.ForeignKey(Account, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    series = models.ForeignKey(Series, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    window_start = models.DateTimeField()
+    row_id = models.TextField(default="")
+    revision = models.IntegerField()
+    quantity = models.DecimalField(**QUANTITY)
+    entry_id = models.BigIntegerField()
+    batch_id = models.BigIntegerField()
+    line_no = models.IntegerField()
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "insights_usagerecord"
+
+
+class RevisionKind(models.TextChoices):
+    """Why a revision is not the current one."""
+
+    SUPERSEDED = "superseded"
+    STALE = "stale"
+    RETRACTED = "retracted"
+
+
+class UsageRevision(models.Model):
+    """A revision that is not current: superseded by a higher one, stale on arrival, or retracted by a revert."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+")
+    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    window_start = models.DateTimeField()
+    row_id = models.TextField(default="")
+    revision = models.IntegerField()
+    quantity = models.DecimalField(**QUANTITY)
+    entry_id = models.BigIntegerField()
+    batch_id = models.BigIntegerField()
+    line_no = models.IntegerField()
+    kind = models.CharField(max_length=10, choices=RevisionKind.choices)
+    ended_by_entry_id = models.BigIntegerField()
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "id"], name="usagerevision_account_id"),
+            models.UniqueConstraint(
+                fields=["account", "series", "window_start", "revision"],
+                condition=Q(row_id=""),
+                name="usagerevision_window",
+            ),
+            models.UniqueConstraint(
+                fields=["account", "source", "row_id", "revision"],
+                condition=~Q(row_id=""),
+                name="usagerevision_row_id",
+            ),
+            models.CheckConstraint(name="usagerevision_kind_known", condition=Q(kind__in=RevisionKind.values)),
+        ]
+
+
+class UsageIdentity(models.Model):
+    """Where the fact with a sender's row id is kept now. Never expires."""
+
+    pk = models.CompositePrimaryKey("account_id", "source_id", "row_id")
+    account = models.ForeignKey(Account, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    source = models.ForeignKey(Source, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    row_id = models.TextField()
+    series = models.ForeignKey(Series, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    window_start = models.DateTimeField()
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "insights_usageidentity"
+
+
+class UsageRollup(models.Model):
+    """One series on one day of the account's billing zone: what pages read instead of records."""
+
+    pk = models.CompositePrimaryKey("account_id", "meter_id", "day", "series_id")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
+    day = models.DateField()
+    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    quantity = models.DecimalField(**TOTAL)
+    records = models.IntegerField()
+    windows_used = models.IntegerField(help_text="Windows with a quantity above zero.")
+    maximum = models.DecimalField(**QUANTITY, null=True)
+    latest_window = models.DateTimeField(null=True)
+    latest_quantity = models.DecimalField(**QUANTITY, null=True)
+
+    objects = AccountQuerySet.as_manager()
+
+
+class Watermark(models.Model):
+    """Up to when one source's usage for one account is believed complete."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+")
+    source_slug = models.CharField(max_length=60)
+    source_name = models.CharField(max_length=100)
+    cadence_seconds = models.PositiveIntegerField()
+    complete_to = models.DateTimeField()
+    last_window_end = models.DateTimeField(null=True)
+    last_received_at = models.DateTimeField()
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "id"], name="watermark_account_id"),
+            models.UniqueConstraint(fields=["account", "source"], name="watermark_once"),
+            models.CheckConstraint(
+                name="watermark_cadence_positive", condition=Q(cadence_seconds__gt=0)
+            ),
+        ]
