@@ -24,6 +24,8 @@ class Series(models.Model):
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
     dimensions_sha256 = models.BinaryField(max_length=32)
     dimensions = models.JSONField(default=dict)
+    # Copied from the source, whose table customers' pages have no right to read. A day counts as 86,400.
+    window_seconds = models.PositiveIntegerField()
 
     objects = AccountQuerySet.as_manager()
 
@@ -31,6 +33,9 @@ class Series(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "id"], name="series_account_id"),
             models.UniqueConstraint(fields=["account", "meter", "source", "dimensions_sha256"], name="series_once"),
+            models.CheckConstraint(
+                name="series_window_known", condition=Q(window_seconds__in=[300, 900, 1800, 3600, 86400])
+            ),
         ]
 
 
