@@ -1,7 +1,7 @@
 """The Celery app and the beat timetable.
 
-The broker is a doorbell: the work list is a PostgreSQL table. So publishing fails fast when Redis is away, and
-what is lost there is rung again by `ring_waiting_work`.
+The broker is a doorbell: the work list is a PostgreSQL table. So publishing fails fast when Redis is away,
+and what is lost there is rung again by `ring_waiting_work`.
 """
 
 import os

