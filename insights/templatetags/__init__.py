@@ -1,0 +1,1 @@
+"""What templates may call: words for values, and small drawings."""

@@ -1,0 +1,294 @@
+"""The filters and tags of every page: quantities, times, states and small drawings, in plain words.
+
+Refuses to guess: a missing value says so, a time needs its zone, and nothing here reads the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from insights.templatetags import figures
+from insights.values.quantity import MINUS, THIN_SPACE, Scale, exact_text, grouped_text, scaled
+
+register = template.Library()
+
+NO_DATA: SafeString = format_html('<span class="no-data">{}</span>', "no data")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+# Tone and icon of every state word that pages show; a state not listed is shown as it is, without a colour.
+_STATES: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("done", "complete", "finished", "active", "replayed", "up to date"), ("ok", "check")),
+    **dict.fromkeys(("processing", "running", "working"), ("busy", "spinner")),
+    **dict.fromkeys(("received", "queued", "pending", "waiting", "incomplete"), ("info", "clock")),
+    **dict.fromkeys(("partly", "partly done", "tardy", "late", "suspended", "stale"), ("warn", "alert")),
+    **dict.fromkeys(("failed", "refused", "rejected", "missing", "cut"), ("bad", "error")),
+    **dict.fromkeys(("reverted", "revoked", "expired", "closed", "retired", "ended"), ("neutral", "stop")),
+    **dict.fromkeys(("owner", "admin", "billing", "viewer"), ("neutral", "user")),
+}
+_TONE_ICONS = {
+    "ok": "check",
+    "info": "info",
+    "warn": "alert",
+    "bad": "error",
+    "busy": "spinner",
+    "neutral": "minus",
+}
+_COMPLETENESS = {
+    "complete": ("ok", "check"),
+    "incomplete": ("info", "partial"),
+    "missing": ("warn", "gap"),
+    "none": ("neutral", "empty"),
+}
+
+# Which navigation entry a page belongs to, by the name of its address.
+_NAV_OF_URL = {
+    "account-overview": "overview",
+    "usage-explorer": "usage",
+    "batch-list": "batches",
+    "batch-detail": "batches",
+    "account-settings": "settings",
+    "key-create": "settings",
+    "key-revoke": "settings",
+    "staff-feeds": "feeds",
+    "staff-batch": "feeds",
+    "batch-replay": "feeds",
+    "staff-accounts": "accounts",
+    "staff-account-new": "accounts",
+    "staff-account": "accounts",
+    "staff-sources": "sources",
+    "staff-source": "sources",
+    "source-upload": "sources",
+    "source-preview": "sources",
+}
+
+
+# --- Quantities -------------------------------------------------------------------------------
+@register.filter
+def quantity(value: Decimal | int | None, unit: str = "") -> SafeString:
+    """Scale a quantity for reading, with every digit of it in the title and the data value."""
+    if value is None:
+        return NO_DATA
+    number = Decimal(value)
+    return _with_exact(str(scaled(number, unit)), number, unit)
+
+
+@register.simple_tag
+def quantity_in(
+    value: Decimal | int | None, unit: str, scale: Scale, decimals: int | None = None
+) -> SafeString:
+    """Write a quantity in the scale its column shares, the decimal points under each other."""
+    if value is None:
+        return NO_DATA
+    number = Decimal(value)
+    if decimals is None:
+        decimals = _column_decimals(number, scale)
+    return _with_exact(_fixed(scale.number_of(number), decimals), number, unit)
+
+
+def _column_decimals(number: Decimal, scale: Scale) -> int:
+    if scale.exponent:
+        return 2
+    return 0 if number == number.to_integral_value() else 3
+
+
+def _with_exact(text: str, number: Decimal, unit: str) -> SafeString:
+    title = f"{grouped_text(number)}{THIN_SPACE}{unit}" if unit else grouped_text(number)
+    return format_html('<data value="{}" title="{}">{}</data>', exact_text(number), title, text)
+
+
+def _fixed(number: Decimal, decimals: int) -> str:
+    """Round for the eye to a fixed number of decimals; a value that would round to nothing says so."""
+    last = Decimal(1).scaleb(-decimals)
+    rounded = number.quantize(last, rounding=ROUND_HALF_UP)
+    if number and not rounded:
+        return f"<{last}" if number > 0 else f"{MINUS}<{last}"
+    sign = MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):,.{decimals}f}"
+
+
+@register.filter
+def exact(value: Decimal | int | None, unit: str = "") -> str:
+    """Write every digit of a quantity, grouped, and its unit."""
+    if value is None:
+        return NO_DATA
+    text = grouped_text(Decimal(value))
+    return f"{text}{THIN_SPACE}{unit}" if unit else text
+
+
+@register.filter
+def integer(value: int | None) -> str:
+    """Write a count in full, grouped."""
+    return NO_DATA if value is None else grouped_text(Decimal(value))
+
+
+@register.filter
+def percent(ratio: Decimal | None, decimals: int = 1) -> str:
+    """Write a ratio as a percentage: 0.043 is 4.3 %."""
+    return NO_DATA if ratio is None else f"{_fixed(Decimal(ratio) * 100, decimals)}{THIN_SPACE}%"
+
+
+@register.filter
+def signed_percent(ratio: Decimal | None, decimals: int = 1) -> str:
+    """Write a change as a percentage with its sign; no change has none."""
+    if ratio is None:
+        return NO_DATA
+    text = percent(ratio, decimals)
+    return f"+{text}" if ratio > 0 and not text.startswith("<") else text
+
+
+# --- Times ------------------------------------------------------------------------------------
+@register.filter
+def day(value: date | None) -> str:
+    """Write a calendar day: 3 Nov 2026. An instant is refused, since its day depends on the zone."""
+    return NO_DATA if value is None else f"{day_short(value)} {value.year}"
+
+
+@register.filter
+def day_short(value: date | None) -> str:
+    """Write a calendar day without its year: 3 Nov."""
+    if value is None:
+        return NO_DATA
+    if isinstance(value, datetime):
+        raise TypeError("an instant has no day of its own; use the instant filter with a zone")
+    return f"{value.day} {_MONTHS[value.month - 1]}"
+
+
+@register.filter
+def instant(value: datetime | None, zone: str | tzinfo = UTC) -> SafeString:
+    """Write an instant on the clock of a zone, with UTC to the second in the title."""
+    if value is None:
+        return NO_DATA
+    local = value.astimezone(ZoneInfo(zone) if isinstance(zone, str) else zone)
+    return _time_element(value, f"{day(local.date())}, {local:%H:%M}")
+
+
+@register.filter
+def ago(value: datetime | None, now: datetime) -> SafeString:
+    """Say how long ago or ahead an instant is, seen from now."""
+    if value is None:
+        return NO_DATA
+    span = duration(abs(now - value), 1)
+    if abs(now - value) < timedelta(seconds=10):
+        text = "just now"
+    else:
+        text = f"{span} ago" if value <= now else f"in {span}"
+    return _time_element(value, text)
+
+
+@register.filter
+def duration(value: timedelta | int | None, parts_max: int = 2) -> str:
+    """Say a span of time in its largest whole units: 1 day 4 hours."""
+    if value is None:
+        return NO_DATA
+    seconds = int(value.total_seconds()) if isinstance(value, timedelta) else value
+    words = []
+    for size, name in _SPANS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            words.append(f"{count:,} {name}{'' if count == 1 else 's'}")
+    return " ".join(words[:parts_max]) or "0 seconds"
+
+
+def _time_element(value: datetime, text: str) -> SafeString:
+    utc = value.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{day(utc.date())}, {utc:%H:%M:%S} UTC",
+        text,
+    )
+
+
+# --- States -----------------------------------------------------------------------------------
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Draw one icon of static/img/icons.svg; the words beside it carry the meaning."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        static("img/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def badge(tone: str, words: str, icon_name: str = "") -> SafeString:
+    """Show a state as an icon and words; the colour only repeats them."""
+    drawn = icon(icon_name or _TONE_ICONS.get(tone, "minus"))
+    return format_html('<span class="badge badge--{}">{}{}</span>', tone, drawn, words)
+
+
+@register.simple_tag
+def state_badge(state: str) -> SafeString:
+    """Show a stored state word with the tone and icon it has on every page."""
+    words = str(state).replace("_", " ")
+    tone, icon_name = _STATES.get(words, ("neutral", "minus"))
+    return badge(tone, words.capitalize(), icon_name)
+
+
+@register.simple_tag
+def completeness_badge(state: str, label: str, detail: str = "") -> SafeString:
+    """Say how complete the figure beside it is; the longer sentence is in the title."""
+    tone, icon_name = _COMPLETENESS.get(str(state), _COMPLETENESS["none"])
+    return format_html(
+        '<span class="badge badge--{}" title="{}">{}{}</span>', tone, detail or label, icon(icon_name), label
+    )
+
+
+@register.simple_tag
+def change(ratio: Decimal | None) -> SafeString:
+    """Show a change against an earlier value: an arrow and a signed percentage."""
+    if ratio is None:
+        return format_html('<span class="change">{}</span>', "no comparison")
+    arrow = "flat" if not ratio else "up" if ratio > 0 else "down"
+    return format_html('<span class="change">{} {}</span>', icon(arrow), signed_percent(ratio))
+
+
+@register.simple_tag(takes_context=True)
+def current_if(context: template.Context, entry: str) -> str:
+    """Mark the navigation entry that the page belongs to, as the view says or as the address shows."""
+    match = getattr(context.get("request"), "resolver_match", None)
+    here = context.get("nav") or _NAV_OF_URL.get(getattr(match, "url_name", None) or "")
+    return format_html(' aria-current="{}"', "page") if here == entry else ""
+
+
+# --- Small drawings ---------------------------------------------------------------------------
+@register.inclusion_tag("_sparkline.html")
+def sparkline(points: Sequence[Mapping[str, Any]], summary: str) -> dict[str, Any]:
+    """Draw one bar for each point; a mapping of y, kind (value, zero, gap, incomplete) and perhaps title."""
+    return {"drawing": figures.sparkline_of(points), "summary": summary}
+
+
+@register.inclusion_tag("_share_bar.html")
+def share_bar(parts: Sequence[Mapping[str, Any]], summary: str) -> dict[str, Any]:
+    """Draw parts of a whole; each is a mapping of label, series, weight and perhaps value and share."""
+    return {"segments": figures.share_segments(parts), "width": figures.SHARE_WIDTH, "summary": summary}
+
+
+@register.inclusion_tag("_mini_bar.html")
+def bar(value: Decimal | int | None, maximum: Decimal | int, series: int | str = 1) -> dict[str, Any]:
+    """Draw a table row's value against the largest of its column; the number beside it is the value."""
+    width = figures.width_of(Decimal(value or 0), Decimal(maximum or 0))
+    return {"width": width, "total": figures.SHARE_WIDTH, "series_class": figures.series_class(series)}
+
+
+@register.inclusion_tag("_meter_bar.html")
+def meter_bar(used: Decimal | int, included: Decimal | int, summary: str) -> dict[str, Any]:
+    """Draw what was used against what is included; what goes beyond gets its own mark."""
+    used_number, included_number = Decimal(used), Decimal(included)
+    whole = max(used_number, included_number)
+    return {
+        "within": figures.width_of(min(used_number, included_number), whole),
+        "over": figures.width_of(used_number - included_number, whole),
+        "total": figures.SHARE_WIDTH,
+        "summary": summary,
+    }

@@ -1,0 +1,126 @@
+// Draws every <figure class="chart" data-chart-source="ID" data-summary="..."> on load, after each swap and when the
+// theme changes. The figure is the JSON in <script type="application/json" id="ID"> (Django's json_script):
+//
+//   {"data": [trace, ...], "layout": {...}}      plain Plotly, without colours, fonts, hover texts or a template
+//
+//   trace.meta.series      1 to 8: a colour of the palette; "other": grey; "previous": the period compared with;
+//                          "gap": markers where nothing was received; "zero": markers where zero was measured;
+//                          "correction": markers where a later revision changed the value
+//   trace.meta.incomplete  indices of the bars that are not complete yet: they are hatched
+//   trace.customdata       a row for each point: [exact value with unit, share or "", completeness or ""]
+//   layout                 barmode ("stack" only when parts add up), titles, ranges, tick formats
+//
+// Names and customdata are plain text and are escaped here, since Plotly reads tags in them. The table below a chart
+// is the same data for those who do not see the drawing; the drawing is one image with a summary.
+"use strict";
+
+(() => {
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  document.body.append(probe);
+
+  // Computed through an element, because a custom property that holds light-dark() reads back unresolved.
+  function colour(name) {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  }
+
+  function escaped(text) {
+    return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  }
+
+  function hoverText(row) {
+    return row.filter(Boolean).map(escaped).join("<br>");
+  }
+
+  const MARKS = {
+    gap: { colour: "--muted", symbol: "x-thin-open", size: 7 },
+    zero: { colour: "--muted", symbol: "line-ew-open", size: 7 },
+    correction: { colour: "--warn", symbol: "diamond-open", size: 9 },
+  };
+
+  function drawnBar(trace, series) {
+    const fill = colour(series === "other" ? "--series-other" : `--series-${series}`);
+    const incomplete = new Set(trace.meta?.incomplete || []);
+    trace.marker = { color: fill, line: { width: 0 } };
+    if (incomplete.size) {
+      trace.marker.pattern = {
+        shape: trace.x.map((_, index) => (incomplete.has(index) ? "/" : "")),
+        fillmode: "replace", fgcolor: fill, bgcolor: colour("--surface"), size: 6, solidity: 0.45,
+      };
+    }
+  }
+
+  function drawn(source) {
+    const trace = { ...source };
+    const series = trace.meta?.series ?? 1;
+    const name = escaped(trace.name || "");
+    trace.name = name;
+    trace.hovertext = trace.customdata?.map((row) => hoverText(row));
+    trace.hovertemplate = `%{x}<br><b>${name}</b><br>%{hovertext}<extra></extra>`;
+    if (!trace.hovertext) trace.hovertemplate = `%{x}<br><b>${name}</b> %{y}<extra></extra>`;
+    if (series in MARKS) {
+      const mark = MARKS[series];
+      const ink = colour(mark.colour);
+      Object.assign(trace, { mode: "markers", cliponaxis: false });
+      trace.marker = { color: ink, symbol: mark.symbol, size: mark.size, line: { width: 1.5, color: ink } };
+    } else if (series === "previous") {
+      trace.line = { color: colour("--chart-previous"), width: 1.5, dash: "dot", shape: "hvh" };
+      Object.assign(trace, { type: "scatter", mode: "lines" });
+    } else if (trace.type === "bar") {
+      drawnBar(trace, series);
+    } else {
+      trace.line = { color: colour(series === "other" ? "--series-other" : `--series-${series}`), width: 2 };
+    }
+    return trace;
+  }
+
+  function axis(given, defaults) {
+    return {
+      automargin: true, fixedrange: true, gridcolor: colour("--chart-grid"), linecolor: colour("--line-strong"),
+      zeroline: false, tickfont: { color: colour("--muted") }, ...defaults, ...given,
+    };
+  }
+
+  function layoutOf(given, font) {
+    return {
+      margin: { l: 4, r: 4, t: 12, b: 4 }, showlegend: false, bargap: 0.22, hovermode: "closest", dragmode: false,
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: font, size: 12, color: colour("--ink") },
+      hoverlabel: {
+        bgcolor: colour("--raised"), bordercolor: colour("--line-strong"), align: "left",
+        font: { family: font, size: 12, color: colour("--ink") },
+      },
+      separators: ".,", ...given,
+      xaxis: axis(given.xaxis, { showgrid: false, ticks: "outside", ticklen: 4, tickcolor: colour("--line-strong") }),
+      yaxis: axis(given.yaxis, { rangemode: "tozero", nticks: 6, showline: false }),
+    };
+  }
+
+  function draw(figure) {
+    const source = document.getElementById(figure.dataset.chartSource);
+    const canvas = figure.querySelector(".chart-canvas");
+    if (!source || !canvas || !window.Plotly) return;
+    const { data = [], layout = {} } = JSON.parse(source.textContent);
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", figure.dataset.summary || "");
+    const font = getComputedStyle(document.body).fontFamily;
+    Plotly.react(canvas, data.map(drawn), layoutOf(layout, font), { displayModeBar: false, responsive: true });
+  }
+
+  function drawAll(part) {
+    for (const figure of part.querySelectorAll("figure.chart[data-chart-source]")) draw(figure);
+  }
+
+  function drop(part) {
+    for (const canvas of part.querySelectorAll?.(".chart-canvas.js-plotly-plot") || []) Plotly.purge(canvas);
+  }
+
+  document.addEventListener("htmx:beforeCleanupElement", (event) => drop(event.target));
+  document.addEventListener("htmx:afterSettle", () => drawAll(document));
+  document.addEventListener("portal:theme", () => drawAll(document));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));
+  // Paper is white: a page printed from the dark theme gets the light drawing, and the dark one back afterwards.
+  matchMedia("print").addEventListener("change", () => drawAll(document));
+  drawAll(document);
+})();
