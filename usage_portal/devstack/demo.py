@@ -16,8 +16,9 @@ from contextlib import ExitStack
 from usage_portal.devstack.environment import wants_embedded_postgres
 from usage_portal.devstack.management import DATABASE, MANAGE, apply_migrations, migrate, start_worker
 from usage_portal.devstack.places import ROOT, make_places, var_directory
-from usage_portal.devstack.processes import Child, ChildFailed, start, stop, wait_until_done, wait_until_ready
+from usage_portal.devstack.processes import Child, ChildFailed, start, stop, wait_until_ready
 from usage_portal.devstack.stack import Stack, StackBusy, owner_of, running_servers
+from usage_portal.devstack.static_files import collecting_static_files
 
 PORT_DEFAULT = 8000
 WEB_START_SECONDS_MAX = 60.0
@@ -34,14 +35,13 @@ def run_demo(arguments: list[str]) -> int:
         stack = cleanup.enter_context(
             running_servers(var=var_directory(), mode="demo", database=DATABASE, alone=True)
         )
-        static = _start_collectstatic(stack)
-        cleanup.callback(stop, static)
+        collecting = cleanup.enter_context(collecting_static_files(stack))
         _migrate(stack)
         worker = start_worker(stack)
         cleanup.callback(stop, worker)
         loader = start(name="The demo data", command=[*MANAGE, "load_demo"], env=stack.env)
         cleanup.callback(stop, loader)
-        wait_until_done(static)
+        collecting.wait()
         web = _start_web(stack, port=port)
         cleanup.callback(stop, web)
         address = f"http://127.0.0.1:{port}/"
@@ -95,15 +95,6 @@ def _migrate(stack: Stack) -> None:
         migrate(stack)
     else:
         apply_migrations(env=stack.env)
-
-
-def _start_collectstatic(stack: Stack) -> Child:
-    return start(
-        name="Collecting the static files",
-        command=[*MANAGE, "collectstatic", "--no-input", "--verbosity=0"],
-        env=stack.env,
-        log=stack.places.log / "static.log",
-    )
 
 
 def _start_web(stack: Stack, *, port: int) -> Child:
