@@ -14,5 +14,6 @@ def who_is_looking(request: HttpRequest) -> dict[str, Any]:
         "account": getattr(request, "account", None),
         "membership": getattr(request, "membership", None),
         "support_access": getattr(request, "support_access", None),
+        "account_notice": getattr(request, "account_notice", ""),
         "accounts_count": getattr(request, "accounts_count", 0),
     }

@@ -13,7 +13,7 @@ logger = structlog.get_logger(__name__)
 
 
 class PrivateResponseMiddleware:
-    """Forbids every cache to keep what a page or an endpoint answered; static files never come this far."""
+    """Forbids every cache to keep what was answered, and says when support is looking; static files pass before."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -23,6 +23,10 @@ class PrivateResponseMiddleware:
         response = self.get_response(request)
         response["Cache-Control"] = "no-store"
         response["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+        support_access = getattr(request, "support_access", None)
+        if support_access is not None:
+            # Said in a header too, since a fragment or a download carries no banner.
+            response["Support-Access"] = f"active; expires={support_access.expires_at:%Y-%m-%dT%H:%M:%SZ}"
         return response
 
 
