@@ -45,11 +45,16 @@ def run_demo(arguments: list[str]) -> int:
         web = _start_web(stack, port=port)
         cleanup.callback(stop, web)
         address = f"http://127.0.0.1:{port}/"
-        wait_until_ready(web, is_ready=lambda: _answers(address), seconds_max=WEB_START_SECONDS_MAX)
+        servers = (*stack.children, worker)
+        wait_until_ready(
+            web,
+            is_ready=lambda: _all_run(servers) and not _has_failed(loader) and _answers(address),
+            seconds_max=WEB_START_SECONDS_MAX,
+        )
         _say(
             f"Pages are served at {address} after {time.monotonic() - began:.0f} s. Ctrl-C stops everything."
         )
-        _supervise((*stack.children, worker, web), loader=loader, address=address, began=began)
+        _supervise((*servers, web), loader=loader, address=address, began=began)
     return 0
 
 
@@ -105,8 +110,7 @@ def _start_web(stack: Stack, *, port: int) -> Child:
     return start(
         name="The web server",
         command=[*command, "usage_portal.wsgi"],
-        env=stack.env
-        | {"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics), "PYTHONPATH": str(ROOT)},
+        env=stack.env | {"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics)},
         log=stack.places.log / "web.log",
         cwd=ROOT,
     )
@@ -121,18 +125,26 @@ def _answers(address: str) -> bool:
 
 
 def _supervise(children: tuple[Child, ...], *, loader: Child, address: str, began: float) -> None:
-    """Wait until something ends. The loader may end, well or not; the others may not."""
+    """Stay while all run. The loader may end when it is done; the others may not."""
     loading = True
-    while True:
-        for child in children:
-            if child.has_ended():
-                raise ChildFailed(f"{child.name} ended; everything else was stopped. See {child.log}.")
+    while _all_run(children) and not _has_failed(loader):
         if loading and loader.has_ended():
             loading = False
-            if loader.process.returncode != 0:
-                raise ChildFailed("The demo data could not be loaded; see above.")
             _say(f"Ready after {time.monotonic() - began:.0f} s: {address}")
         time.sleep(SUPERVISE_SECONDS)
+
+
+def _all_run(children: tuple[Child, ...]) -> bool:
+    for child in children:
+        if child.has_ended():
+            raise child.failure("ended, so everything else was stopped.")
+    return True
+
+
+def _has_failed(loader: Child) -> bool:
+    if loader.has_ended() and loader.process.returncode != 0:
+        raise ChildFailed("The demo data could not be loaded; see above.")
+    return False
 
 
 def _say(sentence: str) -> None:

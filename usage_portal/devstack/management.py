@@ -143,7 +143,7 @@ def start_worker(stack: Stack) -> Child:
     return start(
         name="The Celery worker",
         command=command,
-        env=stack.env | {"PYTHONPATH": str(ROOT)},
+        env=stack.env,
         stop_signal=signal.SIGTERM,
         log=stack.places.log / "worker.log",
         cwd=ROOT,
