@@ -1,0 +1,196 @@
+"""A delivery's bytes to numbered physical lines, in chunks that can be taken one by one.
+
+Every line end counts (LF, CRLF, CR, mixed), no cell may hold one, and so each line stands alone.
+Bytes that are not UTF-8 refuse the delivery; no encoding is guessed. Memory does not grow with the
+delivery, except for one JSON document, whose size is limited.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from insights.ingest.json_document import document_rows
+from insights.ingest.layout import Header, read_header
+from insights.ingest.limits import LINE_BYTES_MAX, Limits
+from insights.ingest.refusals import RequestRefused
+from insights.ingest.source_definition import SourceDefinition
+from insights.ingest.unpack import peek, refuse_utf16, unpacked_pieces
+
+_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
+_DOCUMENT = re.compile(rb'\s*(?:\{\s*(?:"rows"|\}|\Z)|\[)')
+_OBJECT = re.compile(rb"\s*\{")
+
+
+class Chunk(NamedTuple):
+    """Consecutive lines; the line number of a JSON document's row is its place in rows, from 1."""
+
+    first_line_no: int
+    lines: list[str]
+
+    @property
+    def last_line_no(self) -> int:
+        return self.first_line_no + len(self.lines) - 1
+
+
+class Delivery:
+    """An opened delivery: its header is read and sound; its lines can be taken once, in order."""
+
+    def __init__(
+        self, header: Header, first_line_no: int, blocks: Iterator[list[str]], limits: Limits
+    ) -> None:
+        self.header = header
+        self.first_line_no = first_line_no
+        self._blocks = blocks
+        self._limits = limits
+
+    def chunks(self, *, from_line: int = 1) -> Iterator[Chunk]:
+        """The chunks from the given line on; a chunk begins there and every chunk_lines after."""
+        size = self._limits.chunk_lines
+        waiting: list[str] = []
+        line_no = self.first_line_no
+        for block in self._counted_blocks():
+            skipped = min(len(block), max(0, from_line - line_no)) if not waiting else 0
+            line_no += skipped
+            waiting += block[skipped:] if skipped else block
+            while len(waiting) >= size:
+                yield Chunk(line_no, waiting[:size])
+                waiting = waiting[size:]
+                line_no += size
+        if waiting:
+            yield Chunk(line_no, waiting)
+
+    def _counted_blocks(self) -> Iterator[list[str]]:
+        count = 0
+        for block in self._blocks:
+            count += len(block)
+            if count > self._limits.lines:
+                detail = f"the delivery has more than {self._limits.lines} lines"
+                raise RequestRefused("batch_too_many_rows", detail)
+            yield block
+
+
+def open_delivery(
+    pieces: Iterable[bytes],
+    *,
+    definition: SourceDefinition,
+    dimension_keys: Collection[str],
+    form: str | None = None,
+    gzip_declared: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+) -> Delivery:
+    """Take off gzip, find the form, read the header; RequestRefused when any of it is wrong.
+
+    form is what the sender declared (csv, ndjson or json), None when nothing was said.
+    """
+    plain = unpacked_pieces(pieces, limits=limits, gzip_declared=gzip_declared)
+    opening, plain = peek(plain)
+    found = _form(opening, definition.format, form)
+    refuse_utf16(opening, status=400 if found == "json" else 415)
+    if found == "json":
+        return _open_document(plain, limits)
+    blocks = line_blocks(plain, limits=limits)
+    if found == "ndjson":
+        return Delivery(Header("ndjson"), 1, blocks, limits)
+    first_block = next(blocks, [""])
+    header_line = first_block[0]
+    if len(header_line) > LINE_BYTES_MAX:
+        raise RequestRefused("header", f"the first line is above {LINE_BYTES_MAX} bytes", line=1)
+    header = read_header(
+        header_line,
+        definition=definition,
+        dimension_keys=dimension_keys,
+        columns_max=limits.columns,
+    )
+    return Delivery(header, 2, chain((first_block[1:],), blocks), limits)
+
+
+def _form(opening: bytes, expected: str, declared: str | None) -> str:
+    if expected != "any":
+        if declared not in (None, expected):
+            detail = f"this source sends {expected}, not {declared}"
+            raise RequestRefused("unsupported_media_type", detail)
+        return expected
+    if declared is not None:
+        return declared
+    text = opening.removeprefix(codecs.BOM_UTF8)
+    if _DOCUMENT.match(text):
+        return "json"
+    return "ndjson" if _OBJECT.match(text) else "csv"
+
+
+def _open_document(plain: Iterator[bytes], limits: Limits) -> Delivery:
+    parts: list[bytes] = []
+    total = 0
+    for part in plain:
+        total += len(part)
+        if total > limits.json_bytes:
+            detail = f"a JSON document may have {limits.json_bytes} bytes; send NDJSON or CSV"
+            raise RequestRefused("body_too_large", detail)
+        parts.append(part)
+    data = b"".join(parts)
+    stripped = data.removeprefix(codecs.BOM_UTF8)
+    text = _decoded(stripped, offset=len(data) - len(stripped), line_no=1)
+    rows = document_rows(text, rows_max=limits.lines)
+    return Delivery(Header("json"), 1, iter((rows,)), limits)
+
+
+def line_blocks(pieces: Iterable[bytes], *, limits: Limits) -> Iterator[list[str]]:
+    """The physical lines without their ends, in lists of whatever came at once."""
+    waiting, offset, line_no = b"", 0, 1
+    for piece in pieces:
+        data = waiting + piece
+        if not offset and data.startswith(codecs.BOM_UTF8):
+            data, offset = data[len(codecs.BOM_UTF8) :], len(codecs.BOM_UTF8)
+        # A CR in the last place may be half of a CRLF, so its line waits for the next piece.
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
+        if cut:
+            lines = _split(data[:cut], offset, line_no, limits)
+            offset += cut
+            line_no += len(lines)
+            yield lines
+        waiting = data[cut:]
+        if len(waiting) > limits.physical_line_bytes:
+            raise _line_too_long(line_no, limits)
+    if waiting:
+        yield _split(waiting, offset, line_no, limits)
+
+
+def _split(data: bytes, offset: int, line_no: int, limits: Limits) -> list[str]:
+    text = _decoded(data, offset=offset, line_no=line_no)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    if len(data) > limits.physical_line_bytes:
+        _refuse_long_lines(lines, line_no, limits)
+    return lines
+
+
+def _refuse_long_lines(lines: list[str], line_no: int, limits: Limits) -> None:
+    for place, line in enumerate(lines):
+        # A character has at most four bytes, so most lines need no encoding to be measured.
+        if len(line) * 4 > limits.physical_line_bytes:
+            if len(line.encode()) > limits.physical_line_bytes:
+                raise _line_too_long(line_no + place, limits)
+
+
+def _line_too_long(line_no: int, limits: Limits) -> RequestRefused:
+    detail = f"line {line_no} is above {limits.physical_line_bytes} bytes"
+    return RequestRefused("field_too_long", detail, line=line_no)
+
+
+def _decoded(data: bytes, *, offset: int, line_no: int) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = line_no + len(_LINE_ENDS.findall(data, 0, error.start))
+        detail = (
+            f"the body is not UTF-8: byte {offset + error.start + 1} is "
+            f"0x{data[error.start]:02x}; save it as UTF-8"
+        )
+        raise RequestRefused("encoding", detail, line=line) from None

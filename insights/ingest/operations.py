@@ -1,0 +1,209 @@
+"""Takes uploads in: looks at all of the bytes, keeps them, and puts them on the work list, in one transaction.
+
+A 2xx answer is given only after that commit. Nothing is ingested here; whatever the sender's way in was, the worker
+reads the same kept bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from accounts.tenancy import as_intake, current_alias
+from insights.ingest.limits import Limits
+from insights.ingest.lines import Delivery, open_delivery
+from insights.ingest.mapping import definition_of
+from insights.ingest.refusals import RequestRefused
+from insights.models import Batch, BatchBytes, BatchState, Meter, Source, WorkItem
+
+PIECE_BYTES = 1024 * 1024
+SPOOL_BYTES = 8 * PIECE_BYTES
+FINISHED_STATES = frozenset({BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED})
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A batch that is safely kept; is_repeat when the idempotency key had brought it before."""
+
+    batch_id: int
+    public_id: uuid.UUID
+    is_repeat: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What a sender says about an upload, apart from its bytes."""
+
+    source_id: int
+    via: str
+    media_type: str = "any"
+    gzip_declared: bool = False
+    name: str = ""
+    submitted_by_id: int | None = None
+    revision: int | None = None
+    complete_to: datetime | None = None
+    idempotency_key: str | None = None
+    declared_sha256: str | None = None
+    declared_rows: int | None = None
+    create_accounts: bool = False
+    upload_id: uuid.UUID | None = None
+    upload_part: int = 1
+    replay_of_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What one look at all of the bytes found."""
+
+    form: str
+    lines_total: int
+    rows: int
+
+
+def receive_batch(*, pieces: Iterable[bytes], **said: object) -> Received:
+    """Keep an upload for the worker; the keywords are those of Upload.
+
+    Raises RequestRefused when the request as a whole cannot be taken; then nothing is kept but the refusal.
+    """
+    return receive_upload(Upload(**said), pieces)  # type: ignore[arg-type]
+
+
+def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
+    """Keep an upload for the worker, or raise RequestRefused."""
+    with as_intake(), tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as kept:
+        source = Source.objects.get(pk=upload.source_id)
+        if not source.enabled:
+            raise RequestRefused("source_disabled", f"the source {source.slug} does not take usage at present")
+        try:
+            size, digest = _spool(pieces, kept)
+            repeat = _find_repeat(upload, digest)
+            if repeat is not None:
+                return repeat
+            looked = _look(source, upload, kept, digest)
+        except RequestRefused as refusal:
+            _keep_refusal(upload, refusal)
+            raise
+        try:
+            return _keep(upload, kept, size=size, digest=digest, looked=looked)
+        except IntegrityError:
+            # The same idempotency key won the race in another request; its batch is the answer.
+            repeat = _find_repeat(upload, digest)
+            if repeat is None:
+                raise
+            return repeat
+
+
+def _spool(pieces: Iterable[bytes], kept: IO[bytes]) -> tuple[int, bytes]:
+    digest = hashlib.sha256()
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > settings.UPLOAD_MAX_SENT_BYTES:
+            raise RequestRefused("body_too_large", f"an upload may have {settings.UPLOAD_MAX_SENT_BYTES} bytes as sent")
+        digest.update(piece)
+        kept.write(piece)
+    return size, digest.digest()
+
+
+def _find_repeat(upload: Upload, digest: bytes) -> Received | None:
+    if upload.idempotency_key is None:
+        return None
+    first = Batch.objects.filter(source_id=upload.source_id, idempotency_key=upload.idempotency_key).first()
+    if first is None:
+        return None
+    if bytes(first.sha256) != digest or first.revision != upload.revision or first.complete_to != upload.complete_to:
+        raise RequestRefused("idempotency_mismatch", "this Idempotency-Key came before with another body")
+    if first.state not in FINISHED_STATES:
+        raise RequestRefused("in_progress", f"the first request with this Idempotency-Key is being worked on: {first.public_id}")
+    return Received(batch_id=first.pk, public_id=first.public_id, is_repeat=True)
+
+
+def _pieces_of(kept: IO[bytes]) -> Iterator[bytes]:
+    kept.seek(0)
+    while piece := kept.read(PIECE_BYTES):
+        yield piece
+
+
+def _look(source: Source, upload: Upload, kept: IO[bytes], digest: bytes) -> _Looked:
+    if upload.declared_sha256 is not None and upload.declared_sha256.lower() != digest.hex():
+        raise RequestRefused("checksum", "the SHA-256 of what arrived is not the one declared")
+    delivery = open_kept_delivery(
+        source, _pieces_of(kept), form=_form(upload.media_type), gzip_declared=upload.gzip_declared
+    )
+    last, rows = delivery.first_line_no - 1, 0
+    for chunk in delivery.chunks():
+        last = chunk.last_line_no
+        rows += sum(1 for line in chunk.lines if line.strip())
+    if upload.declared_rows is not None and upload.declared_rows != rows:
+        raise RequestRefused("checksum", f"{upload.declared_rows} rows were declared and {rows} arrived")
+    return _Looked(form=delivery.header.form, lines_total=last, rows=rows)
+
+
+def _form(media_type: str) -> str | None:
+    return None if media_type == "any" else media_type
+
+
+def open_kept_delivery(
+    source: Source, pieces: Iterable[bytes], *, form: str | None, gzip_declared: bool = False
+) -> Delivery:
+    """Open a batch's bytes as its source writes them; raises RequestRefused."""
+    keys = {key for keys in Meter.objects.values_list("dimensions", flat=True) for key in keys}
+    return open_delivery(
+        pieces,
+        definition=definition_of(source),
+        dimension_keys=keys,
+        form=form,
+        gzip_declared=gzip_declared,
+        limits=Limits(lines=settings.UPLOAD_MAX_LINES, unpacked_bytes=settings.UPLOAD_MAX_UNPACKED_BYTES),
+    )
+
+
+def _batch(upload: Upload) -> Batch:
+    return Batch(
+        source_id=upload.source_id,
+        upload_id=upload.upload_id or uuid.uuid4(),
+        upload_part=upload.upload_part,
+        name=upload.name[:200],
+        via=upload.via,
+        submitted_by_id=upload.submitted_by_id,
+        revision=upload.revision,
+        complete_to=upload.complete_to,
+        create_accounts=upload.create_accounts,
+        replay_of_id=upload.replay_of_id,
+    )
+
+
+def _keep(upload: Upload, kept: IO[bytes], *, size: int, digest: bytes, looked: _Looked) -> Received:
+    batch = _batch(upload)
+    batch.media_type, batch.lines_total = looked.form, looked.lines_total
+    batch.sha256, batch.size_bytes = digest, size
+    batch.idempotency_key = upload.idempotency_key
+    batch.duplicate_of = (
+        Batch.objects.filter(source_id=upload.source_id, sha256=digest, state=BatchState.DONE, replay_of=None)
+        .order_by("id")
+        .first()
+    )
+    with transaction.atomic(using=current_alias()):
+        batch.save()
+        # One by one, so that an upload is never held in memory as a list of its pieces.
+        for number, piece in enumerate(_pieces_of(kept)):
+            BatchBytes.objects.bulk_create([BatchBytes(batch=batch, piece_no=number, data=piece)])
+        WorkItem.objects.create(batch=batch)
+    return Received(batch_id=batch.pk, public_id=batch.public_id, is_repeat=False)
+
+
+def _keep_refusal(upload: Upload, refusal: RequestRefused) -> None:
+    batch = _batch(upload)
+    batch.media_type, batch.size_bytes, batch.sha256 = upload.media_type, 0, b""
+    batch.state = BatchState.REFUSED
+    batch.error_code, batch.error_detail = refusal.code, refusal.detail[:500]
+    batch.error_line, batch.error_field = refusal.line, (refusal.field or "")[:100]
+    batch.save()

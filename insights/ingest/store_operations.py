@@ -1,0 +1,250 @@
+"""Stores the lines of one chunk: new records in, higher revisions in the place of lower ones, history kept.
+
+Works optimistically. Lines that nobody knows are inserted at once; only those that met something known are looked up
+and judged. A concurrent writer shows as a count that does not match and the whole chunk is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from accounts.tenancy import connection
+from insights.ingest.stage_operations import NEW, REPLACEMENT, copy_probe, copy_stage, copy_taken, open_stage
+from insights.ingest.verdicts import Judgement, Known, StagedLine, judge
+
+
+class ConcurrentChange(Exception):
+    """Another transaction changed what this one had read; the chunk is to be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where and as what rows are written: source, how it names facts, batch and ledger entry."""
+
+    source_id: int
+    key_kind: str
+    batch_id: int
+    entry_id: int
+    meters: Mapping[int, int]
+
+
+def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, str]:
+    """Write the lines and return the verdict of every line that is not new, by line number.
+
+    Verdicts: replaced, duplicate, stale, id_conflict. Inside the caller's transaction; raises ConcurrentChange.
+    """
+    open_stage()
+    first, repeated = _first_of_each(ledger.key_kind, lines)
+    inserted = _insert_new(ledger, first)
+    undecided = repeated + [line for line in first if line.line_no not in inserted] if inserted is not None else repeated
+    if not undecided:
+        return {}
+    undecided.sort()
+    judgement = judge(undecided, find_known(ledger, undecided), key_kind=ledger.key_kind)
+    _apply(ledger, judgement)
+    return {line_no: verdict for line_no, verdict in judgement.verdicts.items() if verdict != "new"}
+
+
+def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
+    """Return the line numbers whose identity, revision and content the ledger already holds; writes nothing."""
+    if not lines:
+        return set()
+    open_stage()
+    judgement = judge(lines, find_known(ledger, lines), key_kind=ledger.key_kind)
+    return {line_no for line_no, verdict in judgement.verdicts.items() if verdict == "duplicate"}
+
+
+def _first_of_each(
+    key_kind: str, lines: Sequence[StagedLine]
+) -> tuple[list[StagedLine], list[StagedLine]]:
+    seen: set[Any] = set()
+    first, repeated = [], []
+    by_row = key_kind == "row_id"
+    for line in lines:
+        identity = (line[1], line[4]) if by_row else (line[2], line[3])
+        if identity in seen:
+            repeated.append(line)
+        else:
+            seen.add(identity)
+            first.append(line)
+    return first, repeated
+
+
+_RECORD_COLUMNS = (
+    "account_id, series_id, window_start, row_id, revision, quantity, entry_id, batch_id, line_no"
+)
+_INSERT_WINDOW = f"""
+    INSERT INTO insights_usagerecord ({_RECORD_COLUMNS})
+    SELECT account_id, series_id, window_start, row_id, revision, quantity, %(entry)s, %(batch)s, line_no
+    FROM ingest_stage WHERE phase = %(phase)s
+    ORDER BY account_id, series_id, window_start, row_id
+    ON CONFLICT DO NOTHING RETURNING line_no
+"""
+# The identity decides: a row id that is known anywhere is not new, whatever its window now says.
+_INSERT_ROW_ID = f"""
+    WITH first_seen AS (
+        INSERT INTO insights_usageidentity (account_id, source_id, row_id, series_id, window_start)
+        SELECT account_id, %(source)s, row_id, series_id, window_start FROM ingest_stage WHERE phase = %(phase)s
+        ORDER BY account_id, row_id
+        ON CONFLICT DO NOTHING RETURNING account_id, row_id
+    )
+    INSERT INTO insights_usagerecord ({_RECORD_COLUMNS})
+    SELECT account_id, series_id, window_start, row_id, revision, quantity, %(entry)s, %(batch)s, line_no
+    FROM ingest_stage JOIN first_seen USING (account_id, row_id) WHERE phase = %(phase)s
+    ORDER BY account_id, series_id, window_start, row_id
+    RETURNING line_no
+"""
+_RETRACTED = """
+    SELECT account_id, series_id, window_start, row_id FROM insights_usagerevision
+    WHERE source_id = %s AND kind = 'retracted'
+"""
+
+
+def _insert_new(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int] | None:
+    """Insert what is new; return the inserted line numbers, or None when that was all of them."""
+    candidates = _without_retracted(ledger, lines)
+    copy_stage(phase=NEW, lines=candidates, meters=ledger.meters)
+    statement = _INSERT_ROW_ID if ledger.key_kind == "row_id" else _INSERT_WINDOW
+    with connection().cursor() as cursor:
+        cursor.execute(statement, _parameters(ledger, NEW))
+        if cursor.rowcount == len(lines):
+            return None
+        inserted = {row[0] for row in cursor.fetchall()}
+        known = [line.line_no for line in candidates if line.line_no not in inserted]
+        cursor.execute("DELETE FROM ingest_stage WHERE line_no = ANY(%s)", [known])
+    return inserted
+
+
+def _parameters(ledger: Ledger, phase: int) -> dict[str, int]:
+    return {"entry": ledger.entry_id, "batch": ledger.batch_id, "source": ledger.source_id, "phase": phase}
+
+
+def _without_retracted(ledger: Ledger, lines: Sequence[StagedLine]) -> Sequence[StagedLine]:
+    """Leave out facts that were retracted: they have no current record, but they are not new either."""
+    if ledger.key_kind == "row_id":
+        return lines  # usage_identity keeps them known
+    with connection().cursor() as cursor:
+        cursor.execute(_RETRACTED, [ledger.source_id])
+        retracted = {(row[1], row[2]) for row in cursor.fetchall()}
+    return [line for line in lines if (line[2], line[3]) not in retracted] if retracted else lines
+
+
+_KNOWN_WINDOW = """
+    SELECT r.account_id, r.series_id, r.window_start, r.row_id, r.revision, r.quantity
+    FROM (SELECT DISTINCT account_id, series_id, window_start FROM ingest_probe) p
+    JOIN insights_usagerecord r USING (account_id, series_id, window_start)
+    WHERE r.row_id = ''
+"""
+_KNOWN_ROW_ID = """
+    SELECT i.account_id, i.series_id, i.window_start, i.row_id, r.revision, r.quantity
+    FROM (SELECT DISTINCT account_id, row_id FROM ingest_probe) p
+    JOIN insights_usageidentity i ON i.account_id = p.account_id AND i.source_id = %(source)s AND i.row_id = p.row_id
+    LEFT JOIN insights_usagerecord r ON r.account_id = i.account_id AND r.series_id = i.series_id
+        AND r.window_start = i.window_start AND r.row_id = i.row_id
+"""
+_PAST_WINDOW = """
+    SELECT h.account_id, h.series_id, h.window_start, h.row_id, h.revision, h.quantity
+    FROM (SELECT DISTINCT account_id, series_id, window_start FROM ingest_probe) p
+    JOIN insights_usagerevision h USING (account_id, series_id, window_start)
+    WHERE h.row_id = ''
+"""
+_PAST_ROW_ID = """
+    SELECT h.account_id, h.series_id, h.window_start, h.row_id, h.revision, h.quantity
+    FROM (SELECT DISTINCT account_id, row_id FROM ingest_probe) p
+    JOIN insights_usagerevision h ON h.account_id = p.account_id AND h.source_id = %(source)s AND h.row_id = p.row_id
+    WHERE h.row_id <> ''
+"""
+
+
+def find_known(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[Any, Known]:
+    """Return what the ledger knows of the lines' identities: the current revision, and all past ones."""
+    copy_probe(lines)
+    by_row = ledger.key_kind == "row_id"
+    source = {"source": ledger.source_id}
+    with connection().cursor() as cursor:
+        # Each probe is a handful of index look-ups; the planner, which knows nothing about a temporary table's
+        # rows, would otherwise read whole partitions to hash them.
+        cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+        cursor.execute(_KNOWN_ROW_ID if by_row else _KNOWN_WINDOW, source)
+        current = cursor.fetchall()
+        cursor.execute(_PAST_ROW_ID if by_row else _PAST_WINDOW, source)
+        past = cursor.fetchall()
+        cursor.execute("SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on")
+    return _known_from_rows(by_row, current, past)
+
+
+def _known_from_rows(by_row: bool, current: Sequence[Any], past: Sequence[Any]) -> dict[Any, Known]:
+    revisions: dict[Any, dict[int, tuple[int, datetime, Decimal]]] = {}
+    for account_id, series_id, window, row_id, revision, quantity in past:
+        identity = (account_id, row_id) if by_row else (account_id, series_id, window)
+        revisions.setdefault(identity, {})[revision] = (series_id, window, quantity)
+    known = {identity: Known(None, None, found) for identity, found in revisions.items()}
+    for account_id, series_id, window, row_id, revision, quantity in current:
+        identity = (account_id, row_id) if by_row else (account_id, series_id, window)
+        if revision is not None:
+            known[identity] = Known(revision, (series_id, window, quantity), revisions.get(identity, {}))
+    return known
+
+
+_TAKE_OUT = """
+    WITH taken AS (
+        DELETE FROM insights_usagerecord r USING ingest_taken t
+        WHERE r.account_id = t.account_id AND r.series_id = t.series_id AND r.window_start = t.window_start
+          AND r.row_id = t.row_id AND r.revision = t.revision
+        RETURNING r.*
+    )
+    INSERT INTO insights_usagerevision (account_id, source_id, series_id, window_start, row_id, revision, quantity,
+        entry_id, batch_id, line_no, kind, ended_by_entry_id)
+    SELECT account_id, %(source)s, series_id, window_start, row_id, revision, quantity, entry_id, batch_id, line_no,
+        'superseded', %(entry)s
+    FROM taken
+"""
+_MOVE_IDENTITY = """
+    UPDATE insights_usageidentity i SET series_id = s.series_id, window_start = s.window_start
+    FROM ingest_stage s
+    WHERE s.phase = %(phase)s AND i.account_id = s.account_id AND i.source_id = %(source)s AND i.row_id = s.row_id
+"""
+
+
+def _apply(ledger: Ledger, judgement: Judgement) -> None:
+    taken = [
+        (line.account_id, old.content[0], old.content[1], line.row_id, old.revision)
+        for old, line in judgement.changes
+        if old is not None
+    ]
+    finals = [line for _old, line in judgement.changes]
+    with connection().cursor() as cursor:
+        if taken:
+            copy_taken(taken)
+            cursor.execute(_TAKE_OUT, _parameters(ledger, REPLACEMENT))
+            if cursor.rowcount != len(taken):
+                raise ConcurrentChange("a record to be replaced had changed")
+        if finals:
+            copy_stage(phase=REPLACEMENT, lines=finals, meters=ledger.meters)
+            if ledger.key_kind == "row_id":
+                cursor.execute(_MOVE_IDENTITY, _parameters(ledger, REPLACEMENT))
+            cursor.execute(_INSERT_WINDOW, _parameters(ledger, REPLACEMENT))
+            if cursor.rowcount != len(finals):
+                raise ConcurrentChange("another record took the place of a replacement")
+        _append_history(ledger, cursor, judgement)
+
+
+def _append_history(ledger: Ledger, cursor: Any, judgement: Judgement) -> None:
+    if not judgement.history:
+        return
+    cursor.executemany(
+        """
+        INSERT INTO insights_usagerevision (account_id, source_id, series_id, window_start, row_id, revision, quantity,
+            entry_id, batch_id, line_no, kind, ended_by_entry_id)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        [
+            (line.account_id, ledger.source_id, line.series_id, line.window_start, line.row_id, line.revision,
+             line.quantity, ledger.entry_id, ledger.batch_id, line.line_no, kind, ledger.entry_id)
+            for line, kind in judgement.history
+        ],
+    )  # fmt: skip
