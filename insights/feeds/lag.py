@@ -1,0 +1,82 @@
+"""How punctual a feed is, and that in words; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+# "Missing" is nothing for twice the cadence.
+CADENCES_UNTIL_MISSING = 2
+
+
+class Punctuality(StrEnum):
+    """Whether a feed sends as often as it says it does."""
+
+    ON_TIME = "on time"
+    LATE = "late"
+    MISSING = "missing"
+    NEVER = "nothing yet"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedCounts:
+    """What the first line of the feeds page is made of."""
+
+    feeds: int
+    late: int
+    missing: int
+    silent: int
+    off: int
+    waiting: int
+    quarantined: int
+
+
+def punctuality_of(
+    *, last_received_at: datetime | None, cadence_seconds: int, is_enabled: bool, now: datetime
+) -> Punctuality:
+    """Judge a feed by the time since its last batch, against its own cadence."""
+    if not is_enabled:
+        return Punctuality.OFF
+    if last_received_at is None:
+        return Punctuality.NEVER
+    silence = now - last_received_at
+    cadence = timedelta(seconds=cadence_seconds)
+    if silence <= cadence:
+        return Punctuality.ON_TIME
+    return Punctuality.LATE if silence <= cadence * CADENCES_UNTIL_MISSING else Punctuality.MISSING
+
+
+def feeds_sentence(counts: FeedCounts) -> str:
+    """The answer of the feeds page: how many feeds, whether they report, what is still to be done."""
+    if not counts.feeds:
+        return "No feeds yet"
+    return f"{_counted(counts.feeds, 'feed')}, {_reporting(counts)}; {_work(counts)}"
+
+
+def _reporting(counts: FeedCounts) -> str:
+    troubles = [
+        f"{number:,} {words}"
+        for number, words in (
+            (counts.missing, "missing"),
+            (counts.late, "late"),
+            (counts.silent, "without any batch yet"),
+            (counts.off, "switched off"),
+        )
+        if number
+    ]
+    if troubles:
+        return ", ".join(troubles)
+    return "reporting" if counts.feeds == 1 else "all reporting"
+
+
+def _work(counts: FeedCounts) -> str:
+    waiting = (
+        f"{_counted(counts.waiting, 'batch', 'batches')} waiting" if counts.waiting else "no batch waiting"
+    )
+    return f"{waiting}, {counts.quarantined:,} quarantined" if counts.quarantined else waiting
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
