@@ -15,6 +15,8 @@ graceful_timeout = 10
 keepalive = 5
 # A heartbeat file on a slow disk can block a worker; memory cannot.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+# The control socket would lie in the home directory, shared by every gunicorn of this user.
+control_socket_disable = True
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -17,6 +17,7 @@ from usage_portal.devstack.places import make_places, var_directory
 from usage_portal.devstack.stack import running_servers
 
 DATABASE = "portal_test"
+DATABASE_FIXTURE = "portal_db"
 # Valkey has 16 numbered databases, and each process needs one as broker and one as cache.
 NUMBERED_DATABASES_PER_PROCESS = 2
 PROCESSES_MAX = 8
@@ -62,6 +63,14 @@ def _set_environment(env: dict[str, str]) -> None:
     chosen = [name for name in env if name.endswith("_URL") and name not in os.environ]
     os.environ["PORTAL_TEST_EMBEDDED"] = ",".join(chosen)
     os.environ.update(env)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the database by its fixture, before `-m` selects; nobody has to remember the mark."""
+    for item in items:
+        if DATABASE_FIXTURE in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

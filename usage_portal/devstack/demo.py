@@ -106,7 +106,7 @@ def _start_web(stack: Stack, *, port: int) -> Child:
     metrics = stack.places.run / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir()
-    command = [sys.executable, "-m", "gunicorn", "--config", ROOT / "usage_portal" / "gunicorn_conf.py"]
+    command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "usage_portal" / "gunicorn_conf.py")]
     return start(
         name="The web server",
         command=[*command, "usage_portal.wsgi"],

@@ -1,0 +1,44 @@
+"""The broker is a doorbell: losing it is quick to notice, and nothing is acknowledged before it is done."""
+
+import time
+from pathlib import Path
+
+import kombu.exceptions
+import pytest
+from celery import Celery
+
+from usage_portal import celery as portal_celery
+
+
+def test_tasks_are_acknowledged_after_the_work_and_found_again_soon() -> None:
+    conf = portal_celery.app.conf
+
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.task_ignore_result
+    assert conf.accept_content == ["json"]
+    options = conf.broker_transport_options
+    assert options["visibility_timeout"] > conf.task_time_limit
+    assert options["unacked_restore_interval"] * options["unacked_restore_throttle"] == 10
+
+
+def test_publishing_without_a_broker_fails_within_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", f"redis+socket://{tmp_path}/absent.sock")
+    app = Celery("lonely", set_as_current=False)
+    app.add_defaults(portal_celery.configuration)
+    began = time.monotonic()
+
+    with pytest.raises(kombu.exceptions.OperationalError):
+        app.send_task("nothing")
+
+    assert time.monotonic() - began < 1.5
+
+
+def test_timetable_rings_every_ten_seconds() -> None:
+    timetable = portal_celery.timetable()
+
+    assert timetable["ring_waiting_work"]["schedule"].total_seconds() == 10
+    assert {entry["task"].rpartition(".")[0] for entry in timetable.values()} == {"insights.tasks"}
