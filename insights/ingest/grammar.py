@@ -77,9 +77,7 @@ def _size_fault(integer_digits: int, scale: int) -> tuple[str, str]:
     return "scale_exceeded", f"has {scale} digits after the point; {SCALE_MAX} are kept exactly"
 
 
-def _exponent_fault(
-    whole: str, fraction: str, exponent_text: str, *, bare: bool
-) -> tuple[str, str] | None:
+def _exponent_fault(whole: str, fraction: str, exponent_text: str, *, bare: bool) -> tuple[str, str] | None:
     digits = (whole + fraction).lstrip("0")
     if not digits:
         return None

@@ -82,15 +82,15 @@ class _Document:
                 raise self._malformed("a key in double quotes")
             name = json.loads(self._value(), strict=False)
             self._take(":")
-            is_rows = name == "rows" and self._at("[")
-            members.append((name, self._elements() if is_rows else self._passed_over()))
+            if name == "rows" and self._at("["):
+                members.append((name, self._elements()))
+            else:
+                self._value()
+                members.append((name, None))
             if not self._at(","):
                 self._take("}")
                 return members
             self._take(",")
-
-    def _passed_over(self) -> None:
-        self._value()
 
     def _elements(self) -> list[str]:
         elements: list[str] = []

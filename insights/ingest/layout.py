@@ -37,8 +37,8 @@ class Layout:
     width: int
     known_names: frozenset[str]
 
-    def place_of(self, field: str) -> int | None:
-        return self.places[self.fields.index(field)] if field in self.fields else None
+    def place_of(self, field: str) -> int:
+        return self.places[self.fields.index(field)]
 
     def column_of(self, field: str) -> str:
         """The sender's own word for a field, which is what messages should name."""
@@ -62,10 +62,7 @@ class Layout:
         for name in self.known_names.difference(self.columns).intersection(row):
             for text in strings_in(row[name]):
                 refuse_control_characters(text, name)
-        return {
-            field: row.get(column, "")
-            for field, column in zip(self.fields, self.columns, strict=True)
-        }
+        return {field: row.get(column, "") for field, column in zip(self.fields, self.columns, strict=True)}
 
 
 def columns_of(definition: SourceDefinition, dimension_keys: Collection[str]) -> dict[str, str]:
@@ -78,9 +75,7 @@ def columns_of(definition: SourceDefinition, dimension_keys: Collection[str]) ->
     return {field: name for field, name in columns.items() if field not in definition.constants}
 
 
-def layout_of(
-    header: Header, definition: SourceDefinition, dimension_keys: Collection[str]
-) -> Layout:
+def layout_of(header: Header, definition: SourceDefinition, dimension_keys: Collection[str]) -> Layout:
     columns = columns_of(definition, dimension_keys)
     known_names = frozenset(columns.values()).union(definition.ignored)
     if header.form == "csv":

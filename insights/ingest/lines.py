@@ -97,7 +97,7 @@ def open_delivery(
         return Delivery(Header("ndjson"), 1, blocks, limits)
     first_block = next(blocks, [""])
     header_line = first_block[0]
-    if len(header_line) > LINE_BYTES_MAX:
+    if bytes_above(header_line, LINE_BYTES_MAX):
         raise RequestRefused("header", f"the first line is above {LINE_BYTES_MAX} bytes", line=1)
     header = read_header(
         header_line,
@@ -173,10 +173,13 @@ def _split(data: bytes, offset: int, line_no: int, limits: Limits) -> list[str]:
 
 def _refuse_long_lines(lines: list[str], line_no: int, limits: Limits) -> None:
     for place, line in enumerate(lines):
-        # A character has at most four bytes, so most lines need no encoding to be measured.
-        if len(line) * 4 > limits.physical_line_bytes:
-            if len(line.encode()) > limits.physical_line_bytes:
-                raise _line_too_long(line_no + place, limits)
+        if bytes_above(line, limits.physical_line_bytes):
+            raise _line_too_long(line_no + place, limits)
+
+
+def bytes_above(text: str, bytes_max: int) -> bool:
+    # A character has at most four bytes, so most texts need no encoding to be measured.
+    return len(text) * 4 > bytes_max and len(text.encode()) > bytes_max
 
 
 def _line_too_long(line_no: int, limits: Limits) -> RequestRefused:

@@ -26,6 +26,7 @@ from insights.ingest.outcomes import AcceptedLine, ParsedChunk, RejectedLine
 from insights.ingest.refusals import Refusal
 from insights.ingest.source_definition import SourceDefinition
 from insights.ingest.source_faults import DIMENSION
+from insights.ingest.windows import remembered_window_start
 from insights.values.quantity import InexactConversion, convert
 
 __all__ = ["AcceptedLine", "ParsedChunk", "RejectedLine", "parse_chunk"]
@@ -76,9 +77,7 @@ def parse_chunk(
             parsed.rejected.append(outcome)
         else:
             parsed.doubtful.append(outcome)
-    return replace(
-        parsed, blank=blank, replacement_characters=joined.count(_REPLACEMENT_CHARACTER)
-    )
+    return replace(parsed, blank=blank, replacement_characters=joined.count(_REPLACEMENT_CHARACTER))
 
 
 class _Memory(dict[Any, Any]):
@@ -104,8 +103,9 @@ def _quick_line(reader: LineReader) -> Callable[[int, str], AcceptedLine | None]
     layout, has_row_id = reader.layout, reader.definition.key_kind == "row_id"
 
     def recent_start(values: dict[str, object]) -> datetime | None:
-        start = reader.window_start(values)
-        return start if start >= reader.oldest else None
+        sent, sent_end = values.get("window_start", ""), values.get("window_end", "")
+        start = remembered_window_start(reader.clock, sent, sent_end)
+        return start if reader.oldest <= start <= reader.latest else None
 
     subject_fields = [field for field in layout.fields if _names_subject(field)]
     start_fields = [field for field in layout.fields if field in ("window_start", "window_end")]
@@ -114,7 +114,8 @@ def _quick_line(reader: LineReader) -> Callable[[int, str], AcceptedLine | None]
     starts, start_key = _Memory(start_fields, recent_start), _key(layout, start_fields)
     revisions, revision_key = _Memory(revision_fields, reader.revision), _key(layout, revision_fields)
     plain_cells = _plain_csv_cells(layout) if layout.form == "csv" else _plain_json_cells(layout)
-    quantity_place, row_id_place = layout.place_of("quantity"), layout.place_of("row_id")
+    quantity_place = layout.place_of("quantity")
+    row_id_place = layout.place_of("row_id") if has_row_id else 0
     usual_revision = None if revision_fields else reader.usual_revision
     # A NamedTuple's own constructor takes twice the time, on every line.
     make = tuple.__new__
@@ -151,7 +152,7 @@ def _names_subject(field: str) -> bool:
 
 
 def _key(layout: Layout, fields: Sequence[str]) -> Callable[[Cells], Any]:
-    places = [layout.places[layout.fields.index(field)] for field in fields]
+    places = [layout.place_of(field) for field in fields]
     return itemgetter(*places) if places else lambda cells: ()
 
 
@@ -185,9 +186,7 @@ def _plain_json_cells(layout: Layout) -> Callable[[str], Cells | None]:
             return None
         cells = [row.get(column, "") for column in columns]
         for place, cell in enumerate(cells):
-            if type(cell) is not str and not (
-                place in number_places and type(cell) is NumberToken
-            ):
+            if type(cell) is not str and not (place in number_places and type(cell) is NumberToken):
                 return None
         return cells  # type: ignore[return-value]
 

@@ -137,9 +137,7 @@ def _typed(name: str, value: object) -> object:
     if name in ("columns", "constants"):
         return {key: _text(f"{name}.{key}", item) for key, item in _table(name, value).items()}
     if name == "conversions":
-        return {
-            key: _conversion(f"{name}.{key}", item) for key, item in _table(name, value).items()
-        }
+        return {key: _conversion(f"{name}.{key}", item) for key, item in _table(name, value).items()}
     raise InvalidSource(((name, "is not a setting of a source"),))
 
 
@@ -181,9 +179,7 @@ def _factor(name: str, value: object) -> Decimal:
 def source_to_toml(definition: SourceDefinition) -> str:
     """The text that parse_source_toml reads back as the same definition, without its binding."""
     lines = [
-        f"{name} = {_quoted(value)}"
-        for name in _TEXTS
-        if (value := getattr(definition, name)) is not None
+        f"{name} = {_quoted(value)}" for name in _TEXTS if (value := getattr(definition, name)) is not None
     ]
     lines.append(f"enabled = {'true' if definition.enabled else 'false'}")
     for name in _NUMBERS:

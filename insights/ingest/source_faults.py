@@ -133,23 +133,23 @@ def _constant_faults(definition: SourceDefinition) -> list[tuple[str, str]]:
 def _catalogue_faults(
     definition: SourceDefinition, meters: Mapping[str, MeterFact]
 ) -> tuple[tuple[str, str], ...]:
-    faults = []
+    faults: list[tuple[str, str]] = []
     constant_meter = definition.constants.get("meter")
-    for place, key in [("constants.meter", constant_meter)] * (constant_meter is not None) + [
-        (f"conversions.{key}", key) for key in definition.conversions
-    ]:
+    named = {f"conversions.{key}": key for key in definition.conversions}
+    if constant_meter is not None:
+        named["constants.meter"] = constant_meter
+    for place, key in named.items():
         if key not in meters:
             faults.append((place, f"the meter {key!r} is not in the catalogue"))
-    meant = {
-        key: meter for key, meter in meters.items() if constant_meter in (None, key)
-    }
+    meant = [meter for key, meter in meters.items() if constant_meter in (None, key)]
     window_seconds = WINDOW_SECONDS.get(definition.window)
-    if window_seconds and meant:
-        if all(meter.grain_seconds % window_seconds for meter in meant.values()):
-            faults.append(("window", "does not divide the grain of any meter it could feed"))
-    declared = {key for meter in meant.values() for key in meter.dimensions}
-    for place, names in (("columns", definition.columns), ("constants", definition.constants)):
-        for name in names:
-            if name.startswith(DIMENSION) and name.removeprefix(DIMENSION) not in declared:
-                faults.append((f"{place}.{name}", "no meter of this source has that dimension"))
+    if window_seconds and meant and all(meter.grain_seconds % window_seconds for meter in meant):
+        faults.append(("window", "does not divide the grain of any meter it could feed"))
+    declared = {key for meter in meant for key in meter.dimensions}
+    faults += [
+        (f"{place}.{name}", "no meter of this source has that dimension")
+        for place, names in (("columns", definition.columns), ("constants", definition.constants))
+        for name in names
+        if name.startswith(DIMENSION) and name.removeprefix(DIMENSION) not in declared
+    ]
     return tuple(faults)

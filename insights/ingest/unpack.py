@@ -128,7 +128,6 @@ def _refuse_bomb(sent: int, unpacked: int, limits: Limits) -> None:
     too_dense = unpacked > limits.ratio_floor_bytes and unpacked > limits.ratio * sent
     if too_dense or unpacked > limits.unpacked_bytes:
         detail = (
-            f"the body unpacks to more than {limits.ratio} times its size "
-            f"or {limits.unpacked_bytes} bytes"
+            f"the body unpacks to more than {limits.ratio} times its size or {limits.unpacked_bytes} bytes"
         )
         raise RequestRefused("archive_bomb", detail)

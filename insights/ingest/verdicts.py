@@ -100,9 +100,7 @@ def content_of(line: StagedLine) -> Content:
     return Content(line.series_id, line.window_start, line.quantity)
 
 
-def judge(
-    lines: Sequence[StagedLine], known: Mapping[Identity, Known], *, key_kind: str
-) -> Judgement:
+def judge(lines: Sequence[StagedLine], known: Mapping[Identity, Known], *, key_kind: str) -> Judgement:
     """The verdict on every line, and what has to change in the books."""
     if key_kind == "window":
         identities: list[Identity] = [(line[1], line[2], line[3]) for line in lines]
@@ -118,8 +116,7 @@ def _all_new(lines: Sequence[StagedLine], identities: Sequence[Identity]) -> Jud
     return Judgement(
         verdicts=[Verdict.NEW] * len(lines),
         changes=[
-            Change(identity, None, None, line)
-            for identity, line in zip(identities, lines, strict=True)
+            Change(identity, None, None, line) for identity, line in zip(identities, lines, strict=True)
         ],
         history=[],
         conflicts=[],
@@ -150,10 +147,7 @@ class _Bench:
         self.conflicts: list[Conflict] = []
 
     def judge(self, lines: Sequence[StagedLine], identities: Sequence[Identity]) -> Judgement:
-        verdicts = [
-            self._verdict(line, identity)
-            for line, identity in zip(lines, identities, strict=True)
-        ]
+        verdicts = [self._verdict(line, identity) for line, identity in zip(lines, identities, strict=True)]
         counted = Counter(verdicts)
         return Judgement(
             verdicts=verdicts,

@@ -141,8 +141,7 @@ def whole_months(period: Period, zone: tzinfo) -> int | None:
 
 def _begins_days(period: Period, zone: tzinfo) -> bool:
     return all(
-        start_of_day(local_day(instant, zone), zone) == instant
-        for instant in (period.start, period.end)
+        start_of_day(local_day(instant, zone), zone) == instant for instant in (period.start, period.end)
     )
 
 

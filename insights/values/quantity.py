@@ -97,8 +97,9 @@ def scale_for(unit: str, largest: Decimal) -> Scale:
     if unit in _UNSCALED_UNITS:
         return Scale(unit, 0)
     scale = _fitting(_COUNT_SCALES, largest)
-    return Scale(f"{scale.unit}{THIN_SPACE}{unit}" if scale.unit and unit else scale.unit or unit,
-                 scale.exponent)
+    return Scale(
+        f"{scale.unit}{THIN_SPACE}{unit}" if scale.unit and unit else scale.unit or unit, scale.exponent
+    )
 
 
 def _fitting(scales: tuple[tuple[str, int], ...], largest: Decimal) -> Scale:
