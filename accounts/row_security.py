@@ -46,6 +46,8 @@ _INTAKE = "portal_intake"
 
 # Refused lines hold what a customer sent. Staff without support access see where and why, never the cell.
 _REJECT_FACTS = "id, batch_id, line_no, code, field, rejected_at, replayed_at"
+# Closing an account says how many keys stop; their names are the customer's.
+_KEY_COUNTS = "id, account_id, expires_at, revoked_at"
 _USER_FOR_SENDERS = "id, public_id, email, name, is_active, is_staff, is_superuser"
 
 GRANTS: dict[str, dict[str, str]] = {
@@ -56,7 +58,8 @@ GRANTS: dict[str, dict[str, str]] = {
     "accounts_user_user_permissions": {_WEB: READ, _STAFF: ALL, _WORKER: READ},
     "accounts_account": {_WEB: READ, _STAFF: WRITE, _WORKER: WRITE},
     "accounts_membership": {_WEB: READ, _STAFF: ALL, _WORKER: ALL},
-    "accounts_apikey": {_WEB: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)", _WORKER: WRITE},
+    "accounts_apikey": {_WEB: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)", _WORKER: WRITE,
+                        _STAFF: f"SELECT ({_KEY_COUNTS})"},
     "accounts_supportaccess": {_WEB: READ, _STAFF: "SELECT, INSERT, UPDATE (ended_at)", _WORKER: READ},
     "accounts_supportaccesspage": {_WEB: READ, _STAFF: APPEND, _WORKER: READ},
     "accounts_auditentry": {_WEB: APPEND, _STAFF: APPEND, _WORKER: APPEND},
@@ -66,7 +69,7 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_sourcekey": {_STAFF: WRITE, _WORKER: WRITE, _INTAKE: "SELECT, UPDATE (last_used_at)"},
     # Uploads and work.
     "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
-    "insights_batchbytes": {_WORKER: ALL, _INTAKE: "INSERT"},
+    "insights_batchbytes": {_WORKER: ALL, _INTAKE: "INSERT, SELECT (id)"},
     "insights_workitem": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
     "insights_unattributedreject": {_STAFF: f"SELECT ({_REJECT_FACTS})", _WORKER: ALL, _INTAKE: READ},
     "insights_ledgerhead": {_WORKER: "SELECT, UPDATE (position)", _STAFF: READ},
@@ -88,8 +91,8 @@ GRANTS: dict[str, dict[str, str]] = {
     "django_session": {_WEB: ALL, _WORKER: ALL, _STAFF: ALL},
     "django_content_type": {_WEB: READ, _STAFF: READ, _WORKER: READ},
     "auth_permission": {_WEB: READ, _STAFF: READ, _WORKER: READ},
-    "auth_group": {_WEB: READ, _STAFF: READ, _WORKER: READ},
-    "auth_group_permissions": {_WEB: READ, _STAFF: READ, _WORKER: READ},
+    "auth_group": {_WEB: READ, _STAFF: ALL, _WORKER: READ},
+    "auth_group_permissions": {_WEB: READ, _STAFF: ALL, _WORKER: READ},
     "django_admin_log": {_STAFF: APPEND},
     "account_emailaddress": {_WEB: WRITE, _STAFF: WRITE, _WORKER: WRITE},
     "account_emailconfirmation": {_WEB: ALL},

@@ -14,7 +14,7 @@ from typing import Any
 
 from accounts.tenancy import connection
 from insights.ingest.stage_operations import NEW, REPLACEMENT, copy_probe, copy_stage, copy_taken, open_stage
-from insights.ingest.verdicts import Judgement, Known, StagedLine, judge
+from insights.ingest.verdicts import Content, Identity, Judgement, Known, StagedLine, Verdict, judge
 
 
 class ConcurrentChange(Exception):
@@ -32,7 +32,7 @@ class Ledger:
     meters: Mapping[int, int]
 
 
-def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, str]:
+def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdict]:
     """Write the lines and return the verdict of every line that is not new, by line number.
 
     Verdicts: replaced, duplicate, stale, id_conflict. Inside the caller's transaction; raises ConcurrentChange.
@@ -45,8 +45,9 @@ def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, str]:
         return {}
     undecided.sort()
     judgement = judge(undecided, find_known(ledger, undecided), key_kind=ledger.key_kind)
-    _apply(ledger, judgement)
-    return {line_no: verdict for line_no, verdict in judgement.verdicts.items() if verdict != "new"}
+    verdicts = {line.line_no: verdict for line, verdict in zip(undecided, judgement.verdicts, strict=True)}
+    _apply(ledger, judgement, verdicts)
+    return {line_no: verdict for line_no, verdict in verdicts.items() if verdict is not Verdict.NEW}
 
 
 def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
@@ -55,7 +56,11 @@ def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
         return set()
     open_stage()
     judgement = judge(lines, find_known(ledger, lines), key_kind=ledger.key_kind)
-    return {line_no for line_no, verdict in judgement.verdicts.items() if verdict == "duplicate"}
+    return {
+        line.line_no
+        for line, verdict in zip(lines, judgement.verdicts, strict=True)
+        if verdict is Verdict.DUPLICATE
+    }
 
 
 def _first_of_each(
@@ -160,7 +165,7 @@ _PAST_ROW_ID = """
 """
 
 
-def find_known(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[Any, Known]:
+def find_known(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[Identity, Known]:
     """Return what the ledger knows of the lines' identities: the current revision, and all past ones."""
     copy_probe(lines)
     by_row = ledger.key_kind == "row_id"
@@ -177,16 +182,17 @@ def find_known(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[Any, Known]:
     return _known_from_rows(by_row, current, past)
 
 
-def _known_from_rows(by_row: bool, current: Sequence[Any], past: Sequence[Any]) -> dict[Any, Known]:
-    revisions: dict[Any, dict[int, tuple[int, datetime, Decimal]]] = {}
+def _known_from_rows(by_row: bool, current: Sequence[Any], past: Sequence[Any]) -> dict[Identity, Known]:
+    revisions: dict[Identity, dict[int, Content]] = {}
     for account_id, series_id, window, row_id, revision, quantity in past:
         identity = (account_id, row_id) if by_row else (account_id, series_id, window)
-        revisions.setdefault(identity, {})[revision] = (series_id, window, quantity)
+        revisions.setdefault(identity, {})[revision] = Content(series_id, window, quantity)
     known = {identity: Known(None, None, found) for identity, found in revisions.items()}
     for account_id, series_id, window, row_id, revision, quantity in current:
         identity = (account_id, row_id) if by_row else (account_id, series_id, window)
         if revision is not None:
-            known[identity] = Known(revision, (series_id, window, quantity), revisions.get(identity, {}))
+            content = Content(series_id, window, quantity)
+            known[identity] = Known(revision, content, revisions.get(identity, {}))
     return known
 
 
@@ -210,13 +216,14 @@ _MOVE_IDENTITY = """
 """
 
 
-def _apply(ledger: Ledger, judgement: Judgement) -> None:
+def _apply(ledger: Ledger, judgement: Judgement, verdicts: Mapping[int, Verdict]) -> None:
     taken = [
-        (line.account_id, old.content[0], old.content[1], line.row_id, old.revision)
-        for old, line in judgement.changes
-        if old is not None
-    ]
-    finals = [line for _old, line in judgement.changes]
+        (change.line.account_id, change.old_content.series_id, change.old_content.window_start, change.line.row_id,
+         change.old_revision)
+        for change in judgement.changes
+        if change.old_content is not None and change.old_revision is not None
+    ]  # fmt: skip
+    finals = [change.line for change in judgement.changes]
     with connection().cursor() as cursor:
         if taken:
             copy_taken(taken)
@@ -224,17 +231,24 @@ def _apply(ledger: Ledger, judgement: Judgement) -> None:
             if cursor.rowcount != len(taken):
                 raise ConcurrentChange("a record to be replaced had changed")
         if finals:
-            copy_stage(phase=REPLACEMENT, lines=finals, meters=ledger.meters)
-            if ledger.key_kind == "row_id":
-                cursor.execute(_MOVE_IDENTITY, _parameters(ledger, REPLACEMENT))
-            cursor.execute(_INSERT_WINDOW, _parameters(ledger, REPLACEMENT))
-            if cursor.rowcount != len(finals):
-                raise ConcurrentChange("another record took the place of a replacement")
-        _append_history(ledger, cursor, judgement)
+            _put_finals(ledger, cursor, finals)
+        _append_history(ledger, cursor, judgement.history, verdicts)
 
 
-def _append_history(ledger: Ledger, cursor: Any, judgement: Judgement) -> None:
-    if not judgement.history:
+def _put_finals(ledger: Ledger, cursor: Any, finals: Sequence[StagedLine]) -> None:
+    copy_stage(phase=REPLACEMENT, lines=finals, meters=ledger.meters)
+    if ledger.key_kind == "row_id":
+        cursor.execute(_MOVE_IDENTITY, _parameters(ledger, REPLACEMENT))
+    cursor.execute(_INSERT_WINDOW, _parameters(ledger, REPLACEMENT))
+    if cursor.rowcount != len(finals):
+        raise ConcurrentChange("another record took the place of a replacement")
+
+
+def _append_history(
+    ledger: Ledger, cursor: Any, lines: Sequence[StagedLine], verdicts: Mapping[int, Verdict]
+) -> None:
+    """Keep the revisions that never became current: stale on arrival, or superseded within the chunk."""
+    if not lines:
         return
     cursor.executemany(
         """
@@ -244,7 +258,8 @@ def _append_history(ledger: Ledger, cursor: Any, judgement: Judgement) -> None:
         """,
         [
             (line.account_id, ledger.source_id, line.series_id, line.window_start, line.row_id, line.revision,
-             line.quantity, ledger.entry_id, ledger.batch_id, line.line_no, kind, ledger.entry_id)
-            for line, kind in judgement.history
+             line.quantity, ledger.entry_id, ledger.batch_id, line.line_no,
+             "stale" if verdicts.get(line.line_no) is Verdict.STALE else "superseded", ledger.entry_id)
+            for line in lines
         ],
     )  # fmt: skip

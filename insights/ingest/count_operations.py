@@ -1,0 +1,153 @@
+"""What a chunk did, counted per account: batch parts, runs of lines with one verdict, refused lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from accounts.tenancy import connection
+from insights.ingest.outcomes import RejectedLine
+from insights.ingest.verdicts import StagedLine
+from insights.models import Batch, LineVerdict, UnattributedReject
+from insights.models import RejectedLine as RejectedLineRow
+
+_COUNTED = ("new", "replaced", "duplicate", "stale", "rejected")
+
+
+@dataclass(slots=True)
+class _Part:
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
+    first_window: datetime | None = None
+    last_window: datetime | None = None
+
+    def see(self, verdict: str, window: datetime) -> None:
+        self.counts[verdict] += 1
+        if self.first_window is None or window < self.first_window:
+            self.first_window = window
+        if self.last_window is None or window > self.last_window:
+            self.last_window = window
+
+
+def count_chunk(
+    *,
+    batch: Batch,
+    window: timedelta,
+    lines: Sequence[StagedLine],
+    verdicts: Mapping[int, str],
+    rejected: Sequence[RejectedLine],
+) -> None:
+    """Add a chunk to the parts of its accounts and keep its verdicts and refusals."""
+    parts: dict[int, _Part] = {}
+    for line in lines:
+        parts.setdefault(line.account_id, _Part()).see(verdicts.get(line.line_no, "new"), line.window_start)
+    for reject in rejected:
+        if reject.account_id is not None:
+            parts.setdefault(reject.account_id, _Part()).counts["rejected"] += 1
+    _add_to_parts(batch, window, parts)
+    _keep_verdicts(batch, verdict_runs(lines, verdicts, rejected))
+    _keep_rejects(batch, rejected)
+
+
+def _add_to_parts(batch: Batch, window: timedelta, parts: Mapping[int, _Part]) -> None:
+    rows = [
+        (account_id, sum(part.counts.values()), *(part.counts[name] for name in _COUNTED), part.first_window,
+         None if part.last_window is None else part.last_window + window)
+        for account_id, part in sorted(parts.items())
+    ]  # fmt: skip
+    if not rows:
+        return
+    with connection().cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO insights_batchpart AS p (account_id, batch_id, batch_public_id, source_slug, source_name,
+                batch_name, via, received_at, received, new, replaced, duplicate, stale, rejected, first_window,
+                last_window_end)
+            SELECT c.account_id, b.id, b.public_id, s.slug, s.name, b.name, b.via, b.received_at, c.received, c.new,
+                c.replaced, c.duplicate, c.stale, c.rejected, c.first_window, c.last_window_end
+            FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[],
+                %s::timestamptz[], %s::timestamptz[]) AS c (account_id, received, new, replaced, duplicate, stale,
+                rejected, first_window, last_window_end)
+            JOIN insights_batch b ON b.id = %s JOIN insights_source s ON s.id = b.source_id
+            ORDER BY c.account_id
+            ON CONFLICT (account_id, batch_id) DO UPDATE SET
+                received = p.received + excluded.received, new = p.new + excluded.new,
+                replaced = p.replaced + excluded.replaced, duplicate = p.duplicate + excluded.duplicate,
+                stale = p.stale + excluded.stale, rejected = p.rejected + excluded.rejected,
+                first_window = least(p.first_window, excluded.first_window),
+                last_window_end = greatest(p.last_window_end, excluded.last_window_end)
+            """,
+            [*(list(column) for column in zip(*rows, strict=True)), batch.pk],
+        )
+
+
+@dataclass(slots=True)
+class VerdictRun:
+    """Lines of one account, one after the other among that account's lines, with one verdict that is not new."""
+
+    account_id: int
+    verdict: str
+    first_line: int
+    last_line: int
+    lines: int
+
+
+def verdict_runs(
+    lines: Iterable[StagedLine], verdicts: Mapping[int, str], rejected: Iterable[RejectedLine]
+) -> list[VerdictRun]:
+    """Return the runs; a new or refused line of the same account ends a run, other accounts' lines do not."""
+    if not verdicts:
+        return []
+    outcomes = [(line.line_no, line.account_id, verdicts.get(line.line_no)) for line in lines]
+    outcomes += [(reject.line_no, reject.account_id, None) for reject in rejected if reject.account_id is not None]
+    open_runs: dict[int, VerdictRun] = {}
+    runs: list[VerdictRun] = []
+    for line_no, account_id, verdict in sorted(outcomes, key=lambda outcome: outcome[0]):
+        run = open_runs.get(account_id)
+        if run is not None and run.verdict == verdict:
+            run.last_line, run.lines = line_no, run.lines + 1
+        elif verdict is None:
+            open_runs.pop(account_id, None)
+        else:
+            open_runs[account_id] = run = VerdictRun(account_id, verdict, line_no, line_no, 1)
+            runs.append(run)
+    return runs
+
+
+def _keep_verdicts(batch: Batch, runs: Sequence[VerdictRun]) -> None:
+    LineVerdict.objects.bulk_create(
+        [
+            LineVerdict(
+                account_id=run.account_id,
+                batch=batch,
+                first_line=run.first_line,
+                last_line=run.last_line,
+                lines=run.lines,
+                verdict=run.verdict,
+            )
+            for run in runs
+        ],
+        batch_size=5_000,
+    )
+
+
+def _keep_rejects(batch: Batch, rejected: Sequence[RejectedLine]) -> None:
+    known, unattributed = [], []
+    for reject in rejected:
+        facts = {
+            "batch": batch,
+            "line_no": reject.line_no,
+            "code": reject.code,
+            "field": reject.field[:100],
+            "message": reject.message[:300],
+            "value": reject.value[:200],
+            "raw": reject.raw,
+        }
+        if reject.account_id is not None:
+            known.append(RejectedLineRow(account_id=reject.account_id, **facts))
+        else:
+            unattributed.append(
+                UnattributedReject(account_reference=(reject.account_reference or "")[:200], **facts)
+            )
+    RejectedLineRow.objects.bulk_create(known, batch_size=2_000)
+    UnattributedReject.objects.bulk_create(unattributed, batch_size=2_000)

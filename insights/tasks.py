@@ -1,0 +1,135 @@
+"""Every Celery task, and the only place where the stages of the pipeline are chained.
+
+A task's argument is the id of a row and nothing else; what it may do with it is decided by that row's lease.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from celery import shared_task
+from django.db import IntegrityError, OperationalError, transaction
+
+from accounts.tenancy import as_worker, current_alias
+from insights.ingest import chunk_operations as chunks
+from insights.ingest import keeping_operations, work_operations
+from insights.ingest.chunk_operations import BatchRun, ReadChunk
+from insights.ingest.store_operations import ConcurrentChange
+from insights.ingest.work_operations import Lease, LeaseLost
+from insights.metering import operations as metering
+from insights.models import Batch
+
+logger = structlog.get_logger(__name__)
+
+# Serialization failures, deadlocks, and what a concurrent writer of the same fact shows as.
+RETRIES_MAX = 6
+RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "23505"})
+
+
+def ring(batch_id: int) -> None:
+    """Tell the workers about a batch. Never raises: a lost bell is rung again from the work list."""
+    try:
+        ingest_batch.apply_async(args=[batch_id], retry=False)
+    except Exception as error:  # noqa: BLE001 (whatever the broker's client raises, the work list stands)
+        logger.warning("bell not rung", batch_id=batch_id, error=type(error).__name__)
+
+
+@shared_task
+def ingest_batch(batch_id: int) -> None:
+    """Take a batch to its end, chunk by chunk, if nobody else does."""
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    with as_worker():
+        lease = work_operations.claim_work(batch_id=batch_id, owner=owner)
+        if lease is None:
+            return
+        try:
+            _ingest(lease)
+        except LeaseLost:
+            logger.warning("lease lost", batch_id=batch_id)
+        except OperationalError:
+            # The database went away; the lease runs out and the batch is rung again.
+            logger.exception("batch interrupted", batch_id=batch_id)
+            raise
+
+
+def _ingest(lease: Lease) -> None:
+    batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
+    run, waiting = chunks.open_batch(batch)
+    # Looking one chunk ahead tells which is the last, whose transaction also closes the batch.
+    following = next(waiting, None)
+    if following is None:
+        with transaction.atomic(using=current_alias()):
+            work_operations.hold_lease(lease)
+            _close(run, lease)
+    while following is not None:
+        chunk, following = following, next(waiting, None)
+        read = chunks.read_chunk(run, chunk, now=datetime.now(UTC))
+        _write_with_retries(run, read, lease, is_last=following is None)
+        run.batch.lines_done = chunk.last_line_no
+
+
+def _write_with_retries(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool) -> None:
+    for attempt in range(RETRIES_MAX):
+        try:
+            _write_chunk(run, read, lease, is_last=is_last)
+        except (ConcurrentChange, IntegrityError, OperationalError) as error:
+            if attempt + 1 == RETRIES_MAX or not _may_pass(error):
+                raise
+            time.sleep(0.05 * 2**attempt)
+        else:
+            return
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, ConcurrentChange):
+        return True
+    return getattr(error.__cause__, "sqlstate", None) in RETRYABLE_SQLSTATES
+
+
+def _write_chunk(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool) -> None:
+    """Records, rollups, counters, watermarks and the ledger position: all of it or nothing."""
+    with transaction.atomic(using=current_alias()):
+        work_operations.hold_lease(lease)
+        stored = chunks.store_chunk(run, read)
+        metering.roll_up_stage()
+        chunks.close_chunk(run, read, stored)
+        if is_last:
+            _close(run, lease)
+        chunks.take_position(stored.entry_id)
+
+
+def _close(run: BatchRun, lease: Lease) -> None:
+    chunks.close_batch(run)
+    metering.move_watermarks(
+        batch_id=run.batch.pk, source_id=run.batch.source_id, complete_to=run.batch.complete_to
+    )
+    work_operations.finish_work(lease)
+
+
+@shared_task
+def ring_waiting_work() -> int:
+    """Ring again for every batch that waits too long or whose worker died; return how many."""
+    with as_worker():
+        waiting_since = datetime.now(UTC) - work_operations.bell_patience()
+        batch_ids = work_operations.list_open_work(waiting_since=waiting_since)
+    for batch_id in batch_ids:
+        ring(batch_id)
+    return len(batch_ids)
+
+
+@shared_task
+def expire_kept_bytes() -> int:
+    """Drop the bytes of batches that were done more than 30 days ago."""
+    with as_worker():
+        return keeping_operations.drop_bytes(finished_before=datetime.now(UTC) - timedelta(days=30))
+
+
+@shared_task
+def expire_rejected_lines() -> int:
+    """Drop refused lines after 90 days."""
+    with as_worker():
+        return keeping_operations.drop_rejects(rejected_before=datetime.now(UTC) - timedelta(days=90))
