@@ -75,6 +75,16 @@
     return trace;
   }
 
+  // Three November reads "3 Nov" everywhere; a second line comes only where it changes.
+  const DAYS_IN_WORDS = {
+    hoverformat: "%-d %b %Y",
+    tickformatstops: [
+      { dtickrange: [null, 86399999], value: "%H:%M\n%-d %b" },
+      { dtickrange: [86400000, 2419200000], value: "%-d %b" },
+      { dtickrange: ["M1", "M12"], value: "%b\n%Y" },
+    ],
+  };
+
   function axis(given, defaults) {
     return {
       automargin: true, fixedrange: true, gridcolor: colour("--chart-grid"), linecolor: colour("--line-strong"),
@@ -82,9 +92,20 @@
     };
   }
 
+  // The unit stands level above the axis: turned text is slow to read.
+  function unitNote(axisGiven) {
+    const text = axisGiven?.title?.text ?? axisGiven?.title;
+    if (!text) return [];
+    return [{
+      text: escaped(text), showarrow: false, xref: "paper", x: 0, xanchor: "left", yref: "paper", y: 1, yanchor: "bottom",
+      yshift: 8, font: { color: colour("--muted") },
+    }];
+  }
+
   function layoutOf(given, font) {
+    const days = given.xaxis?.type === "date" && !given.xaxis.tickformat ? DAYS_IN_WORDS : {};
     return {
-      margin: { l: 4, r: 4, t: 12, b: 4 }, showlegend: false, bargap: 0.22, hovermode: "closest", dragmode: false,
+      margin: { l: 4, r: 4, t: 28, b: 4 }, showlegend: false, bargap: 0.22, hovermode: "closest", dragmode: false,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: font, size: 12, color: colour("--ink") },
       hoverlabel: {
@@ -92,8 +113,11 @@
         font: { family: font, size: 12, color: colour("--ink") },
       },
       separators: ".,", ...given,
-      xaxis: axis(given.xaxis, { showgrid: false, ticks: "outside", ticklen: 4, tickcolor: colour("--line-strong") }),
-      yaxis: axis(given.yaxis, { rangemode: "tozero", nticks: 6, showline: false }),
+      annotations: unitNote(given.yaxis),
+      xaxis: axis(given.xaxis, {
+        showgrid: false, ticks: "outside", ticklen: 4, tickcolor: colour("--line-strong"), ...days,
+      }),
+      yaxis: { ...axis(given.yaxis, { rangemode: "tozero", nticks: 6, showline: false }), title: undefined },
     };
   }
 
