@@ -15,11 +15,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from insights.ingest.catalogue import AccountFact, Catalogue, MeterFact
+from insights.ingest.lines import open_delivery
+from insights.ingest.parse import parse_chunk
 from insights.ingest.source_definition import SourceDefinition, parse_source_toml
 from usage_portal.demo.broken import list_broken_lines
 from usage_portal.demo.company import Company, build_company
-from usage_portal.demo.files import DemoBatch, iter_batches
-from usage_portal.demo.meters import METERS_BY_KEY
+from usage_portal.demo.files import EDGE_HEADER, DemoBatch, iter_batches
+from usage_portal.demo.meters import METERS, METERS_BY_KEY
 from usage_portal.demo.sources import SOURCES
 from usage_portal.demo.totals import expected_totals
 
@@ -128,6 +131,43 @@ def test_about_sixty_lines_are_broken_in_many_ways() -> None:
     assert 50 <= len(broken) <= 70
     assert len({line.code for line in broken}) >= 8
     assert len({line.text for line in broken}) == len(broken)
+
+
+def test_each_broken_line_is_refused_with_the_code_it_claims() -> None:
+    company = build_company(now=NOW, only=(*CAST, "halyard-commerce"))
+    broken = [line for line in list_broken_lines(company) if line.code != "id_conflict"]
+    catalogue = Catalogue(
+        accounts={
+            account.reference: AccountFact(
+                id=number,
+                state=account.state,
+                closed_at=account.state_since if account.state == "closed" else None,
+            )
+            for number, account in enumerate(company.accounts, start=1)
+        },
+        meters={
+            meter.key: MeterFact(number, meter.key, meter.unit, meter.grain_seconds, meter.dimensions)
+            for number, meter in enumerate(METERS, start=1)
+        },
+    )
+    delivery = open_delivery(
+        [(EDGE_HEADER + "".join(line.text for line in broken)).encode()],
+        definition=parse_source_toml(SOURCES["edge"]),
+        dimension_keys=catalogue.dimension_keys,
+        form="csv",
+    )
+
+    parsed = parse_chunk(
+        next(delivery.chunks()),
+        header=delivery.header,
+        definition=parse_source_toml(SOURCES["edge"]),
+        catalogue=catalogue,
+        now=NOW,
+    )
+
+    assert [line.code for line in sorted(parsed.rejected, key=lambda line: line.line_no)] == [
+        line.code for line in broken
+    ]
 
 
 def test_names_are_unique_and_files_within_limits(batches: tuple[DemoBatch, ...]) -> None:

@@ -9,6 +9,7 @@ DEMO_PASSWORD = "tidegate-demo-only"  # noqa: S105 - printed for everyone who st
 OWNER_EMAIL = "owner@halyard.example"
 VIEWER_EMAIL = "viewer@halyard.example"
 STAFF_EMAIL = "support@tidegate.example"
+ADMIN_EMAIL = "admin@tidegate.example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ MEMBERS = (
 
 OWNERS = {"halyard-commerce": "Jonas Reuter", "quillfern-media": "Priya Raman", "kumori-games": "Haruto Mori"}
 STAFF_NAME = "Noor Haddad"
+ADMIN_NAME = "Leif Aune"
 
 ENDPOINT_LABELS = (
     "api", "www", "checkout", "auth", "search", "media", "hooks", "graphql", "assets", "events",

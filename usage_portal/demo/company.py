@@ -38,6 +38,7 @@ class DemoUser:
     name: str
     password: str | None
     is_staff: bool
+    is_superuser: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,15 @@ def _users(accounts: tuple[DemoAccount, ...]) -> tuple[DemoUser, ...]:
     }
     people.update({email: name for email, name, reference, _ in cast.MEMBERS if reference in references})
     with_password = (cast.OWNER_EMAIL, cast.VIEWER_EMAIL)
-    staff = DemoUser(email=cast.STAFF_EMAIL, name=cast.STAFF_NAME, password=cast.DEMO_PASSWORD, is_staff=True)
+    staff = (
+        DemoUser(cast.STAFF_EMAIL, cast.STAFF_NAME, cast.DEMO_PASSWORD, is_staff=True),
+        DemoUser(cast.ADMIN_EMAIL, cast.ADMIN_NAME, cast.DEMO_PASSWORD, is_staff=True, is_superuser=True),
+    )
     customers = [
         DemoUser(email, name, cast.DEMO_PASSWORD if email in with_password else None, is_staff=False)
         for email, name in people.items()
     ]
-    return (staff, *customers)
+    return (*staff, *customers)
 
 
 def _draw_account(

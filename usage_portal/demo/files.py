@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,10 +37,12 @@ class DemoBatch:
     received_order: int
 
 
-def iter_batches(company: Company) -> Iterator[DemoBatch]:
-    """Render the files in the order they are received, each only when asked for."""
+def iter_batches(company: Company, *, without: Collection[str] = ()) -> Iterator[DemoBatch]:
+    """Render the files in the order they are received, each only when asked for, `without` those named."""
     writer = _Writer(company)
     for order, delivery in enumerate(list_deliveries(company), start=1):
+        if delivery.name in without:
+            continue
         body = writer.render(delivery)
         if body:
             yield DemoBatch(
