@@ -33,7 +33,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         _start_servers()
     else:
         _join_servers(worker)
-    return (yield)
+    try:
+        return (yield)
+    except BaseException:
+        # Settings that do not load end the run before pytest asks anybody to clean up.
+        _cleanup.close()
+        raise
 
 
 def _start_servers() -> None:
