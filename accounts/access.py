@@ -79,7 +79,7 @@ def account_page(view: View | None = None, *, roles: Iterable[str] = Role.values
         _check_may_do(request, allowed)
         scope: StreamScope = request.stream_scope
         with account_scope(scope.account_id, user_id=scope.user_id, read_only=scope.read_only):
-            return _rendered(inner(request, **arguments))
+            return rendered(inner(request, **arguments))
 
     return _declare(wrapper, Access("account", roles=allowed))
 
@@ -100,7 +100,7 @@ def staff_page(view: View | None = None, *, superuser_only: bool = False) -> Any
         with user_scope(user.pk):
             request.accounts_count = queries.count_accounts_of(user)
         with as_staff():
-            return _rendered(inner(request, **arguments))
+            return rendered(inner(request, **arguments))
 
     return _declare(wrapper, Access("staff", superuser_only=superuser_only))
 
@@ -114,7 +114,7 @@ def signed_in_page(view: AnyView) -> AnyView:
             return _to_sign_in(request)
         with user_scope(request.user.pk):
             request.accounts_count = queries.count_accounts_of(request.user)
-            return _rendered(view(request, **arguments))
+            return rendered(view(request, **arguments))
 
     return _declare(wrapper, Access("signed_in"))
 
@@ -134,7 +134,7 @@ def _declare(wrapper: Any, access: Access) -> Any:
     return wrapper
 
 
-def _rendered(response: HttpResponseBase) -> HttpResponseBase:
+def rendered(response: HttpResponseBase) -> HttpResponseBase:
     """Render a late template while the rows are still visible."""
     if hasattr(response, "render") and not getattr(response, "is_rendered", True):
         response = response.render()
@@ -188,13 +188,18 @@ def _record_support_page(request: HttpRequest, account_uuid: UUID) -> SupportAcc
         if access is None:
             raise Http404
         if not is_open_support_access(access, now=now):
-            raise PermissionDenied("Your support access to this account has ended. Start it again with a reason.")
+            raise PermissionDenied(
+                "Your support access to this account has ended. Start it again with a reason."
+            )
         if request.method not in SAFE_METHODS:
             logger.warning("write refused under support access", path=request.path, staff=request.user.pk)
             raise PermissionDenied("Support access only reads.")
         with transaction.atomic(using="staff"):
             SupportAccessPage.objects.create(
-                account_id=access.account_id, support_access=access, path=request.get_full_path()[:500], viewed_at=now
+                account_id=access.account_id,
+                support_access=access,
+                path=request.get_full_path()[:500],
+                viewed_at=now,
             )
     return access
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -19,7 +19,6 @@ from rest_framework.request import Request
 
 from accounts import keys, operations, queries
 
-LAST_USED_EVERY = timedelta(minutes=1)
 READ_USAGE = "usage:read"
 WRITE_USAGE = "usage:write"
 
@@ -46,7 +45,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         if not words or words[0].lower() != b"bearer":
             return None
         if len(words) != 2:
-            raise AuthenticationFailed("Send exactly one key: Authorization: Bearer up_live_…", code="invalid_key")
+            raise AuthenticationFailed(
+                "Send exactly one key: Authorization: Bearer up_live_…", code="invalid_key"
+            )
         facts = check_key(words[1].decode("latin-1"), now=timezone.now())
         return AnonymousUser(), facts
 

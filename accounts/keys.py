@@ -16,7 +16,8 @@ PREFIX_LENGTH = 16
 RANDOM_LENGTH = 32
 CHECKSUM_LENGTH = 7
 _FORM = re.compile(
-    rf"up_live_(?P<prefix>[{ALPHABET}]{{{PREFIX_LENGTH}}})_[{ALPHABET}]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}", re.ASCII
+    rf"up_live_(?P<prefix>[{ALPHABET}]{{{PREFIX_LENGTH}}})_[{ALPHABET}]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}",
+    re.ASCII,
 )
 _ANYWHERE = re.compile(r"(up_live_[0-9A-Za-z]{1,16}_)[0-9A-Za-z]+")
 

@@ -57,7 +57,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="user_email_lower", condition=Q(email=models.functions.Lower("email"))),
+            models.CheckConstraint(
+                name="user_email_lower", condition=Q(email=models.functions.Lower("email"))
+            ),
         ]
 
     def __str__(self) -> str:
@@ -90,7 +92,8 @@ class Account(models.Model):
             models.CheckConstraint(name="account_state_known", condition=Q(state__in=AccountState.values)),
             models.CheckConstraint(
                 name="account_closed_has_instant",
-                condition=Q(state="closed", closed_at__isnull=False) | (~Q(state="closed") & Q(closed_at__isnull=True)),
+                condition=Q(state="closed", closed_at__isnull=False)
+                | (~Q(state="closed") & Q(closed_at__isnull=True)),
             ),
             models.CheckConstraint(name="account_currency_form", condition=Q(currency__regex=r"^[A-Z]{3}$")),
         ]
@@ -190,7 +193,11 @@ class SupportAccessPage(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "id"], name="supportaccesspage_account_id")]
-        indexes = [models.Index(fields=["account", "support_access", "viewed_at"], name="supportaccesspage_by_access")]
+        indexes = [
+            models.Index(
+                fields=["account", "support_access", "viewed_at"], name="supportaccesspage_by_access"
+            )
+        ]
 
 
 class AuditEntry(models.Model):

@@ -6,6 +6,7 @@ Which rows exist is decided by the scope the caller opened; the filters here say
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 from django.db.models import Count, Q
 from django.db.models.query import QuerySet
 
-from accounts.models import Account, ApiKey, AuditEntry, Membership, SupportAccess, User
+from accounts.models import Account, ApiKey, AuditEntry, Membership, SupportAccess, SupportAccessPage, User
 from accounts.tenancy import connection
 
 SEARCH_LENGTH_MIN = 2
@@ -72,6 +73,19 @@ def count_live_api_keys(account: Account, *, now: datetime) -> int:
     return ApiKey.objects.for_account(account).filter(live).count()
 
 
+def pages_by_access(
+    account: Account, accesses: Sequence[SupportAccess]
+) -> dict[int, tuple[SupportAccessPage, ...]]:
+    """Return the pages that were opened under each access, in order; at most a thousand in all."""
+    pages = SupportAccessPage.objects.for_account(account).filter(
+        support_access__in=[access.pk for access in accesses]
+    )
+    found: dict[int, list[SupportAccessPage]] = {}
+    for page in pages.order_by("-viewed_at", "-id")[:1000]:
+        found.setdefault(page.support_access_id, []).append(page)
+    return {access_id: tuple(reversed(listed)) for access_id, listed in found.items()}
+
+
 def find_api_key(account: Account, *, public_id: UUID) -> ApiKey | None:
     """Find one of the account's keys by its public id."""
     return ApiKey.objects.for_account(account).filter(public_id=public_id).first()
@@ -111,7 +125,9 @@ def search_accounts(text: str) -> QuerySet[Account]:
 
 def find_key(prefix: str) -> FoundKey | None:
     """Find a key by its exact prefix, through the one function that may look before an account is known."""
-    columns = "kind, key_id, account_id, source_id, source_slug, key_name, secret_sha256, scopes, expires_at, "
+    columns = (
+        "kind, key_id, account_id, source_id, source_slug, key_name, secret_sha256, scopes, expires_at, "
+    )
     with connection().cursor() as cursor:
         cursor.execute(f"SELECT {columns} revoked_at, account_state FROM portal_find_key(%s)", [prefix])
         rows = cursor.fetchall()

@@ -52,14 +52,21 @@ _USER_FOR_SENDERS = "id, public_id, email, name, is_active, is_staff, is_superus
 
 GRANTS: dict[str, dict[str, str]] = {
     # Who is looking.
-    "accounts_user": {_WEB: "SELECT, UPDATE (password, last_login, name)", _STAFF: WRITE, _WORKER: WRITE,
-                      _INTAKE: f"SELECT ({_USER_FOR_SENDERS})"},
+    "accounts_user": {
+        _WEB: "SELECT, UPDATE (password, last_login, name)",
+        _STAFF: WRITE,
+        _WORKER: WRITE,
+        _INTAKE: f"SELECT ({_USER_FOR_SENDERS})",
+    },
     "accounts_user_groups": {_WEB: READ, _STAFF: ALL, _WORKER: READ},
     "accounts_user_user_permissions": {_WEB: READ, _STAFF: ALL, _WORKER: READ},
     "accounts_account": {_WEB: READ, _STAFF: WRITE, _WORKER: WRITE},
     "accounts_membership": {_WEB: READ, _STAFF: ALL, _WORKER: ALL},
-    "accounts_apikey": {_WEB: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)", _WORKER: WRITE,
-                        _STAFF: f"SELECT ({_KEY_COUNTS})"},
+    "accounts_apikey": {
+        _WEB: "SELECT, INSERT, UPDATE (revoked_at, last_used_at)",
+        _WORKER: WRITE,
+        _STAFF: f"SELECT ({_KEY_COUNTS})",
+    },
     "accounts_supportaccess": {_WEB: READ, _STAFF: "SELECT, INSERT, UPDATE (ended_at)", _WORKER: READ},
     "accounts_supportaccesspage": {_WEB: READ, _STAFF: APPEND, _WORKER: READ},
     "accounts_auditentry": {_WEB: APPEND, _STAFF: APPEND, _WORKER: APPEND},
@@ -84,8 +91,12 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_watermark": {_WEB: READ, _WORKER: WRITE, _STAFF: READ},
     "insights_batchpart": {_WEB: READ, _WORKER: WRITE, _STAFF: READ},
     "insights_lineverdict": {_WEB: READ, _WORKER: APPEND},
-    "insights_rejectedline": {_WEB: READ, _WORKER: ALL, _STAFF: f"SELECT ({_REJECT_FACTS}, account_id)",
-                              _INTAKE: READ},
+    "insights_rejectedline": {
+        _WEB: READ,
+        _WORKER: ALL,
+        _STAFF: f"SELECT ({_REJECT_FACTS}, account_id)",
+        _INTAKE: READ,
+    },
     "insights_download": {_WEB: WRITE, _WORKER: ALL},
     # Django and its companions.
     "django_session": {_WEB: ALL, _WORKER: ALL, _STAFF: ALL},

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from accounts.models import Account, User
-from accounts.tenancy import as_owner, connection
 from django.core.management import call_command
 from django.test import Client
 
+from accounts.models import Account, User
+from accounts.tenancy import as_owner, connection
 from tests import factories
 
 # What migrations put in; everything else is rows of a test.
@@ -58,9 +58,7 @@ def cast(portal_db: None) -> Cast:
     """Put Ansel, Brook and their people into the database; every text of Brook carries a canary."""
     ours = factories.make_account("ansel", name="Ansel Ltd")
     other = factories.make_account("brook-CANARY", name="Brook CANARY Inc")
-    people = {
-        name: factories.make_user(f"{name}@example.com") for name in ("owner", "viewer")
-    }
+    people = {name: factories.make_user(f"{name}@example.com") for name in ("owner", "viewer")}
     stranger = factories.make_user("stranger-canary@example.com", name="Stranger CANARY")
     factories.make_membership(ours, people["owner"], role="owner")
     factories.make_membership(ours, people["viewer"], role="viewer")

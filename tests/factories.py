@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from accounts import keys
 from accounts.models import Account, ApiKey, Membership, SupportAccess, User
 from accounts.tenancy import as_owner, as_staff, as_worker
-from django.db import transaction
 from insights.models import Meter, Source
 
 # A hash made once; sign-in itself is tested with real ones.
@@ -45,7 +46,11 @@ def make_api_key(account: Account, *, created_by: User, **fields: Any) -> tuple[
 
 
 def open_support_access(
-    account: Account, staff: User, *, started_at: datetime | None = None, reason: str = "why is the bill higher"
+    account: Account,
+    staff: User,
+    *,
+    started_at: datetime | None = None,
+    reason: str = "why is the bill higher",
 ) -> SupportAccess:
     """Let a member of staff look into an account for thirty minutes."""
     start = started_at or datetime.now(UTC)

@@ -68,7 +68,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "django.contrib.admin",
+    "accounts.admin_config.PortalAdminConfig",
     "allauth",
     "allauth.account",
     "axes",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from accounts.models import Account
 from accounts.tenancy import account_scope, as_staff, as_worker
-
 from tests.conftest import Cast
 
 

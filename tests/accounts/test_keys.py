@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from accounts import keys
 
 
@@ -20,7 +21,9 @@ def test_one_wrong_character_is_seen_without_asking_the_database(position: int) 
     assert keys.find_prefix(plain[:position] + wrong + plain[position + 1 :]) is None
 
 
-@pytest.mark.parametrize("text", ["", "up_live_", "up_live_x_y", "Bearer", "up_live_" + "0" * 16 + "_" + "0" * 39, "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "up_live_", "up_live_x_y", "Bearer", "up_live_" + "0" * 16 + "_" + "0" * 39, "\x00"]
+)
 def test_what_is_not_a_key_has_no_prefix(text: str) -> None:
     assert keys.find_prefix(text) is None
 
