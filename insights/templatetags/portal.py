@@ -285,10 +285,6 @@ def bar(value: Decimal | int | None, maximum: Decimal | int, series: int | str =
 def meter_bar(used: Decimal | int, included: Decimal | int, summary: str) -> dict[str, Any]:
     """Draw what was used against what is included; what goes beyond gets its own mark."""
     used_number, included_number = Decimal(used), Decimal(included)
-    whole = max(used_number, included_number)
-    return {
-        "within": figures.width_of(min(used_number, included_number), whole),
-        "over": figures.width_of(used_number - included_number, whole),
-        "total": figures.SHARE_WIDTH,
-        "summary": summary,
-    }
+    within = figures.width_of(min(used_number, included_number), max(used_number, included_number))
+    over = figures.SHARE_WIDTH - within if used_number > included_number else 0
+    return {"within": within, "over": over, "total": figures.SHARE_WIDTH, "summary": summary}
