@@ -16,7 +16,7 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from accounts.tenancy import as_worker, current_alias
 from insights.ingest import chunk_operations as chunks
-from insights.ingest import keeping_operations, work_operations
+from insights.ingest import keeping_operations, replay_operations, work_operations
 from insights.ingest.chunk_operations import BatchRun, ReadChunk
 from insights.ingest.store_operations import ConcurrentChange
 from insights.ingest.work_operations import Lease, LeaseLost
@@ -58,6 +58,8 @@ def ingest_batch(batch_id: int) -> None:
 
 def _ingest(lease: Lease) -> None:
     batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
+    if batch.replay_of_id is not None:
+        replay_operations.fetch_replayed_lines(batch, now=datetime.now(UTC))
     run, waiting = chunks.open_batch(batch)
     # Looking one chunk ahead tells which is the last, whose transaction also closes the batch.
     following = next(waiting, None)

@@ -64,8 +64,8 @@ class _Looked:
     """What one look at all of the bytes found."""
 
     form: str
+    names: tuple[str, ...]
     lines_total: int
-    rows: int
 
 
 def receive_batch(*, pieces: Iterable[bytes], **said: object) -> Received:
@@ -144,7 +144,7 @@ def _look(source: Source, upload: Upload, kept: IO[bytes], digest: bytes) -> _Lo
         rows += sum(1 for line in chunk.lines if line.strip())
     if upload.declared_rows is not None and upload.declared_rows != rows:
         raise RequestRefused("checksum", f"{upload.declared_rows} rows were declared and {rows} arrived")
-    return _Looked(form=delivery.header.form, lines_total=last, rows=rows)
+    return _Looked(form=delivery.header.form, names=delivery.header.names, lines_total=last)
 
 
 def _form(media_type: str) -> str | None:
@@ -184,7 +184,7 @@ def _batch(upload: Upload) -> Batch:
 def _keep(upload: Upload, kept: IO[bytes], *, size: int, digest: bytes, looked: _Looked) -> Received:
     batch = _batch(upload)
     batch.media_type, batch.lines_total = looked.form, looked.lines_total
-    batch.sha256, batch.size_bytes = digest, size
+    batch.header, batch.sha256, batch.size_bytes = list(looked.names), digest, size
     batch.idempotency_key = upload.idempotency_key
     batch.duplicate_of = (
         Batch.objects.filter(source_id=upload.source_id, sha256=digest, state=BatchState.DONE, replay_of=None)

@@ -34,6 +34,7 @@ class Batch(models.Model):
     received_at = models.DateTimeField(db_default=Now(), editable=False)
     submitted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     media_type = models.CharField(max_length=20)
+    header = models.JSONField(default=list, help_text="Column names of a CSV file, in its order.")
     sha256 = models.BinaryField(max_length=32)
     size_bytes = models.BigIntegerField()
     revision = models.PositiveIntegerField(null=True)
