@@ -193,7 +193,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if MODE == "test"
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "usage_portal.static_assets.FingerprintedStorage"
     },
 }
 WHITENOISE_MAX_AGE = 60 * 60

@@ -119,5 +119,8 @@ class FastCompressor(Compressor):
 class FingerprintedStorage(CompressedManifestStaticFilesStorage):
     """Names files by their content and stores them compressed beside, for WhiteNoise to serve."""
 
+    # Pages name only fingerprinted files, so the plain copies need not be packed and kept.
+    keep_only_hashed_files = True
+
     def create_compressor(self, **kwargs: Any) -> Compressor:
         return FastCompressor(**kwargs)
