@@ -1,1 +1,1 @@
-"""Usage once it is stored: what is summed, how complete it is, and reading it by hour, day, month and dimension."""
+"""Usage once it is stored: its sums, how complete it is, and reading it by time and dimension."""

@@ -143,10 +143,13 @@ class UsageRollup(models.Model):
     """One series on one day of the account's billing zone: what pages read instead of records."""
 
     pk = models.CompositePrimaryKey("account_id", "meter_id", "day", "series_id")
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
+    # Read by the primary key alone: further indexes would be written for every day of every series.
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_index=False)
     day = models.DateField()
-    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    series = models.ForeignKey(
+        Series, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     quantity = models.DecimalField(**TOTAL)
     records = models.IntegerField()
     windows_used = models.IntegerField(help_text="Windows with a quantity above zero.")

@@ -1,0 +1,191 @@
+"""Makes the answer out of the rows that were read: adds, compares and says what is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from insights.metering.aggregations import adds_over_time, adds_up, settled, unit_of
+from insights.metering.completeness import Completeness
+from insights.metering.explore import ZERO, Bucket, Exploration, Group, PeriodRead, Plan
+from insights.metering.usage_filter import UsageFilter
+from insights.metering.windows import Kind, Slot, kind_of
+
+Cells = list[list[Decimal | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Everything one exploration read."""
+
+    plan: Plan
+    current: PeriodRead
+    previous: PeriodRead | None
+    completeness: Completeness
+    first_used_day: date | None
+    first_used_at: datetime | None
+    has_series: bool
+
+
+def assemble(question: UsageFilter, reads: Reads) -> Exploration:
+    """Put the answer together; quantities stay raw until the last step, so that nothing is rounded twice."""
+    aggregation = question.meter.aggregation
+    parts = _part_table(reads.current, reads.plan)
+    wholes = _wholes(question, reads.current, parts)
+    kinds = _kinds(reads, wholes)
+    previous = _Previous.of(question, reads, complete=_complete_count(kinds))
+    is_sum = adds_over_time(aggregation)
+    total = sum_known(wholes) if is_sum else sum_known(reads.current.totals.values())
+    records = _records(reads.current)
+    daily = {row.slot_no for row in reads.current.rows if row.is_daily}
+    buckets = tuple(
+        Bucket(
+            slot=slot,
+            kind=kinds[number],
+            quantity=_shown(aggregation, wholes[number]),
+            parts=tuple(_shown(aggregation, part) for part in parts[number][: reads.plan.columns]),
+            records=records[number],
+            previous=_shown(aggregation, previous.whole_of(number)),
+            holds_daily_totals=number in daily and question.granularity == "hour",
+        )
+        for number, slot in enumerate(reads.current.slots)
+    )
+    return Exploration(
+        filter=question,
+        unit=unit_of(question.meter),
+        stacks=not question.group_by or adds_up(question.meter, question.group_by),
+        values_found=len(reads.plan.values) + len(reads.plan.rest),
+        groups=_groups(question, reads, parts, previous, complete=_complete_count(kinds)),
+        buckets=buckets,
+        total=_shown(aggregation, total),
+        comparable=_shown(aggregation, sum_known(wholes[: _complete_count(kinds)]) if is_sum else total),
+        previous=_shown(aggregation, previous.total),
+        previous_slots=previous.slots,
+        completeness=reads.completeness,
+        first_used_day=reads.first_used_day,
+        has_series=reads.has_series,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Previous:
+    """The period compared with, cut to the stretches that are complete in the one shown."""
+
+    slots: tuple[Slot, ...]
+    parts: Cells
+    wholes: list[Decimal | None]
+    totals: Mapping[str | None, Decimal]
+    total: Decimal | None
+    complete: int
+
+    @classmethod
+    def of(cls, question: UsageFilter, reads: Reads, *, complete: int) -> _Previous:
+        """What there is to compare with; nothing when nothing was asked for."""
+        read = reads.previous
+        if read is None or not read.slots:
+            return cls((), [], [], {}, None, 0)
+        parts = _part_table(read, reads.plan)
+        wholes = _wholes(question, read, parts)
+        if reads.first_used_at is None or read.slots[0].start < reads.first_used_at:
+            # A period in which usage only began is shown, but is no measure of a change.
+            return cls(read.slots, [], wholes, {}, None, 0)
+        is_sum = adds_over_time(question.meter.aggregation)
+        total = sum_known(wholes[:complete]) if is_sum else sum_known(read.totals.values())
+        return cls(read.slots, parts, wholes, read.totals, total, complete)
+
+    def whole_of(self, number: int) -> Decimal | None:
+        """The quantity of the same stretch before; a longer month has days that the shorter had not."""
+        return self.wholes[number] if number < len(self.wholes) else None
+
+    def group_total(self, number: int, members: Iterable[str | None], *, is_sum: bool) -> Decimal | None:
+        """The total of one group over the stretches compared."""
+        if is_sum:
+            return sum_known(row[number] for row in self.parts[: self.complete])
+        return sum_known(self.totals.get(value) for value in members)
+
+
+def _groups(
+    question: UsageFilter, reads: Reads, parts: Cells, previous: _Previous, *, complete: int
+) -> tuple[Group, ...]:
+    plan, aggregation = reads.plan, question.meter.aggregation
+    is_sum = adds_over_time(aggregation)
+    groups = []
+    for number in range(plan.columns if question.group_by else 0):
+        is_rest = number == len(plan.values)
+        members = plan.rest if is_rest else (plan.values[number],)
+        total = (
+            sum_known(row[number] for row in parts)
+            if is_sum
+            else sum_known(reads.current.totals.get(value) for value in members)
+        )
+        comparable = sum_known(row[number] for row in parts[:complete]) if is_sum else total
+        groups.append(
+            Group(
+                value=None if is_rest else plan.values[number],
+                is_rest=is_rest,
+                members=len(members),
+                total=settled(aggregation, total or ZERO),
+                comparable=_shown(aggregation, comparable),
+                previous=_shown(aggregation, previous.group_total(number, members, is_sum=is_sum)),
+            )
+        )
+    return tuple(groups)
+
+
+def _part_table(read: PeriodRead, plan: Plan) -> Cells:
+    """Quantities by slot and group, the rest last; what was not read stays None."""
+    table: Cells = [[None] * (len(plan.values) + 1) for _ in read.slots]
+    for row in read.rows:
+        table[row.slot_no][row.group_no] = row.value
+    return table
+
+
+def _wholes(question: UsageFilter, read: PeriodRead, parts: Cells) -> list[Decimal | None]:
+    """The quantity of each slot: the sum of its parts, or what was read for it where parts overlap."""
+    if not read.wholes:
+        return [sum_known(row) for row in parts]
+    wholes: list[Decimal | None] = [None] * len(read.slots)
+    for row in read.wholes:
+        wholes[row.slot_no] = row.value
+    return wholes
+
+
+def _kinds(reads: Reads, wholes: Sequence[Decimal | None]) -> list[Kind]:
+    records = _records(reads.current)
+    slots = reads.current.slots
+    daily = {slots[row.slot_no].day for row in reads.current.rows if row.is_daily}
+    return [
+        kind_of(
+            slot,
+            records=records[number],
+            is_zero=not wholes[number],
+            complete_to=reads.completeness.complete_to,
+            first_used_at=reads.first_used_at,
+            is_in_daily_total=slot.day in daily,
+        )
+        for number, slot in enumerate(slots)
+    ]
+
+
+def _records(read: PeriodRead) -> list[int]:
+    records = [0] * len(read.slots)
+    for row in read.rows:
+        records[row.slot_no] += row.records
+    return records
+
+
+def _complete_count(kinds: Sequence[Kind]) -> int:
+    """How many stretches from the first are complete; what follows is not compared."""
+    return next((number for number, kind in enumerate(kinds) if kind is Kind.INCOMPLETE), len(kinds))
+
+
+def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum of what is known; None when nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known, ZERO) if known else None
+
+
+def _shown(aggregation: str, raw: Decimal | None) -> Decimal | None:
+    return None if raw is None else settled(aggregation, raw)

@@ -1,0 +1,263 @@
+"""Reads usage for pages, CSV and API: one question, one answer, few statements.
+
+Every read is of one account, inside that account's transaction, which the database enforces a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account
+from accounts.tenancy import connection
+from insights.metering import usage_sql
+from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up, needs_seconds
+from insights.metering.assemble import Reads, assemble
+from insights.metering.completeness import SourceMark, completeness_of
+from insights.metering.explore import (
+    Exploration,
+    PeriodRead,
+    Plan,
+    SeriesFacts,
+    SlotRow,
+    fold_totals,
+    is_distinct_by_series,
+    plan_groups,
+)
+from insights.metering.usage_filter import UsageFilter
+from insights.metering.windows import Slot, days_of, slots_before, slots_of
+from insights.models import Meter, Series, SeriesDimension, Watermark
+from insights.values.period import start_of_day
+
+EVERYTHING = Plan(values=(None,), rest=(), names_rest=False)
+VALUES_OFFERED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What every statement of one exploration needs."""
+
+    account_id: int
+    zone: tzinfo
+    filter: UsageFilter
+    series: tuple[SeriesFacts, ...]
+    reads_records: bool
+
+    @property
+    def aggregation(self) -> str:
+        return self.filter.meter.aggregation
+
+    def days(self, slots: Sequence[Slot]) -> dict[str, Any]:
+        """The parameters that say which rollups."""
+        first, end = days_of(tuple(slots), self.zone)
+        return {
+            "account": self.account_id,
+            "meter": self.filter.meter.id,
+            "first_day": first,
+            "end_day": end,
+            "slot_days": [slot.day for slot in slots],
+            "slot_starts": [slot.start for slot in slots],
+            "start": slots[0].start,
+            "end": slots[-1].end,
+        }
+
+    def chosen(self, plan: Plan) -> dict[str, list[Any]]:
+        """The parameters that say which series goes into which group."""
+        numbers = {value: number for number, value in enumerate(plan.values)}
+        rest = len(plan.values)
+        tuples: dict[tuple[str | None, ...], int] = {}
+        grouped = bool(self.filter.group_by) and plan is not EVERYTHING
+        return {
+            "series": [one.id for one in self.series],
+            "groups": [numbers.get(one.value, rest) if grouped else 0 for one in self.series],
+            "seconds": [one.window_seconds for one in self.series],
+            "tuples": [tuples.setdefault(one.unique, len(tuples)) for one in self.series],
+        }
+
+
+def list_meters(account: Account) -> tuple[MeterFacts, ...]:
+    """Every version of every meter in page order, saying which the account has usage of."""
+    used = set(Series.objects.for_account(account).values_list("meter_id", flat=True).distinct())
+    rows = list(Meter.objects.order_by("position", "key", "version"))
+    newest = {meter.key: meter.version for meter in rows}
+    return tuple(
+        MeterFacts(
+            id=meter.pk,
+            key=meter.key,
+            version=meter.version,
+            name=meter.name,
+            description=meter.description,
+            unit=meter.unit,
+            aggregation=meter.aggregation,
+            dimensions=tuple(meter.dimensions),
+            unique_dimensions=tuple(meter.unique_dimensions),
+            is_newest=newest[meter.key] == meter.version,
+            has_usage=meter.pk in used,
+        )
+        for meter in rows
+        if meter.retired_at is None or meter.pk in used
+    )
+
+
+def list_dimension_values(account: Account, meter: MeterFacts) -> dict[str, tuple[str, ...]]:
+    """The first values of each dimension in alphabetical order, for a person to choose from."""
+    rows = (
+        SeriesDimension.objects.for_account(account)
+        .filter(meter_id=meter.id)
+        .order_by("key", "value")
+        .values_list("key", "value")
+        .distinct()
+    )
+    values: dict[str, list[str]] = {key: [] for key in meter.dimensions}
+    for key, value in rows:
+        offered = values.setdefault(key, [])
+        if len(offered) < VALUES_OFFERED:
+            offered.append(value)
+    return {key: tuple(offered) for key, offered in values.items()}
+
+
+def list_marks(account: Account) -> tuple[SourceMark, ...]:
+    """The account's watermarks, one for each source that ever sent."""
+    rows = Watermark.objects.for_account(account).order_by("source_slug")
+    return tuple(
+        SourceMark(
+            source_id=row.source_id,
+            slug=row.source_slug,
+            name=row.source_name,
+            cadence_seconds=row.cadence_seconds,
+            complete_to=row.complete_to,
+            last_received_at=row.last_received_at,
+        )
+        for row in rows
+    )
+
+
+def explore(account: Account, question: UsageFilter, now: datetime) -> Exploration:
+    """Answer one question in at most eight statements, whatever it asks."""
+    zone = ZoneInfo(account.billing_zone)
+    series = _list_series(account, question)
+    reading = _Reading(account.pk, zone, question, series, _reads_records(question, series))
+    marks = completeness_of(list_marks(account), source_ids={one.source_id for one in series}, now=now)
+    slots = slots_of(question.period(zone), granularity=question.granularity, zone=zone, now=now)
+    plan, current = EVERYTHING, PeriodRead(slots, (), (), {})
+    if slots and series:
+        totals = _totals_by_value(reading, slots)
+        if question.group_by:
+            plan = plan_groups(question.meter, question.group_by, totals)
+        current = _read_period(reading, slots, plan, totals)
+    first_day = _first_day(reading) if series else None
+    reads = Reads(
+        plan=plan,
+        current=current,
+        previous=_read_previous(reading, slots, plan) if question.compares and slots and series else None,
+        completeness=marks,
+        first_used_day=first_day,
+        first_used_at=start_of_day(first_day, zone) if first_day else None,
+        has_series=bool(series),
+    )
+    return assemble(question, reads)
+
+
+def _list_series(account: Account, question: UsageFilter) -> tuple[SeriesFacts, ...]:
+    statement, parameters = usage_sql.series_of(
+        account_id=account.pk,
+        meter_id=question.meter.id,
+        group_by=question.group_by,
+        unique_dimensions=question.meter.unique_dimensions,
+        values=question.values,
+    )
+    return tuple(
+        SeriesFacts(series_id, source_id, window_seconds, value, tuple(unique))
+        for series_id, source_id, window_seconds, value, unique in _rows(statement, parameters)
+    )
+
+
+def _reads_records(question: UsageFilter, series: Iterable[SeriesFacts]) -> bool:
+    """Hours are not in rollups, nor is which windows two series share."""
+    if question.granularity == "hour":
+        return True
+    return question.meter.aggregation == "unique_count" and not is_distinct_by_series(series)
+
+
+def _totals_by_value(reading: _Reading, slots: Sequence[Slot]) -> dict[str | None, Decimal]:
+    """Totals of the whole period by dimension value: to rank by, and where sums of slots would be wrong."""
+    question = reading.filter
+    if not question.group_by and adds_over_time(reading.aggregation):
+        return {}
+    if reading.aggregation == "unique_count" and not is_distinct_by_series(reading.series):
+        return _totals_by_records(reading, slots)
+    statement = usage_sql.series_totals(reading.aggregation, is_filtered=bool(question.values))
+    parameters = {**reading.days(slots), "series": [one.id for one in reading.series]}
+    return fold_totals(dict(_rows(statement, parameters)), reading.series, reading.aggregation)
+
+
+def _totals_by_records(reading: _Reading, slots: Sequence[Slot]) -> dict[str | None, Decimal]:
+    values = tuple(dict.fromkeys(one.value for one in reading.series))
+    whole = Slot(slots[0].start, slots[-1].end, slots[0].day)
+    rows = _slot_rows(reading, (whole,), Plan(values, (), names_rest=False), from_records=True)
+    return {values[row.group_no]: row.value for row in rows if row.value is not None}
+
+
+def _read_period(
+    reading: _Reading, slots: tuple[Slot, ...], plan: Plan, totals: Mapping[str | None, Decimal]
+) -> PeriodRead:
+    """Rows of one period; where groups overlap, the wholes are counted on their own."""
+    question = reading.filter
+    rows = _slot_rows(reading, slots, plan, from_records=reading.reads_records)
+    wholes: tuple[SlotRow, ...] = ()
+    if (
+        question.group_by
+        and reading.aggregation == "unique_count"
+        and not adds_up(question.meter, question.group_by)
+    ):
+        # Without the groups, a window that two of them share is one window.
+        ungrouped = replace(reading, series=tuple(replace(one, value=None) for one in reading.series))
+        from_records = reading.reads_records or not is_distinct_by_series(ungrouped.series)
+        wholes = _slot_rows(ungrouped, slots, EVERYTHING, from_records=from_records)
+    return PeriodRead(slots, rows, wholes, totals)
+
+
+def _read_previous(reading: _Reading, slots: tuple[Slot, ...], plan: Plan) -> PeriodRead | None:
+    question = reading.filter
+    earlier = slots_before(
+        question.period(reading.zone), granularity=question.granularity, zone=reading.zone, count=len(slots)
+    )
+    totals = {} if adds_over_time(reading.aggregation) else _totals_by_value(reading, earlier)
+    return _read_period(reading, earlier, plan, totals)
+
+
+def _slot_rows(
+    reading: _Reading, slots: tuple[Slot, ...], plan: Plan, *, from_records: bool
+) -> tuple[SlotRow, ...]:
+    question = reading.filter
+    is_joined = (
+        from_records or bool(question.group_by or question.values) or needs_seconds(reading.aggregation)
+    )
+    statement = (
+        usage_sql.slot_rows_of_records(reading.aggregation)
+        if from_records
+        else usage_sql.slot_rows_of_rollups(reading.aggregation, is_joined=is_joined)
+    )
+    parameters = {**reading.days(slots), **(reading.chosen(plan) if is_joined else {})}
+    return tuple(SlotRow(slot_no - 1, *rest) for slot_no, *rest in _rows(statement, parameters))
+
+
+def _first_day(reading: _Reading) -> date | None:
+    statement = usage_sql.FIRST_DAY_OF_SERIES if reading.filter.values else usage_sql.FIRST_DAY
+    parameters = {
+        "account": reading.account_id,
+        "meter": reading.filter.meter.id,
+        "series": [one.id for one in reading.series],
+    }
+    [[day]] = _rows(statement, parameters)
+    return day
+
+
+def _rows(statement: str, parameters: Any) -> list[Any]:
+    with connection().cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
