@@ -37,6 +37,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", probes.metrics, name="metrics"),
     path("auth/", include(sign_in_urls)),
     path("admin/", admin.site.urls),
+    path("api/", include("insights.api.urls")),
     path("", include("accounts.urls")),
+    path("staff/", include("insights.web.staff_urls")),
     path("staff/", include("insights.web.staff_urls")),
 ]

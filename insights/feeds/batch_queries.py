@@ -14,7 +14,17 @@ from django.db.models import Count, Q
 from insights.feeds.facts import BatchFacts, PartLine, RejectFact, RejectGroup
 from insights.feeds.mends import mend_of
 from insights.feeds.queries import line_counts
-from insights.models import Batch, BatchPart, RejectedLine, UnattributedReject, WorkItem, WorkState
+from insights.models import (
+    Batch,
+    BatchPart,
+    BatchState,
+    RejectedLine,
+    UnattributedReject,
+    WorkItem,
+    WorkState,
+)
+
+UNFINISHED_STATES = frozenset({BatchState.RECEIVED, BatchState.PROCESSING})
 
 
 class UnknownBatch(LookupError):
@@ -28,6 +38,7 @@ def get_batch(*, public_id: UUID) -> BatchFacts:
     if batch is None:
         raise UnknownBatch(str(public_id))
     work = WorkItem.objects.filter(batch=batch).first()
+    replays = tuple(batch.replays.order_by("id").values_list("public_id", "state"))
     return BatchFacts(
         id=batch.pk,
         public_id=batch.public_id,
@@ -54,8 +65,15 @@ def get_batch(*, public_id: UUID) -> BatchFacts:
         error_field=batch.error_field,
         duplicate_of=batch.duplicate_of.public_id if batch.duplicate_of else None,
         replay_of=batch.replay_of.public_id if batch.replay_of else None,
-        replays=tuple(batch.replays.order_by("id").values_list("public_id", flat=True)),
+        replays=tuple(replay for replay, _ in replays),
+        replay_running=next((replay for replay, state in replays if state in UNFINISHED_STATES), None),
     )
+
+
+def find_batch_by_key(*, source_id: int, idempotency_key: str) -> UUID | None:
+    """The batch that a sender's idempotency key brought, if there is one."""
+    batches = Batch.objects.filter(source_id=source_id, idempotency_key=idempotency_key)
+    return batches.values_list("public_id", flat=True).first()
 
 
 def list_parts(*, batch_id: int, limit: int = 200) -> tuple[PartLine, ...]:

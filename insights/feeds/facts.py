@@ -160,6 +160,7 @@ class BatchFacts:
     duplicate_of: UUID | None
     replay_of: UUID | None
     replays: tuple[UUID, ...]
+    replay_running: UUID | None
 
     @property
     def is_finished(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Protocol
 
 # "Missing" is nothing for twice the cadence.
 CADENCES_UNTIL_MISSING = 2
@@ -31,6 +33,36 @@ class FeedCounts:
     off: int
     waiting: int
     quarantined: int
+
+
+class Feed(Protocol):
+    """As much of a feed as counting needs."""
+
+    @property
+    def punctuality(self) -> Punctuality: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def leased(self) -> int: ...
+    @property
+    def quarantined(self) -> int: ...
+
+
+def count_feeds(feeds: Sequence[Feed]) -> FeedCounts:
+    """How many feeds are in which condition, and how much work is open over all of them."""
+
+    def number_of(punctuality: Punctuality) -> int:
+        return sum(feed.punctuality is punctuality for feed in feeds)
+
+    return FeedCounts(
+        feeds=len(feeds),
+        late=number_of(Punctuality.LATE),
+        missing=number_of(Punctuality.MISSING),
+        silent=number_of(Punctuality.NEVER),
+        off=number_of(Punctuality.OFF),
+        waiting=sum(feed.waiting + feed.leased for feed in feeds),
+        quarantined=sum(feed.quarantined for feed in feeds),
+    )
 
 
 def punctuality_of(
@@ -72,9 +104,8 @@ def _reporting(counts: FeedCounts) -> str:
 
 
 def _work(counts: FeedCounts) -> str:
-    waiting = (
-        f"{_counted(counts.waiting, 'batch', 'batches')} waiting" if counts.waiting else "no batch waiting"
-    )
+    batches = _counted(counts.waiting, "batch", "batches")
+    waiting = f"{batches} still to be read" if counts.waiting else "nothing waiting"
     return f"{waiting}, {counts.quarantined:,} quarantined" if counts.quarantined else waiting
 
 

@@ -5,7 +5,8 @@ Refuses a definition with faults, and any change that would make other facts of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,8 +17,8 @@ from accounts.keys import make_key
 from accounts.models import User
 from accounts.operations import record_act
 from accounts.tenancy import current_alias
-from insights.ingest.mapping import columns_of
 from insights.feeds.queries import UnknownSource, list_meter_facts
+from insights.ingest.mapping import columns_of
 from insights.ingest.source_definition import (
     InvalidSource,
     SourceDefinition,
@@ -32,6 +33,11 @@ FIXED_ONCE_USED = {
     "account_id": "is fixed, because the source has sent batches for it; make another source",
 }
 COMMAND_LINE = "command line"
+NAME_CHARACTERS_MAX = 100
+# The page that makes a source has this place in the addresses of sources.
+RESERVED_SLUGS = frozenset({"new"})
+_SLUG_TAKEN = ("slug", "is taken by another source")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.ASCII)
 
 
 class UnknownKey(LookupError):
@@ -56,17 +62,31 @@ class IssuedKey:
     plain: str
 
 
+def check_source(*, definition: SourceDefinition, is_new: bool) -> None:
+    """Raise InvalidSource with every fault that saving the definition would meet."""
+    _check(definition)
+    known = Source.objects.filter(slug=definition.slug).first()
+    if is_new:
+        if known is not None:
+            raise InvalidSource((_SLUG_TAKEN,))
+    elif known is not None:
+        wanted = columns_of(definition)
+        _refuse_new_identity(
+            known, {name for name in FIXED_ONCE_USED if getattr(known, name) != wanted[name]}
+        )
+
+
 def create_source(*, definition: SourceDefinition, actor: User | None, billable: bool = True) -> SavedSource:
     """Store a new feed, or raise InvalidSource with every fault."""
     _check(definition)
     with transaction.atomic(using=current_alias()):
         if Source.objects.filter(slug=definition.slug).exists():
-            raise InvalidSource((("slug", "is taken by another source"),))
+            raise InvalidSource((_SLUG_TAKEN,))
         try:
             with transaction.atomic(using=current_alias()):
                 source = Source.objects.create(billable=billable, **columns_of(definition))
         except IntegrityError:
-            raise InvalidSource((("slug", "is taken by another source"),)) from None
+            raise InvalidSource((_SLUG_TAKEN,)) from None
         _audit(source, actor, "source.create", {**columns_of(definition), "billable": billable})
     return SavedSource(slug=source.slug, is_new=True, changed=())
 
@@ -175,7 +195,14 @@ def save_meter(*, meter: Meter, actor: User | None) -> None:
 
 
 def _check(definition: SourceDefinition) -> None:
-    if faults := validate_definition(definition, list_meter_facts()):
+    faults = validate_definition(definition, list_meter_facts())
+    if _SLUG.fullmatch(definition.slug) is None or definition.slug in RESERVED_SLUGS:
+        faults += (
+            ("slug", "must be lower-case letters, digits, hyphens or underscores, at most 60, and not “new”"),
+        )
+    if len(definition.name) > NAME_CHARACTERS_MAX:
+        faults += (("name", f"must have at most {NAME_CHARACTERS_MAX} characters"),)
+    if faults:
         raise InvalidSource(faults)
 
 
@@ -186,7 +213,7 @@ def _locked(slug: str) -> Source:
     return source
 
 
-def _refuse_new_identity(source: Source, changes: Mapping[str, Any]) -> None:
+def _refuse_new_identity(source: Source, changes: Collection[str]) -> None:
     faults = tuple((name, mend) for name, mend in FIXED_ONCE_USED.items() if name in changes)
     if faults and Batch.objects.filter(source=source).exists():
         raise InvalidSource(faults)

@@ -1,4 +1,4 @@
-"""What the first lines of a file would become, read exactly as ingest reads them; pure, and stores nothing."""
+"""What the first lines of a file would become, read as ingest reads them; pure, and stores nothing."""
 
 from __future__ import annotations
 

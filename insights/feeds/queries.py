@@ -21,8 +21,8 @@ from insights.feeds.facts import (
     SourceLine,
 )
 from insights.feeds.lag import punctuality_of
-from insights.ingest.mapping import definition_of
 from insights.ingest.catalogue import AccountFact, Catalogue, MeterFact
+from insights.ingest.mapping import definition_of
 from insights.models import Batch, Meter, Source, SourceKey, Watermark, WorkItem, WorkState
 
 REJECTS_SHOWN_HOURS = 24

@@ -110,7 +110,7 @@ def span_words(seconds: int) -> str:
 
 def batch_sentence(batch: BatchFacts) -> str:
     """The answer of the batch page."""
-    if batch.duplicate_of is not None:
+    if batch.duplicate_of is not None and batch.state == "done":
         return "The same file came before, so nothing was counted a second time"
     if batch.state == "done":
         return _done_sentence(batch.counts)

@@ -1,0 +1,29 @@
+"""The addresses of the staff pages on feeds, sources and batches, below /staff/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from insights.web import staff, staff_keys, staff_sources, staff_uploads
+
+urlpatterns = [
+    path("", staff.feeds, name="staff-feeds"),
+    path("batches/<uuid:batch_uuid>/", staff.batch, name="staff-batch"),
+    path("batches/<uuid:batch_uuid>/replay/", staff.batch_replay, name="batch-replay"),
+    path("sources/", staff_sources.sources, name="staff-sources"),
+    path("sources/new/", staff_sources.source_new, name="staff-source-new"),
+    path("sources/new/toml/", staff_sources.source_new_toml, name="source-new-toml"),
+    path("sources/<slug:slug>/", staff_sources.source, name="staff-source"),
+    path("sources/<slug:slug>/edit/", staff_sources.source_edit, name="source-edit"),
+    path("sources/<slug:slug>/toml/", staff_sources.source_toml, name="source-toml"),
+    path("sources/<slug:slug>/import/", staff_sources.source_import, name="source-import"),
+    path("sources/<slug:slug>/state/", staff_sources.source_state, name="source-state"),
+    path("sources/<slug:slug>/preview/", staff_uploads.source_preview, name="source-preview"),
+    path("sources/<slug:slug>/upload/", staff_uploads.source_upload, name="source-upload"),
+    path("sources/<slug:slug>/keys/", staff_keys.source_key_issue, name="source-key-issue"),
+    path(
+        "sources/<slug:slug>/keys/<uuid:key_uuid>/revoke/",
+        staff_keys.source_key_revoke,
+        name="source-key-revoke",
+    ),
+]

@@ -1,0 +1,65 @@
+"""Punctuality is judged by a feed's own cadence, and the first line of the feeds page says it in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from insights.feeds.lag import Punctuality, count_feeds, feeds_sentence, punctuality_of
+
+NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Line:
+    punctuality: Punctuality = Punctuality.ON_TIME
+    waiting: int = 0
+    leased: int = 0
+    quarantined: int = 0
+
+
+@pytest.mark.parametrize(
+    ("silence", "expected"),
+    [
+        (timedelta(0), Punctuality.ON_TIME),
+        (HOUR, Punctuality.ON_TIME),
+        (HOUR + timedelta(seconds=1), Punctuality.LATE),
+        (2 * HOUR, Punctuality.LATE),
+        (2 * HOUR + timedelta(seconds=1), Punctuality.MISSING),
+    ],
+)
+def test_a_feed_is_missing_after_twice_its_cadence(silence: timedelta, expected: Punctuality) -> None:
+    found = punctuality_of(last_received_at=NOW - silence, cadence_seconds=3600, is_enabled=True, now=NOW)
+
+    assert found is expected
+
+
+def test_a_feed_without_batches_is_not_called_missing() -> None:
+    found = punctuality_of(last_received_at=None, cadence_seconds=3600, is_enabled=True, now=NOW)
+
+    assert found is Punctuality.NEVER
+
+
+def test_a_feed_that_is_switched_off_is_not_called_late() -> None:
+    found = punctuality_of(last_received_at=NOW - 9 * HOUR, cadence_seconds=3600, is_enabled=False, now=NOW)
+
+    assert found is Punctuality.OFF
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ((), "No feeds yet"),
+        ((Line(),), "1 feed, reporting; nothing waiting"),
+        ((Line(),) * 4 + (Line(waiting=1, leased=1),), "5 feeds, all reporting; 2 batches still to be read"),
+        (
+            (Line(), Line(Punctuality.MISSING), Line(Punctuality.LATE, quarantined=1)),
+            "3 feeds, 1 missing, 1 late; nothing waiting, 1 quarantined",
+        ),
+    ],
+)
+def test_the_first_line_answers_in_words(lines: tuple[Line, ...], sentence: str) -> None:
+    assert feeds_sentence(count_feeds(lines)) == sentence
