@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 PART_LINES = 250_000
 
 
-def split_lines(lines: Iterable[bytes], *, has_header: bool, part_lines: int = PART_LINES) -> Iterator[bytes]:
-    """Yield parts of at most `part_lines` data lines; with has_header the first line stands on top of each.
+def split_lines(lines: Iterable[bytes], *, has_header: bool) -> Iterator[bytes]:
+    """Yield parts of at most PART_LINES data lines; with has_header the first line stands on top of each.
 
     `lines` keep their line ends, as a file opened in binary mode gives them.
     """
@@ -18,7 +18,7 @@ def split_lines(lines: Iterable[bytes], *, has_header: bool, part_lines: int = P
     made = False
     for line in iterator:
         waiting.append(line)
-        if len(waiting) == part_lines:
+        if len(waiting) == PART_LINES:
             yield b"".join((header, *waiting))
             waiting, made = [], True
     if waiting or not made:
