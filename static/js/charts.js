@@ -57,8 +57,8 @@
     const name = escaped(trace.name || "");
     trace.name = name;
     trace.hovertext = trace.customdata?.map((row) => hoverText(row));
-    trace.hovertemplate = `%{x}<br><b>${name}</b><br>%{hovertext}<extra></extra>`;
-    if (!trace.hovertext) trace.hovertemplate = `%{x}<br><b>${name}</b> %{y}<extra></extra>`;
+    trace.hovertemplate = `%{x}<br>${name}<br>%{hovertext}<extra></extra>`;
+    if (!trace.hovertext) trace.hovertemplate = `%{x}<br>${name} %{y}<extra></extra>`;
     if (series in MARKS) {
       const mark = MARKS[series];
       const ink = colour(mark.colour);
