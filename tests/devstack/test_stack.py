@@ -13,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 
-from usage_portal.devstack import environment
+from usage_portal.devstack import environment, processes
 from usage_portal.devstack.environment import DATABASE_ROLES
 from usage_portal.devstack.places import ROOT, UnsafeDirectory, make_places
 from usage_portal.devstack.stack import Stack, StackBusy, owner_of, running_servers
@@ -164,3 +164,17 @@ def test_secret_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert first == second
     assert len(first) >= 50
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_stopping_a_dead_child_ends_what_it_left_behind(tmp_path: Path) -> None:
+    leave_a_process = "sleep 60 & echo $!"
+    log = tmp_path / "log"
+    child = processes.start(
+        name="A shell", command=["sh", "-c", leave_a_process], env=dict(os.environ), log=log
+    )
+    child.process.wait()
+    left = psutil.Process(int(log.read_text()))
+
+    processes.stop(child)
+
+    assert psutil.wait_procs([left], timeout=5)[1] == []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,20 @@ def wait_until_done(child: Child) -> None:
 
 def stop(child: Child, *, seconds_max: float = STOP_SECONDS_MAX) -> None:
     """Stop gently, then by force: a child that hangs must not keep the others running."""
-    if child.has_ended():
-        return
-    child.process.send_signal(child.stop_signal)
-    try:
-        child.process.wait(timeout=seconds_max)
-    except subprocess.TimeoutExpired:
-        child.process.kill()
-        child.process.wait()
+    if not child.has_ended():
+        child.process.send_signal(child.stop_signal)
+        try:
+            child.process.wait(timeout=seconds_max)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+    _end_orphans(child)
+
+
+def _end_orphans(child: Child) -> None:
+    """A child that died badly may leave processes of its own, as a killed worker leaves its beat."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.process.pid, signal.SIGKILL)
 
 
 def _end_of_log(log: Path | None) -> str:
