@@ -79,7 +79,7 @@ class PlotlyFinder(BaseFinder):
 
     def list(self, ignore_patterns: Any) -> Iterator[tuple[str, FileSystemStorage]]:
         for path in (plotly_script_path(), _styles_path()):
-            if not matches_patterns(path.name, ignore_patterns):
+            if not matches_patterns(path.name, ignore_patterns or []):
                 storage = FileSystemStorage(location=path.parent)
                 storage.prefix = FOLDER  # type: ignore[attr-defined]
                 yield path.name, storage
