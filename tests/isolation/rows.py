@@ -1,0 +1,101 @@
+"""One row of an account in every table that holds accounts' rows, made from the models themselves.
+
+A new table is filled without being named here, or the test that asks for its row turns red.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.apps import apps
+from django.db import models, transaction
+
+from accounts.models import Account
+from accounts.tenancy import as_owner, connection
+from tests.isolation.catalogue import ACCOUNT_TABLE, PLATFORM_TABLES
+
+CANARY = "CANARY"
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+# What a check constraint or a meaning asks for; everything else follows from the type of the column.
+SPECIAL: dict[str, Any] = {
+    "accounts_supportaccess.expires_at": NOW + timedelta(minutes=30),
+    "accounts_supportaccess.ended_at": NOW + timedelta(minutes=1),
+    "accounts_account.currency": "EUR",
+    "accounts_account.state": "active",
+    "accounts_account.closed_at": None,
+    "accounts_account.billing_zone": "UTC",
+    "insights_batch.via": "api",
+    "insights_batchpart.via": "api",
+    "insights_source.format": "any",
+    "insights_meter.grain_seconds": 3600,
+    "insights_meter.unique_dimensions": [],
+    "insights_series.window_seconds": 3600,
+    "insights_watermark.cadence_seconds": 3600,
+    "insights_batch.replay_of": None,
+    "insights_batch.duplicate_of": None,
+    "insights_source.account": None,
+}
+
+
+def tenant_models() -> list[type[models.Model]]:
+    """Return the models whose rows belong to an account, as the models declare it."""
+    return [
+        model
+        for model in apps.get_models()
+        if any(field.column == "account_id" for field in model._meta.concrete_fields)
+        and model._meta.db_table not in PLATFORM_TABLES | {ACCOUNT_TABLE}
+    ]
+
+
+def fill_every_table(account: Account) -> dict[str, models.Model]:
+    """Write one row of the account into every tenant table; returns the rows by table."""
+    made: dict[str, models.Model] = {ACCOUNT_TABLE: account}
+    with as_owner(), transaction.atomic(using="owner"):
+        with connection().cursor() as cursor:
+            cursor.execute("SELECT portal_ensure_month(%s)", [NOW.date()])
+        for model in tenant_models():
+            _make(model, made)
+    return made
+
+
+def _make(model: type[models.Model], made: dict[str, models.Model]) -> models.Model:
+    table = model._meta.db_table
+    if table not in made:
+        values = {
+            field.name: _value(field, made)
+            for field in model._meta.concrete_fields
+            if not isinstance(field, models.AutoField | models.CompositePrimaryKey)
+        }
+        made[table] = model._default_manager.create(**values)
+    return made[table]
+
+
+def _value(field: models.Field[Any, Any], made: dict[str, models.Model]) -> Any:
+    special = f"{field.model._meta.db_table}.{field.name}"
+    if special in SPECIAL:
+        return SPECIAL[special]
+    if isinstance(field, models.ForeignKey):
+        return _make(field.related_model, made)
+    if field.choices:
+        return next(iter(field.choices))[0]
+    plain: dict[type[Any], Any] = {
+        models.UUIDField: uuid.uuid4(),
+        models.EmailField: f"canary-{uuid.uuid4().hex[:8]}@example.com",
+        models.JSONField: {"region": CANARY},
+        models.BinaryField: CANARY.encode().ljust(32, b"."),
+        models.BooleanField: False,
+        models.DateTimeField: NOW,
+        models.DateField: date(2026, 11, 20),
+        models.DecimalField: 7,
+        models.SlugField: f"canary-{uuid.uuid4().hex[:8]}",
+    }
+    for kind, value in plain.items():
+        if type(field) is kind:
+            return value
+    if isinstance(field, models.CharField | models.TextField):
+        return f"{CANARY} {uuid.uuid4().hex[:4]}"[: field.max_length]
+    if isinstance(field, models.IntegerField):
+        return 1 if field.name in {"revision", "version", "position", "line_no"} else 0
+    return [CANARY]
