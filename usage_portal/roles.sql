@@ -7,8 +7,10 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('portal roles'));
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'portal_owner') THEN
-        CREATE ROLE portal_owner NOLOGIN NOINHERIT;
+        CREATE ROLE portal_owner NOLOGIN;
     END IF;
+    -- Before PostgreSQL 16 a role that does not inherit may not create in the public schema of its own database.
+    ALTER ROLE portal_owner INHERIT;
     FOREACH wanted IN ARRAY ARRAY['portal_migrate', 'portal_web', 'portal_worker', 'portal_staff', 'portal_intake']
     LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN

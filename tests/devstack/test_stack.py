@@ -46,6 +46,7 @@ def _start(*, var: Path, alone: bool = False) -> Stack:
         return stack
 
 
+@pytest.mark.database
 @pytest.mark.usefixtures("own_servers")
 def test_each_role_logs_in_and_only_the_owner_may_create(var: Path) -> None:
     with running_servers(var=var, mode="manage", database="portal", throwaway=True) as stack:
@@ -62,6 +63,7 @@ def test_each_role_logs_in_and_only_the_owner_may_create(var: Path) -> None:
     assert not any(row[2] for row in found.values() if row)
 
 
+@pytest.mark.database
 @pytest.mark.usefixtures("own_servers")
 def test_text_sorts_by_bytes_on_every_server(var: Path) -> None:
     with (
