@@ -40,5 +40,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("insights.api.urls")),
     path("", include("accounts.urls")),
     path("staff/", include("insights.web.staff_urls")),
-    path("staff/", include("insights.web.staff_urls")),
 ]

@@ -1,0 +1,20 @@
+"""The endpoints that the schema describes, and their addresses below /api/."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
+from insights.api.downloads import DownloadDetail, UsageCsv
+from insights.api.usage import AccountDetail, MeterList, UsageDetail
+
+ENDPOINTS: list[URLPattern] = [
+    path("v1/usage/batches", BatchCollection.as_view(), name="api-batches"),
+    path("v1/usage/batches/<uuid:batch_id>", BatchDetail.as_view(), name="api-batch"),
+    path("v1/usage/batches/<uuid:batch_id>/rejects", BatchRejects.as_view(), name="api-batch-rejects"),
+    path("v1/meters", MeterList.as_view(), name="api-meters"),
+    path("v1/account", AccountDetail.as_view(), name="api-account"),
+    path("v1/usage", UsageDetail.as_view(), name="api-usage"),
+    path("v1/usage.csv", UsageCsv.as_view(), name="api-usage-csv"),
+    path("v1/downloads/<uuid:download_id>", DownloadDetail.as_view(), name="api-download"),
+]

@@ -1,0 +1,180 @@
+"""Opens a download on a database connection of its own, and records what was sent.
+
+Every statement here runs on that connection, outside the transaction of the page that asked: a streamed
+answer outlives it, and under support access the page's transaction refuses writes. Slots are session locks,
+so that a killed process gives its slot back without anybody's help.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.db import connections
+from psycopg.types.json import Jsonb
+
+from insights.exports.queries import CsvSource, RecordsCopy, running_lock_name
+from insights.exports.stream import CsvStream, Line, Proof
+
+logger = structlog.get_logger(__name__)
+
+
+class TooManyDownloads(Exception):
+    """Every slot of the account, or of the portal, is taken by a running download."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadRequest:
+    """Whose usage is asked for, by whom, and the query string that asks the same again: kept with the proof."""
+
+    account_id: int
+    kind: str
+    query: str
+    asked_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDownload:
+    """A download that has its slot, its row and its first line; iterate the stream, then close it."""
+
+    public_id: uuid.UUID
+    stream: CsvStream
+
+
+def open_download(*, request: DownloadRequest, source: CsvSource, compress: bool) -> OpenDownload:
+    """Take a slot, note the download and start it; raises TooManyDownloads. Errors of the query are raised
+    here.
+    """
+    with ExitStack() as on_failure:
+        connection = _connect()
+        on_failure.callback(connection.close)
+        _take_slots(connection, account_id=request.account_id)
+        public_id = _note_start(connection, request)
+        on_failure.callback(_note_end, request.account_id, public_id, Proof(False, 0, 0, ""))
+        lines = _open_lines(connection, request.account_id, source)
+        stream = CsvStream(
+            lines, compress=compress, on_end=_Ending(connection, request.account_id, public_id)
+        )
+        on_failure.pop_all()
+    return OpenDownload(public_id, stream)
+
+
+def _connect() -> psycopg.Connection[Any]:
+    alias = "export" if "export" in settings.DATABASES else "default"
+    wrapper = connections[alias].copy()
+    wrapper.ensure_connection()
+    connection: psycopg.Connection[Any] = wrapper.connection
+    return connection
+
+
+def _take_slots(connection: psycopg.Connection[Any], *, account_id: int) -> None:
+    """Take one slot of the account and one of the portal. Closing the connection gives both back."""
+    groups = (
+        (f"portal download of account {account_id}", settings.DOWNLOADS_PER_ACCOUNT),
+        ("portal download", settings.DOWNLOADS_IN_ALL),
+    )
+    for group, slots in groups:
+        if not any(_try_lock(connection, f"{group} slot {slot}") for slot in range(slots)):
+            raise TooManyDownloads(group)
+
+
+def _try_lock(connection: psycopg.Connection[Any], name: str) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name]).fetchone()
+    return row is not None and bool(row[0])
+
+
+@contextmanager
+def _account_transaction(connection: psycopg.Connection[Any], account_id: int) -> Iterator[None]:
+    with connection.transaction():
+        connection.execute("SELECT set_config('portal.account', %s, true)", [str(account_id)])
+        yield
+
+
+def _note_start(connection: psycopg.Connection[Any], request: DownloadRequest) -> uuid.UUID:
+    public_id = uuid.uuid4()
+    if not _try_lock(connection, running_lock_name(public_id)):
+        raise RuntimeError("a new download cannot be running already")
+    with _account_transaction(connection, request.account_id):
+        connection.execute(
+            "INSERT INTO insights_download (public_id, account_id, kind, query, asked_by, state, sha256)"
+            " VALUES (%s, %s, %s, %s, %s, 'running', '')",
+            [
+                public_id,
+                request.account_id,
+                request.kind,
+                Jsonb({"question": request.query}),
+                request.asked_by[:254],
+            ],
+        )
+    return public_id
+
+
+def _note_end(account_id: int, public_id: uuid.UUID, proof: Proof, connection: Any = None) -> None:
+    with ExitStack() as stack:
+        if connection is None:
+            connection = _connect()
+            stack.callback(connection.close)
+        stack.enter_context(_account_transaction(connection, account_id))
+        connection.execute(
+            "UPDATE insights_download SET state = %s, rows = %s, size_bytes = %s, sha256 = %s,"
+            " finished_at = now() WHERE account_id = %s AND public_id = %s",
+            [
+                "done" if proof.is_whole else "cut",
+                proof.rows,
+                proof.size_bytes,
+                proof.sha256 if proof.is_whole else "",
+                account_id,
+                public_id,
+            ],
+        )
+
+
+def _open_lines(connection: psycopg.Connection[Any], account_id: int, source: CsvSource) -> Iterator[Line]:
+    if not isinstance(source, RecordsCopy):
+        return iter(source)
+    lines = _copied_lines(connection, account_id, source)
+    # PostgreSQL plans and begins before it sends the header, so a bad query fails here and not in mid answer.
+    return chain([next(lines)], lines)
+
+
+def _copied_lines(
+    connection: psycopg.Connection[Any], account_id: int, source: RecordsCopy
+) -> Iterator[Line]:
+    with _account_transaction(connection, account_id), connection.cursor() as cursor:
+        # One statement is one snapshot: rows replaced meanwhile neither come twice nor go missing.
+        cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        with cursor.copy(source.statement, source.parameters) as copy:
+            yield from copy
+
+
+class _Ending:
+    """Writes the proof and gives the connection, and with it the slots, back."""
+
+    def __init__(self, connection: psycopg.Connection[Any], account_id: int, public_id: uuid.UUID) -> None:
+        self._connection = connection
+        self._account_id = account_id
+        self._public_id = public_id
+
+    def __call__(self, proof: Proof) -> None:
+        """Note a whole download in the same session; a cut one on a fresh connection, since this one is
+        mid-COPY.
+        """
+        try:
+            if proof.is_whole:
+                _note_end(self._account_id, self._public_id, proof, self._connection)
+                return
+            self._connection.close()
+            logger.warning("download cut", download=str(self._public_id), rows=proof.rows)
+            # Without a database the row stays "running"; its lock is free, and so it reads as cut.
+            with suppress(psycopg.Error):
+                _note_end(self._account_id, self._public_id, proof)
+        finally:
+            self._connection.close()

@@ -1,0 +1,270 @@
+"""Reads usage records for downloads and for the API's pages, and the proof of past downloads.
+
+Both ways of reading records are one statement with two endings, so that they cannot name different rows.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from psycopg import sql
+
+from accounts.models import Account
+from accounts.tenancy import connection
+from insights.exports.aggregates import aggregate_lines
+from insights.exports.formatting import FORMULA_PATTERN, column_names
+from insights.metering.queries import explore
+from insights.metering.usage_filter import UsageFilter
+from insights.models import Download, DownloadState
+from insights.values.period import Period
+
+AGGREGATES = "aggregates"
+RECORDS = "records"
+KINDS = (AGGREGATES, RECORDS)
+COLUMNS_BEFORE = ("meter", "window_start", "window")
+COLUMNS_AFTER = ("quantity", "unit", "row_id", "revision", "source", "batch", "line")
+WINDOW_NAMES = {300: "5min", 900: "15min", 1800: "30min", 3600: "hour", 86400: "day"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsFilter:
+    """Which current records of one account: a meter, a period, and for each named dimension the values
+    wanted.
+    """
+
+    account_id: int
+    meter_id: int
+    dimension_keys: tuple[str, ...]
+    period: Period
+    dimension_values: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsCopy:
+    """A COPY statement for psycopg, with its parameters."""
+
+    statement: sql.Composed
+    parameters: dict[str, Any]
+
+
+CsvSource = RecordsCopy | Iterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPosition:
+    """Where a page of records ended."""
+
+    series_id: int
+    window_start: datetime
+    row_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """One current usage record as the API shows it."""
+
+    position: RecordPosition
+    meter: str
+    window: str
+    dimensions: dict[str, str]
+    quantity: Decimal
+    unit: str
+    revision: int
+    source: str
+    batch: uuid.UUID | None
+    line: int
+
+
+def records_filter(account: Account, question: UsageFilter) -> RecordsFilter:
+    """Return which records are behind what a question shows."""
+    return RecordsFilter(
+        account_id=account.pk,
+        meter_id=question.meter.id,
+        dimension_keys=question.meter.dimensions,
+        period=question.period(ZoneInfo(account.billing_zone)),
+        dimension_values=question.values,
+    )
+
+
+def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool, now: datetime) -> CsvSource:
+    """Return the CSV that answers a question: what the page shows, or the records behind it."""
+    if kind == RECORDS:
+        return records_copy(records_filter(account, question), raw=raw)
+    zone = UTC if question.clock == "utc" else ZoneInfo(account.billing_zone)
+    return aggregate_lines(explore(account, question, now), zone=zone, raw=raw)
+
+
+# A partition's key index gives this order, so neither a download nor a page has to sort or to hold what it
+# sends.
+_ORDER = sql.SQL(" ORDER BY r.account_id, r.series_id, r.window_start, r.row_id")
+
+
+def records_copy(wanted: RecordsFilter, *, raw: bool) -> RecordsCopy:
+    """Return the statement that writes the records as CSV with a header; `raw` leaves texts as they are."""
+    dimensions = [sql.Identifier(f"dimension_{number}") for number in range(len(wanted.dimension_keys))]
+    names = column_names(
+        fixed_before=COLUMNS_BEFORE, dimensions=wanted.dimension_keys, fixed_after=COLUMNS_AFTER
+    )
+    cells: list[sql.Composable] = [
+        sql.SQL("s.meter"),
+        sql.SQL("""to_char(r.window_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""),
+        sql.SQL("s.window_name"),
+        *(sql.SQL("s.{}").format(column) for column in dimensions),
+        sql.SQL("trim_scale(r.quantity)"),
+        sql.SQL("s.unit"),
+        # Most records have no row id; the pattern is only tried on those that have.
+        sql.SQL("CASE WHEN r.row_id = '' THEN NULL ELSE {} END").format(_cell(sql.SQL("r.row_id"), raw=raw)),
+        sql.SQL("r.revision"),
+        sql.SQL("s.source"),
+        sql.SQL("p.batch_public_id"),
+        sql.SQL("r.line_no"),
+    ]
+    named = sql.SQL(", ").join(
+        sql.SQL("{} AS {}").format(cell, sql.Identifier(name))
+        for cell, name in zip(cells, names, strict=True)
+    )
+    extra = [
+        sql.SQL(", {} AS {}").format(
+            _cell(sql.SQL("s.dimensions ->> {}").format(sql.Literal(key)), raw=raw), column
+        )
+        for key, column in zip(wanted.dimension_keys, dimensions, strict=True)
+    ]
+    query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
+        _series(wanted, sql.Composed(extra)), named, _FROM, _ORDER
+    )
+    return RecordsCopy(query, _parameters(wanted))
+
+
+def _cell(expression: sql.Composable, *, raw: bool) -> sql.Composable:
+    if raw:
+        return expression
+    return sql.SQL("CASE WHEN {0} ~ {1} THEN '''' || ({0}) ELSE {0} END").format(
+        sql.SQL("({})").format(expression), sql.Literal(FORMULA_PATTERN)
+    )
+
+
+_WINDOW_NAME = sql.SQL("CASE s.window_seconds {} END").format(
+    sql.SQL(" ").join(
+        sql.SQL("WHEN {} THEN {}").format(sql.Literal(seconds), sql.Literal(name))
+        for seconds, name in WINDOW_NAMES.items()
+    )
+)
+
+
+def _series(wanted: RecordsFilter, extra: sql.Composed) -> sql.Composed:
+    """Return the series in question as a WITH clause: few rows, so that texts are looked at once and not per
+    record.
+    """
+    conditions = [
+        sql.SQL(
+            " AND EXISTS (SELECT FROM insights_seriesdimension d WHERE d.account_id = s.account_id"
+            " AND d.meter_id = s.meter_id AND d.series_id = s.id AND d.key = {} AND d.value = ANY({}))"
+        ).format(sql.Placeholder(f"key_{number}"), sql.Placeholder(f"values_{number}"))
+        for number in range(len(wanted.dimension_values))
+    ]
+    return sql.SQL(
+        "WITH series AS MATERIALIZED (SELECT s.id, m.key AS meter, m.unit, w.source_slug AS source,"
+        " s.dimensions, {} AS window_name{} FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id"
+        " LEFT JOIN insights_watermark w ON w.account_id = s.account_id AND w.source_id = s.source_id"
+        " WHERE s.account_id = %(account_id)s AND s.meter_id = %(meter_id)s{}) "
+    ).format(_WINDOW_NAME, extra, sql.Composed(conditions))
+
+
+_FROM = sql.SQL(
+    " FROM insights_usagerecord r JOIN series s ON s.id = r.series_id"
+    " LEFT JOIN insights_batchpart p ON p.account_id = r.account_id AND p.batch_id = r.batch_id"
+    " WHERE r.account_id = %(account_id)s AND r.window_start >= %(start)s AND r.window_start < %(end)s"
+)
+
+
+def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "account_id": wanted.account_id,
+        "meter_id": wanted.meter_id,
+        "start": wanted.period.start,
+        "end": wanted.period.end,
+    }
+    for number, (key, values) in enumerate(wanted.dimension_values):
+        parameters |= {f"key_{number}": key, f"values_{number}": list(values)}
+    return parameters
+
+
+def list_records(wanted: RecordsFilter, *, after: RecordPosition | None, limit: int) -> tuple[RecordRow, ...]:
+    """Return the records behind a position, in the order of the download."""
+    behind = sql.SQL("")
+    parameters = _parameters(wanted) | {"limit": limit}
+    if after is not None:
+        behind = sql.SQL(
+            " AND (r.account_id, r.series_id, r.window_start, r.row_id)"
+            " > (%(account_id)s, %(series_id)s, %(window_start)s, %(row_id)s)"
+        )
+        parameters |= {
+            "series_id": after.series_id,
+            "window_start": after.window_start,
+            "row_id": after.row_id,
+        }
+    query = sql.SQL(
+        "{}SELECT r.series_id, r.window_start, r.row_id, s.meter, s.window_name, s.dimensions, r.quantity,"
+        " s.unit, r.revision, coalesce(s.source, ''), p.batch_public_id, r.line_no{}{}{} LIMIT %(limit)s"
+    ).format(_series(wanted, sql.Composed([])), _FROM, behind, _ORDER)
+    with connection().cursor() as cursor:
+        cursor.execute(query, parameters)
+        return tuple(_record_row(row) for row in cursor.fetchall())
+
+
+def _record_row(row: tuple[Any, ...]) -> RecordRow:
+    (
+        series_id,
+        window_start,
+        row_id,
+        meter,
+        window,
+        dimensions,
+        quantity,
+        unit,
+        revision,
+        source,
+        batch,
+        line,
+    ) = row
+    return RecordRow(
+        position=RecordPosition(series_id, window_start, row_id),
+        meter=meter,
+        window=window,
+        dimensions=dimensions,
+        quantity=quantity,
+        unit=unit,
+        revision=revision,
+        source=source,
+        batch=batch,
+        line=line,
+    )
+
+
+def find_download(*, account: Account, public_id: uuid.UUID) -> Download | None:
+    """Return a download of the account. One that nobody streams any more, though it never ended, reads as
+    cut.
+    """
+    download: Download | None = Download.objects.for_account(account).filter(public_id=public_id).first()
+    if download is not None and download.state == DownloadState.RUNNING and not _is_running(public_id):
+        download.state = DownloadState.CUT
+    return download
+
+
+def running_lock_name(public_id: uuid.UUID) -> str:
+    """Return the name of the lock that a download holds for as long as somebody streams it."""
+    return f"portal download {public_id}"
+
+
+def _is_running(public_id: uuid.UUID) -> bool:
+    with connection().cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))", [running_lock_name(public_id)]
+        )
+        return not cursor.fetchone()[0]
