@@ -104,10 +104,8 @@ class Command(BaseCommand):
 
 
 def _stored_keys() -> frozenset[str]:
-    keys = Batch.objects.filter(idempotency_key__startswith=KEY_PREFIX).values_list(
-        "idempotency_key", flat=True
-    )
-    return frozenset(keys)
+    ours = Batch.objects.filter(idempotency_key__startswith=KEY_PREFIX)
+    return frozenset(key for key in ours.values_list("idempotency_key", flat=True) if key is not None)
 
 
 def _story_end(stored: frozenset[str]) -> datetime | None:
