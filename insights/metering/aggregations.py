@@ -46,13 +46,13 @@ class AggregateSql:
 # split in twelve and a twelfth has no exact decimals.
 AGGREGATES: dict[str, AggregateSql] = {
     "sum": AggregateSql("sum(r.quantity)", "sum(u.quantity)"),
-    "count": AggregateSql("sum(r.records)", "count(*)"),
+    "count": AggregateSql("sum(r.records)::numeric", "count(*)::numeric"),
     "time_weighted_sum": AggregateSql(
         "sum(r.quantity * c.window_seconds)", "sum(u.quantity * c.window_seconds)"
     ),
     "unique_count": AggregateSql(
-        "sum(r.windows_used)",
-        "count(DISTINCT (c.tuple_no, u.window_start)) FILTER (WHERE u.quantity > 0)",
+        "sum(r.windows_used)::numeric",
+        "count(DISTINCT (c.tuple_no, u.window_start)) FILTER (WHERE u.quantity > 0)::numeric",
     ),
     "max": AggregateSql("max(r.maximum)", "max(u.quantity)", is_per_series=True),
     "latest": AggregateSql(
