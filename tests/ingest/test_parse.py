@@ -174,7 +174,9 @@ def test_mapped_columns_name_the_senders_words_in_refusals() -> None:
         constants={"meter": "bytes_out", "dimension.region": "eu"},
         ignored=("note",),
     )
-    data = b"note,amount,key,from,customer\nx,5,k1,2026-11-23T10:00:00Z,ansel\nx,many,k2,2026-11-23T10:00:00Z,ansel\n"
+    good = "x,5,k1,2026-11-23T10:00:00Z,ansel"
+    bad = good.replace(",5,", ",many,")
+    data = f"note,amount,key,from,customer\n{good}\n{bad}\n".encode()
 
     parsed = parse(data, definition=definition)
 
