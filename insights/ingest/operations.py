@@ -26,6 +26,7 @@ from insights.models import Batch, BatchBytes, BatchState, Meter, Source, WorkIt
 
 PIECE_BYTES = 1024 * 1024
 SPOOL_BYTES = 8 * PIECE_BYTES
+CHUNK_LINES = 50_000
 FINISHED_STATES = frozenset({BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED})
 
 
@@ -162,7 +163,11 @@ def open_kept_delivery(
         dimension_keys=keys,
         form=form,
         gzip_declared=gzip_declared,
-        limits=Limits(lines=settings.UPLOAD_MAX_LINES, unpacked_bytes=settings.UPLOAD_MAX_UNPACKED_BYTES),
+        limits=Limits(
+            lines=settings.UPLOAD_MAX_LINES,
+            chunk_lines=CHUNK_LINES,
+            unpacked_bytes=settings.UPLOAD_MAX_UNPACKED_BYTES,
+        ),
     )
 
 
