@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -14,6 +14,7 @@ from accounts.operations.support import REASON_LENGTH_MIN
 from accounts.queries import SEARCH_LENGTH_MIN
 from accounts.zones import billing_zones
 
+LAST_YEAR = 2100
 ROLE_WORDS = [
     (Role.OWNER.value, "Owner: everything, people and keys too"),
     (Role.ADMIN.value, "Admin: usage and keys"),
@@ -61,8 +62,7 @@ class NewAccountForm(forms.Form):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        zone = self.fields["billing_zone"]
-        assert isinstance(zone, forms.ChoiceField)
+        zone = cast(forms.ChoiceField, self.fields["billing_zone"])
         zone.choices = [(name, name.replace("_", " ")) for name in billing_zones()]
 
     def clean_currency(self) -> str:
@@ -83,10 +83,17 @@ class KeyForm(forms.Form):
         help_text="Empty: until revoked.",
     )
 
+    def clean_expires_on(self) -> date | None:
+        """Refuse a day so far away that it was mistyped."""
+        last_day: date | None = self.cleaned_data["expires_on"]
+        if last_day is not None and last_day.year >= LAST_YEAR:
+            raise forms.ValidationError(f"Choose a day before the year {LAST_YEAR}.")
+        return last_day
+
     def expires_at(self, *, zone: str) -> datetime | None:
         """Return the first instant after the last day in the account's zone."""
         last_day: date | None = self.cleaned_data["expires_on"]
-        if last_day is None or last_day == date.max:
+        if last_day is None:
             return None
         return datetime.combine(last_day + timedelta(days=1), time(), tzinfo=ZoneInfo(zone))
 

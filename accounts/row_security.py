@@ -21,11 +21,11 @@ def secure_table(table: str, *, account_column: str = "account_id", also_for: tu
 
     `also_for` names further roles that see every row (portal_staff on operational tables).
     """
+    own = f"{account_column} = {CURRENT_ACCOUNT}"
     statements = [
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-        f"CREATE POLICY own_account ON {table} TO portal_web "
-        f"USING ({account_column} = {CURRENT_ACCOUNT}) WITH CHECK ({account_column} = {CURRENT_ACCOUNT})",
+        f"CREATE POLICY own_account ON {table} TO portal_web USING ({own}) WITH CHECK ({own})",
     ]
     statements += [
         f"CREATE POLICY every_row_{role} ON {table} TO {role} USING (true) WITH CHECK (true)"
