@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -158,7 +159,7 @@ def issue_source_key(*, slug: str, name: str, actor: User, expires_at: datetime 
     return IssuedKey(name=name, prefix=prefix, plain=plain)
 
 
-def revoke_source_key(*, slug: str, key_public_id: object, actor: User, now: datetime) -> bool:
+def revoke_source_key(*, slug: str, key_public_id: UUID, actor: User, now: datetime) -> bool:
     """End a key for good; False when it had ended already."""
     with transaction.atomic(using=current_alias()):
         source = _locked(slug)
@@ -176,13 +177,12 @@ def revoke_source_key(*, slug: str, key_public_id: object, actor: User, now: dat
 def save_meter(*, meter: Meter, actor: User | None) -> None:
     """Store a meter or what may change of one; the database refuses another meaning for a used version."""
     with transaction.atomic(using=current_alias()):
-        before = Meter.objects.filter(pk=meter.pk).values().first() if meter.pk else None
+        before = _columns(meter)
         meter.save()
-        after = Meter.objects.filter(pk=meter.pk).values().get()
         changes = {
-            name: [_plain((before or {}).get(name)), _plain(value)]
-            for name, value in after.items()
-            if (before or {}).get(name) != value
+            name: [_plain(before.get(name)), _plain(value)]
+            for name, value in _columns(meter).items()
+            if before.get(name) != value
         }
         record_act(
             account=None,
@@ -192,6 +192,12 @@ def save_meter(*, meter: Meter, actor: User | None) -> None:
             subject=str(meter),
             details=changes,
         )
+
+
+def _columns(meter: Meter) -> dict[str, Any]:
+    """The row as it is stored now; nothing for a meter that is not stored yet."""
+    row = Meter.objects.filter(pk=meter.pk).values().first() if meter.pk else None
+    return {} if row is None else dict(row)
 
 
 def _check(definition: SourceDefinition) -> None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from insights.ingest.catalogue import Catalogue, MeterFact
 from insights.ingest.cells import read_object
+from insights.ingest.grammar import scan_text
 from insights.ingest.layout import Header, Layout, layout_of
 from insights.ingest.limits import Limits
 from insights.ingest.lines import Chunk, open_delivery
@@ -96,11 +97,9 @@ def _references(chunk: Chunk, layout: Layout, definition: SourceDefinition) -> f
                 values = layout.values_of_cells(line)
             else:
                 values = layout.values_of_object(read_object(line))
+            found.add(scan_text(values.get("account"), "account"))
         except Refusal:
             continue
-        reference = values.get("account")
-        if isinstance(reference, str):
-            found.add(reference)
     return frozenset(found)
 
 

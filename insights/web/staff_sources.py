@@ -22,8 +22,9 @@ from insights.feeds.operations import (
 from insights.feeds.queries import find_account_id, list_sources
 from insights.feeds.wording import span_words
 from insights.ingest.source_definition import InvalidSource, source_to_toml
+from insights.web.source_form import SourceForm, add_faults, initial_of
 from insights.web.source_page import render_source, source_or_404
-from insights.web.staff_forms import SourceForm, TomlForm, add_faults, initial_of
+from insights.web.staff_forms import TomlForm
 
 EXAMPLE_TOML = """\
 slug = "edge"
