@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/", include(sign_in_urls)),
     path("admin/", admin.site.urls),
     path("api/", include("insights.api.urls")),
+    path("a/<uuid:account_uuid>/", include("insights.web.batch_urls")),
     path("", include("accounts.urls")),
     path("staff/", include("insights.web.staff_urls")),
 ]

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connections
 from psycopg.types.json import Jsonb
 
-from insights.exports.queries import CsvSource, RecordsCopy, running_lock_name
+from insights.exports.queries import CopyStatement, CsvSource, running_lock_name
 from insights.exports.stream import CsvStream, Line, Proof
 
 logger = structlog.get_logger(__name__)
@@ -137,7 +137,7 @@ def _note_end(account_id: int, public_id: uuid.UUID, proof: Proof, connection: A
 
 
 def _open_lines(connection: psycopg.Connection[Any], account_id: int, source: CsvSource) -> Iterator[Line]:
-    if not isinstance(source, RecordsCopy):
+    if not isinstance(source, CopyStatement):
         return iter(source)
     lines = _copied_lines(connection, account_id, source)
     # PostgreSQL plans and begins before it sends the header, so a bad query fails here and not in mid answer.
@@ -145,7 +145,7 @@ def _open_lines(connection: psycopg.Connection[Any], account_id: int, source: Cs
 
 
 def _copied_lines(
-    connection: psycopg.Connection[Any], account_id: int, source: RecordsCopy
+    connection: psycopg.Connection[Any], account_id: int, source: CopyStatement
 ) -> Iterator[Line]:
     with _account_transaction(connection, account_id), connection.cursor() as cursor:
         # One statement is one snapshot: rows replaced meanwhile neither come twice nor go missing.

@@ -46,14 +46,14 @@ class RecordsFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordsCopy:
+class CopyStatement:
     """A COPY statement for psycopg, with its parameters."""
 
     statement: sql.Composed
     parameters: dict[str, Any]
 
 
-CsvSource = RecordsCopy | Iterable[bytes]
+CsvSource = CopyStatement | Iterable[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool,
 _ORDER = sql.SQL(" ORDER BY r.account_id, r.series_id, r.window_start, r.row_id")
 
 
-def records_copy(wanted: RecordsFilter, *, raw: bool) -> RecordsCopy:
+def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
     """Return the statement that writes the records as CSV with a header; `raw` leaves texts as they are."""
     dimensions = [sql.Identifier(f"dimension_{number}") for number in range(len(wanted.dimension_keys))]
     names = column_names(
@@ -119,7 +119,9 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> RecordsCopy:
         sql.SQL("trim_scale(r.quantity)"),
         sql.SQL("s.unit"),
         # Most records have no row id; the pattern is only tried on those that have.
-        sql.SQL("CASE WHEN r.row_id = '' THEN NULL ELSE {} END").format(_cell(sql.SQL("r.row_id"), raw=raw)),
+        sql.SQL("CASE WHEN r.row_id = '' THEN NULL ELSE {} END").format(
+            safe_cell(sql.SQL("r.row_id"), raw=raw)
+        ),
         sql.SQL("r.revision"),
         sql.SQL("s.source"),
         sql.SQL("p.batch_public_id"),
@@ -131,17 +133,18 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> RecordsCopy:
     )
     extra = [
         sql.SQL(", {} AS {}").format(
-            _cell(sql.SQL("s.dimensions ->> {}").format(sql.Literal(key)), raw=raw), column
+            safe_cell(sql.SQL("s.dimensions ->> {}").format(sql.Literal(key)), raw=raw), column
         )
         for key, column in zip(wanted.dimension_keys, dimensions, strict=True)
     ]
     query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
         _series(wanted, sql.Composed(extra)), named, _FROM, _ORDER
     )
-    return RecordsCopy(query, _parameters(wanted))
+    return CopyStatement(query, _parameters(wanted))
 
 
-def _cell(expression: sql.Composable, *, raw: bool) -> sql.Composable:
+def safe_cell(expression: sql.Composable, *, raw: bool) -> sql.Composable:
+    """Return a text column as a cell; unless raw, what a spreadsheet would run gets an apostrophe."""
     if raw:
         return expression
     return sql.SQL("CASE WHEN {0} ~ {1} THEN '''' || ({0}) ELSE {0} END").format(

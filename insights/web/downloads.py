@@ -1,0 +1,89 @@
+"""CSV for the browser: the same streams as the API's, for members and for support, which is logged."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from insights.exports.formatting import file_name
+from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
+from insights.exports.queries import AGGREGATES, RECORDS, CsvSource, csv_source
+from insights.exports.stream import bound_each_send, download_headers, wants_gzip
+from insights.metering.queries import list_meters
+from insights.metering.usage_filter import UsageFilter, UsageFilterRefused, parse_usage_filter
+
+RETRY_AFTER_SECONDS = 10
+
+
+@account_page
+@require_safe
+def usage_aggregates_csv(request: HttpRequest) -> HttpResponseBase:
+    """Download exactly what the usage page shows."""
+    return _usage_csv(request, AGGREGATES)
+
+
+@account_page
+@require_safe
+def usage_records_csv(request: HttpRequest) -> HttpResponseBase:
+    """Download the usage records behind what the usage page shows."""
+    return _usage_csv(request, RECORDS)
+
+
+def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
+    now = timezone.now()
+    raw = request.GET.get("raw", "") == "1"
+    question = _question(request, now)
+    name = file_name(
+        kind=kind, meter_key=question.meter.key, first_day=question.first_day, last_day=question.last_day
+    )
+    source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
+    return stream_csv(request, source=source, kind=kind, query=question.permanent().query_string(), name=name)
+
+
+def _question(request: Any, now: Any) -> UsageFilter:
+    pairs = [(name, value) for name, values in request.GET.lists() for value in values]
+    try:
+        return parse_usage_filter(
+            pairs,
+            meters=list_meters(request.account),
+            zone=ZoneInfo(request.account.billing_zone),
+            now=now,
+            also=frozenset({"raw"}),
+        )
+    except UsageFilterRefused as refused:
+        raise BadRequest(str(refused)) from None
+
+
+def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: str) -> HttpResponseBase:
+    """Answer with a CSV that is streamed after the page's transaction has ended, or say that all slots are taken.
+
+    The stream opens a connection and a read-only context of its own, so support access writes nothing here.
+    """
+    if request.method == "HEAD":
+        return HttpResponse(content_type="text/csv; charset=utf-8")
+    coded = wants_gzip(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+    asked = DownloadRequest(
+        account_id=request.account.pk, kind=kind, query=query, asked_by=_asked_by(request)
+    )
+    try:
+        download = open_download(request=asked, source=source, compress=coded)
+    except TooManyDownloads:
+        response = render(request, "batches/too_many_downloads.html", status=429)
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return response
+    bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
+    headers = download_headers(download_id=download.public_id, file_name=name, as_file=False, coded=coded)
+    return StreamingHttpResponse(download.stream, headers=headers)
+
+
+def _asked_by(request: Any) -> str:
+    email: str = request.user.email
+    return f"support: {email}" if request.support_access is not None else email
