@@ -39,11 +39,15 @@ def make_membership(account: Account, user: User, *, role: str = "owner") -> Mem
 def make_api_key(account: Account, *, created_by: User, **fields: Any) -> tuple[ApiKey, str]:
     """Make a customer key; returns its row and the key itself."""
     plain, prefix, sha256 = keys.make_key()
-    values = {"name": "test key", "scopes": ["usage:read"], **fields}
+    values = {
+        "name": "test key",
+        "scopes": ["usage:read"],
+        "prefix": prefix,
+        "secret_sha256": sha256,
+        **fields,
+    }
     with as_worker():
-        row = ApiKey.objects.create(
-            account=account, prefix=prefix, secret_sha256=sha256, created_by=created_by, **values
-        )
+        row = ApiKey.objects.create(account=account, created_by=created_by, **values)
     return row, plain
 
 

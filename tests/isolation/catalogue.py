@@ -189,7 +189,9 @@ def _right_faults(rights: list[Any], tables: set[str], tenant: set[str]) -> Iter
         if grantee != "portal_owner":
             actual[relation, grantee].add(f"{right} {column}".strip())
     wanted = {
-        (table, role): _rights_of(declared) for table, roles in GRANTS.items() for role, declared in roles.items()
+        (table, role): _rights_of(declared)
+        for table, roles in GRANTS.items()
+        for role, declared in roles.items()
     }
     for key in sorted(actual.keys() | wanted.keys()):
         if actual.get(key, set()) != wanted.get(key, set()):
@@ -217,7 +219,12 @@ def _key_faults(unique_keys: list[Any], foreign_keys: list[Any], tenant: set[str
         # A surrogate key is made by a sequence and never chosen by anybody, so it answers no question.
         if table in tenant - {ACCOUNT_TABLE} and columns != ["id"] and columns[:1] != ["account_id"]:
             yield f"{table}: unique key {index} does not begin with the account"
-    composite = {(table, column) for table, _, _, columns in foreign_keys if "account_id" in columns for column in columns}
+    composite = {
+        (table, column)
+        for table, _, _, columns in foreign_keys
+        if "account_id" in columns
+        for column in columns
+    }
     for table, target, name, columns in foreign_keys:
         if table in tenant and target in tenant - {ACCOUNT_TABLE} and (table, columns[-1]) not in composite:
             yield f"{table}: foreign key {name} may point at another account's row"

@@ -17,7 +17,9 @@ from tests.isolation.catalogue import ACCOUNT_TABLE, PLATFORM_TABLES, list_fault
 def tenant_tables() -> list[str]:
     """Name the tables that hold an account's rows, as the models declare them."""
     models = apps.get_models()
-    named = {model._meta.db_table for model in models if any(f.column == "account_id" for f in model._meta.fields)}
+    named = {
+        model._meta.db_table for model in models if any(f.column == "account_id" for f in model._meta.fields)
+    }
     return sorted(named - PLATFORM_TABLES | {ACCOUNT_TABLE})
 
 

@@ -74,7 +74,9 @@ def test_every_table_holds_rows_of_both(stage: Stage) -> None:
     with as_owner(), connection().cursor() as cursor:
         for table in tenant_tables():
             for account_id in (stage.ours, stage.other):
-                cursor.execute(f"SELECT count(*) FROM {table} WHERE {account_column(table)} = %s", [account_id])
+                cursor.execute(
+                    f"SELECT count(*) FROM {table} WHERE {account_column(table)} = %s", [account_id]
+                )
                 assert cursor.fetchone()[0] >= 1, table
 
 
@@ -96,7 +98,9 @@ def test_nonsense_is_an_error(stage: Stage, setting: str) -> None:
         stage.web.rollback()
 
 
-@pytest.mark.parametrize("before", ["nothing", "commit", "rollback", "error", "other account", "closed cursor"])
+@pytest.mark.parametrize(
+    "before", ["nothing", "commit", "rollback", "error", "other account", "closed cursor"]
+)
 def test_our_account_sees_only_ours(stage: Stage, before: str) -> None:
     """The connection is used again after whatever happened on it."""
     for table in readable_tables():
@@ -164,7 +168,9 @@ WRITES = [
 def test_writes_to_another_account_fail_or_find_nothing(stage: Stage, write: str) -> None:
     for table in tenant_tables():
         as_account(stage, stage.ours)
-        statement = write.format(table=table, column=account_column(table), ours=stage.ours, other=stage.other)
+        statement = write.format(
+            table=table, column=account_column(table), ours=stage.ours, other=stage.other
+        )
         try:
             assert stage.web.execute(statement).rowcount <= 0, table
         except psycopg.Error as error:
