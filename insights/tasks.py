@@ -17,7 +17,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from accounts.tenancy import as_worker, current_alias
 from insights.ingest import chunk_operations as chunks
 from insights.ingest import keeping_operations, replay_operations, work_operations
-from insights.ingest.chunk_operations import BatchRun, ReadChunk
+from insights.ingest.read_operations import BatchRun, ReadChunk, open_batch, read_chunk
 from insights.ingest.store_operations import ConcurrentChange
 from insights.ingest.work_operations import Lease, LeaseLost
 from insights.metering import operations as metering
@@ -34,7 +34,7 @@ def ring(batch_id: int) -> None:
     """Tell the workers about a batch. Never raises: a lost bell is rung again from the work list."""
     try:
         ingest_batch.apply_async(args=[batch_id], retry=False)
-    except Exception as error:  # noqa: BLE001 (whatever the broker's client raises, the work list stands)
+    except Exception as error:
         logger.warning("bell not rung", batch_id=batch_id, error=type(error).__name__)
 
 
@@ -60,7 +60,7 @@ def _ingest(lease: Lease) -> None:
     batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
     if batch.replay_of_id is not None:
         replay_operations.fetch_replayed_lines(batch, now=datetime.now(UTC))
-    run, waiting = chunks.open_batch(batch)
+    run, waiting = open_batch(batch)
     # Looking one chunk ahead tells which is the last, whose transaction also closes the batch.
     following = next(waiting, None)
     if following is None:
@@ -69,7 +69,7 @@ def _ingest(lease: Lease) -> None:
             _close(run, lease)
     while following is not None:
         chunk, following = following, next(waiting, None)
-        read = chunks.read_chunk(run, chunk, now=datetime.now(UTC))
+        read = read_chunk(run, chunk, now=datetime.now(UTC))
         _write_with_retries(run, read, lease, is_last=following is None)
         run.batch.lines_done = chunk.last_line_no
 

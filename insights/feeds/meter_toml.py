@@ -57,7 +57,9 @@ def parse_meters_toml(text: str) -> tuple[MeterDescription, ...]:
     if faults:
         raise InvalidMeters(tuple(faults))
     return tuple(
-        MeterDescription(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
+        MeterDescription(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+        )
         for table in tables
     )
 
@@ -76,17 +78,20 @@ def _faults(number: int, table: dict[str, Any]) -> list[str]:
 
 
 def _value_faults(where: str, table: dict[str, Any]) -> list[str]:
-    found = []
-    for name in (table["key"], *table.get("dimensions", [])):
-        if not isinstance(name, str) or not _KEY(name):
-            found.append(f"{where}: {name!r} must be lower case letters, digits and _, beginning with a letter")
+    found = [
+        f"{where}: {name!r} must be lower case letters, digits and _, beginning with a letter"
+        for name in (table["key"], *table.get("dimensions", []))
+        if not isinstance(name, str) or not _KEY(name)
+    ]
     if table.get("aggregation", "sum") not in AGGREGATIONS:
         found.append(f"{where}: aggregation must be one of {', '.join(AGGREGATIONS)}")
     if table.get("grain_seconds", 3600) not in GRAINS_SECONDS:
         found.append(f"{where}: grain_seconds must be one of {', '.join(map(str, GRAINS_SECONDS))}")
     undeclared = set(table.get("unique_dimensions", [])) - set(table.get("dimensions", []))
     if undeclared:
-        found.append(f"{where}: unique_dimensions names {', '.join(sorted(undeclared))}, which dimensions does not")
+        found.append(
+            f"{where}: unique_dimensions names {', '.join(sorted(undeclared))}, which dimensions does not"
+        )
     if table.get("aggregation") == "unique_count" and not table.get("unique_dimensions"):
         found.append(f"{where}: unique_count needs unique_dimensions")
     return found

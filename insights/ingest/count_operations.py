@@ -99,7 +99,9 @@ def verdict_runs(
     if not verdicts:
         return []
     outcomes = [(line.line_no, line.account_id, verdicts.get(line.line_no)) for line in lines]
-    outcomes += [(reject.line_no, reject.account_id, None) for reject in rejected if reject.account_id is not None]
+    outcomes += [
+        (reject.line_no, reject.account_id, None) for reject in rejected if reject.account_id is not None
+    ]
     open_runs: dict[int, VerdictRun] = {}
     runs: list[VerdictRun] = []
     for line_no, account_id, verdict in sorted(outcomes, key=lambda outcome: outcome[0]):

@@ -82,7 +82,9 @@ def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
     with as_intake(), tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as kept:
         source = Source.objects.get(pk=upload.source_id)
         if not source.enabled:
-            raise RequestRefused("source_disabled", f"the source {source.slug} does not take usage at present")
+            raise RequestRefused(
+                "source_disabled", f"the source {source.slug} does not take usage at present"
+            )
         try:
             size, digest = _spool(pieces, kept)
             repeat = _find_repeat(upload, digest)
@@ -108,7 +110,9 @@ def _spool(pieces: Iterable[bytes], kept: IO[bytes]) -> tuple[int, bytes]:
     for piece in pieces:
         size += len(piece)
         if size > settings.UPLOAD_MAX_SENT_BYTES:
-            raise RequestRefused("body_too_large", f"an upload may have {settings.UPLOAD_MAX_SENT_BYTES} bytes as sent")
+            raise RequestRefused(
+                "body_too_large", f"an upload may have {settings.UPLOAD_MAX_SENT_BYTES} bytes as sent"
+            )
         digest.update(piece)
         kept.write(piece)
     return size, digest.digest()
@@ -120,10 +124,17 @@ def _find_repeat(upload: Upload, digest: bytes) -> Received | None:
     first = Batch.objects.filter(source_id=upload.source_id, idempotency_key=upload.idempotency_key).first()
     if first is None:
         return None
-    if bytes(first.sha256) != digest or first.revision != upload.revision or first.complete_to != upload.complete_to:
+    if (
+        bytes(first.sha256) != digest
+        or first.revision != upload.revision
+        or first.complete_to != upload.complete_to
+    ):
         raise RequestRefused("idempotency_mismatch", "this Idempotency-Key came before with another body")
     if first.state not in FINISHED_STATES:
-        raise RequestRefused("in_progress", f"the first request with this Idempotency-Key is being worked on: {first.public_id}")
+        raise RequestRefused(
+            "in_progress",
+            f"the first request with this Idempotency-Key is being worked on: {first.public_id}",
+        )
     return Received(batch_id=first.pk, public_id=first.public_id, is_repeat=True)
 
 

@@ -95,7 +95,15 @@ def get_receipt(*, public_id: uuid.UUID, source_id: int | None = None) -> Receip
 def _receipt(row: Any) -> Receipt:
     code, detail, line, field = row[18:22]
     return Receipt(
-        *row[:9],
+        batch_id=row[0],
+        public_id=row[1],
+        source_slug=row[2],
+        name=row[3],
+        via=row[4],
+        state=row[5],
+        received_at=row[6],
+        finished_at=row[7],
+        complete_to=row[8],
         counts=Counts(*row[9:15]),
         blank_lines=row[15],
         lines_done=row[16],

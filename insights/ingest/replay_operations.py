@@ -61,21 +61,27 @@ def _count_waiting(batch_id: int) -> int:
 
 def fetch_replayed_lines(batch: Batch, *, now: datetime) -> None:
     """Give a replay its bytes, once: the refused lines in their old order under the old header."""
-    if BatchBytes.objects.filter(batch=batch).exists():
+    if batch.replay_of_id is None or BatchBytes.objects.filter(batch=batch).exists():
         return
     with transaction.atomic(using=current_alias()):
         lines: dict[int, bytes] = {}
         for rows in (RejectedLine.objects, UnattributedReject.objects):
-            waiting = rows.filter(batch_id=batch.replay_of_id, replayed_at=None, raw__isnull=False).select_for_update()
-            lines |= {row.line_no: bytes(row.raw) for row in waiting}
-            rows.filter(batch_id=batch.replay_of_id, line_no__in=lines, replayed_at=None).update(replayed_at=now)
+            waiting = rows.filter(
+                batch_id=batch.replay_of_id, replayed_at=None, raw__isnull=False
+            ).select_for_update()
+            lines |= {row.line_no: bytes(row.raw or b"") for row in waiting}
+            rows.filter(batch_id=batch.replay_of_id, line_no__in=lines, replayed_at=None).update(
+                replayed_at=now
+            )
         body = _body(batch, [lines[line_no] for line_no in sorted(lines)])
         BatchBytes.objects.bulk_create(
             BatchBytes(batch=batch, piece_no=number, data=body[start : start + PIECE_BYTES])
             for number, start in enumerate(range(0, len(body), PIECE_BYTES))
         )
         Batch.objects.filter(pk=batch.pk).update(
-            sha256=hashlib.sha256(body).digest(), size_bytes=len(body), lines_total=len(lines) + bool(batch.header)
+            sha256=hashlib.sha256(body).digest(),
+            size_bytes=len(body),
+            lines_total=len(lines) + bool(batch.header),
         )
 
 

@@ -26,8 +26,8 @@ def dimensions_sha256(dimensions: Iterable[tuple[str, str]]) -> bytes:
 
 def intern_series(
     *, source_id: int, window_seconds: int, keys: Sequence[SeriesKey]
-) -> tuple[dict[SeriesKey, int], set[SeriesKey]]:
-    """Return the id of every series, making the missing ones, and the keys refused by the dimension limit.
+) -> tuple[dict[SeriesKey, int], dict[SeriesKey, str]]:
+    """Return the id of every series, making the missing ones, and which keys a full dimension refuses.
 
     Its own short transaction: a series without records is harmless, a series id that was rolled back is not.
     """
@@ -35,7 +35,7 @@ def intern_series(
     found = _find(source_id, hashes)
     missing = sorted(key for key in keys if key not in found)
     if not missing:
-        return found, set()
+        return found, {}
     with transaction.atomic(using=current_alias()):
         _lock_accounts({key[0] for key in missing})
         found |= _find(source_id, {key: hashes[key] for key in missing})
@@ -44,6 +44,11 @@ def intern_series(
         made = [key for key in wanted if key not in refused]
         found |= _make(source_id, window_seconds, {key: hashes[key] for key in made})
     return found, refused
+
+
+def find_series(*, source_id: int, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
+    """Return the ids of the series that exist; makes none."""
+    return _find(source_id, {key: dimensions_sha256(key[2]) for key in keys})
 
 
 def _find(source_id: int, hashes: dict[SeriesKey, bytes]) -> dict[SeriesKey, int]:
@@ -57,9 +62,13 @@ def _find(source_id: int, hashes: dict[SeriesKey, bytes]) -> dict[SeriesKey, int
             """,
             [*_columns(hashes), source_id],
         )
-        ids = {(account, meter, bytes(digest)): series for account, meter, digest, series in cursor.fetchall()}
+        ids = {
+            (account, meter, bytes(digest)): series for account, meter, digest, series in cursor.fetchall()
+        }
     return {
-        key: ids[(key[0], key[1], digest)] for key, digest in hashes.items() if (key[0], key[1], digest) in ids
+        key: ids[(key[0], key[1], digest)]
+        for key, digest in hashes.items()
+        if (key[0], key[1], digest) in ids
     }
 
 
@@ -71,12 +80,14 @@ def _lock_accounts(account_ids: set[int]) -> None:
     # In ascending order, so that two workers that meet new series of the same accounts cannot deadlock.
     with connection().cursor() as cursor:
         for account_id in sorted(account_ids):
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('series'), %s)", [account_id % 2_147_483_647])
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtext('series'), %s)", [account_id % 2_147_483_647]
+            )
 
 
-def _over_dimension_limit(keys: Sequence[SeriesKey]) -> set[SeriesKey]:
+def _over_dimension_limit(keys: Sequence[SeriesKey]) -> dict[SeriesKey, str]:
     values: dict[tuple[int, int, str], set[str]] = {}
-    refused = set()
+    refused: dict[SeriesKey, str] = {}
     for key in keys:
         account_id, meter_id, dimensions = key
         for name, value in dimensions:
@@ -84,7 +95,7 @@ def _over_dimension_limit(keys: Sequence[SeriesKey]) -> set[SeriesKey]:
             if slot not in values:
                 values[slot] = _known_values(slot)
             if value not in values[slot] and len(values[slot]) >= DIMENSION_VALUES_MAX:
-                refused.add(key)
+                refused[key] = name
         if key not in refused:
             for name, value in dimensions:
                 values[(account_id, meter_id, name)].add(value)
@@ -108,12 +119,15 @@ def _make(source_id: int, window_seconds: int, hashes: dict[SeriesKey, bytes]) -
             """
             INSERT INTO insights_series (account_id, source_id, meter_id, dimensions_sha256, dimensions, window_seconds)
             SELECT account_id, %s, meter_id, digest, dimensions::jsonb, %s
-            FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[], %s::text[]) AS w (account_id, meter_id, digest, dimensions)
+            FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[], %s::text[])
+                AS w (account_id, meter_id, digest, dimensions)
             RETURNING account_id, meter_id, dimensions_sha256, id
             """,
             [source_id, window_seconds, *_columns(hashes), [json.dumps(dict(key[2])) for key in hashes]],
         )
-        ids = {(account, meter, bytes(digest)): series for account, meter, digest, series in cursor.fetchall()}
+        ids = {
+            (account, meter, bytes(digest)): series for account, meter, digest, series in cursor.fetchall()
+        }
         made = {key: ids[(key[0], key[1], digest)] for key, digest in hashes.items()}
         rows = [
             (key[0], series, key[1], name, value) for key, series in made.items() for name, value in key[2]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from accounts.tenancy import connection
@@ -40,7 +38,11 @@ def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdic
     open_stage()
     first, repeated = _first_of_each(ledger.key_kind, lines)
     inserted = _insert_new(ledger, first)
-    undecided = repeated + [line for line in first if line.line_no not in inserted] if inserted is not None else repeated
+    undecided = (
+        repeated + [line for line in first if line.line_no not in inserted]
+        if inserted is not None
+        else repeated
+    )
     if not undecided:
         return {}
     undecided.sort()
@@ -63,9 +65,7 @@ def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
     }
 
 
-def _first_of_each(
-    key_kind: str, lines: Sequence[StagedLine]
-) -> tuple[list[StagedLine], list[StagedLine]]:
+def _first_of_each(key_kind: str, lines: Sequence[StagedLine]) -> tuple[list[StagedLine], list[StagedLine]]:
     seen: set[Any] = set()
     first, repeated = [], []
     by_row = key_kind == "row_id"

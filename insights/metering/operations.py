@@ -14,7 +14,8 @@ from accounts.tenancy import connection
 # A day's row is added to before any day is summed again: the update holds the row, so that the sum is read
 # after every committed writer of that day, and every later writer adds to it.
 _ADD = """
-    INSERT INTO insights_usagerollup AS r (account_id, meter_id, day, series_id, quantity, records, windows_used, maximum)
+    INSERT INTO insights_usagerollup AS r
+        (account_id, meter_id, day, series_id, quantity, records, windows_used, maximum)
     SELECT s.account_id, s.meter_id, (s.window_start AT TIME ZONE a.billing_zone)::date, s.series_id,
         sum(s.quantity), count(*), count(*) FILTER (WHERE s.quantity > 0), max(s.quantity)
     FROM ingest_stage s JOIN accounts_account a ON a.id = s.account_id

@@ -44,7 +44,9 @@ class Batch(models.Model):
     replay_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="replays")
     duplicate_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
     state = models.CharField(max_length=12, choices=BatchState.choices, default=BatchState.RECEIVED)
-    lines_done = models.PositiveIntegerField(default=0, help_text="Physical lines behind the last committed chunk.")
+    lines_done = models.PositiveIntegerField(
+        default=0, help_text="Physical lines behind the last committed chunk."
+    )
     lines_total = models.PositiveIntegerField(null=True)
     blank_lines = models.PositiveIntegerField(default=0)
     received = models.PositiveIntegerField(default=0)
@@ -71,7 +73,9 @@ class Batch(models.Model):
                 name="batch_lines_add_up",
                 condition=Q(received=F("new") + F("replaced") + F("duplicate") + F("stale") + F("rejected")),
             ),
-            models.CheckConstraint(name="batch_via_known", condition=Q(via__in=["api", "command", "browser", "replay"])),
+            models.CheckConstraint(
+                name="batch_via_known", condition=Q(via__in=["api", "command", "browser", "replay"])
+            ),
         ]
         indexes = [
             models.Index(fields=["source", "-id"], name="batch_by_source"),
@@ -112,9 +116,7 @@ class WorkItem(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(
-                fields=["id"], condition=Q(state__in=["waiting", "leased"]), name="workitem_open"
-            )
+            models.Index(fields=["id"], condition=Q(state__in=["waiting", "leased"]), name="workitem_open")
         ]
 
 

@@ -41,9 +41,13 @@ class Meter(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["key", "version"], name="meter_key_version"),
             models.CheckConstraint(name="meter_version_from_one", condition=Q(version__gte=1)),
-            models.CheckConstraint(name="meter_aggregation_known", condition=Q(aggregation__in=Aggregation.values)),
+            models.CheckConstraint(
+                name="meter_aggregation_known", condition=Q(aggregation__in=Aggregation.values)
+            ),
             # Quantities are kept per window; a day is the coarsest window and an hour divides it.
-            models.CheckConstraint(name="meter_grain_known", condition=Q(grain_seconds__in=[300, 900, 1800, 3600, 86400])),
+            models.CheckConstraint(
+                name="meter_grain_known", condition=Q(grain_seconds__in=[300, 900, 1800, 3600, 86400])
+            ),
             models.CheckConstraint(
                 name="meter_unique_dimensions_declared",
                 condition=Q(unique_dimensions__contained_by=F("dimensions")),

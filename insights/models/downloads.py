@@ -43,6 +43,7 @@ class Download(models.Model):
             models.CheckConstraint(name="download_state_known", condition=Q(state__in=DownloadState.values)),
             models.CheckConstraint(
                 name="download_done_is_proved",
-                condition=~Q(state="done") | Q(rows__isnull=False, size_bytes__isnull=False, finished_at__isnull=False),
+                condition=~Q(state="done")
+                | Q(rows__isnull=False, size_bytes__isnull=False, finished_at__isnull=False),
             ),
         ]

@@ -38,4 +38,6 @@ class LedgerEntry(models.Model):
     committed_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.CheckConstraint(name="ledgerentry_kind_known", condition=Q(kind__in=EntryKind.values))]
+        constraints = [
+            models.CheckConstraint(name="ledgerentry_kind_known", condition=Q(kind__in=EntryKind.values))
+        ]

@@ -56,7 +56,9 @@ class Source(models.Model):
         constraints = [
             models.CheckConstraint(name="source_key_kind_known", condition=Q(key_kind__in=KeyKind.values)),
             models.CheckConstraint(name="source_window_known", condition=Q(window__in=SourceWindow.values)),
-            models.CheckConstraint(name="source_format_known", condition=Q(format__in=["any", "csv", "ndjson", "json"])),
+            models.CheckConstraint(
+                name="source_format_known", condition=Q(format__in=["any", "csv", "ndjson", "json"])
+            ),
         ]
 
     def __str__(self) -> str:

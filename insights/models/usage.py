@@ -12,9 +12,6 @@ from accounts.models import Account, AccountQuerySet
 from insights.models.catalog import Meter
 from insights.models.sources import Source
 
-QUANTITY = {"max_digits": 28, "decimal_places": 9}
-TOTAL = {"max_digits": 48, "decimal_places": 9}
-
 
 class Series(models.Model):
     """Account, source, meter and dimension values, named once; records carry its id."""
@@ -32,7 +29,9 @@ class Series(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["account", "id"], name="series_account_id"),
-            models.UniqueConstraint(fields=["account", "meter", "source", "dimensions_sha256"], name="series_once"),
+            models.UniqueConstraint(
+                fields=["account", "meter", "source", "dimensions_sha256"], name="series_once"
+            ),
             models.CheckConstraint(
                 name="series_window_known", condition=Q(window_seconds__in=[300, 900, 1800, 3600, 86400])
             ),
@@ -55,7 +54,9 @@ class SeriesDimension(models.Model):
             models.UniqueConstraint(fields=["account", "id"], name="seriesdimension_account_id"),
             models.UniqueConstraint(fields=["account", "series", "key"], name="seriesdimension_once"),
         ]
-        indexes = [models.Index(fields=["account", "meter", "key", "value", "series"], name="seriesdimension_value")]
+        indexes = [
+            models.Index(fields=["account", "meter", "key", "value", "series"], name="seriesdimension_value")
+        ]
 
 
 class UsageRecord(models.Model):
@@ -67,7 +68,7 @@ class UsageRecord(models.Model):
     window_start = models.DateTimeField()
     row_id = models.TextField(default="")
     revision = models.IntegerField()
-    quantity = models.DecimalField(**QUANTITY)
+    quantity = models.DecimalField(max_digits=28, decimal_places=9)
     entry_id = models.BigIntegerField()
     batch_id = models.BigIntegerField()
     line_no = models.IntegerField()
@@ -96,7 +97,7 @@ class UsageRevision(models.Model):
     window_start = models.DateTimeField()
     row_id = models.TextField(default="")
     revision = models.IntegerField()
-    quantity = models.DecimalField(**QUANTITY)
+    quantity = models.DecimalField(max_digits=28, decimal_places=9)
     entry_id = models.BigIntegerField()
     batch_id = models.BigIntegerField()
     line_no = models.IntegerField()
@@ -118,7 +119,9 @@ class UsageRevision(models.Model):
                 condition=~Q(row_id=""),
                 name="usagerevision_row_id",
             ),
-            models.CheckConstraint(name="usagerevision_kind_known", condition=Q(kind__in=RevisionKind.values)),
+            models.CheckConstraint(
+                name="usagerevision_kind_known", condition=Q(kind__in=RevisionKind.values)
+            ),
         ]
 
 
@@ -150,12 +153,12 @@ class UsageRollup(models.Model):
     series = models.ForeignKey(
         Series, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    quantity = models.DecimalField(**TOTAL)
+    quantity = models.DecimalField(max_digits=48, decimal_places=9)
     records = models.IntegerField()
     windows_used = models.IntegerField(help_text="Windows with a quantity above zero.")
-    maximum = models.DecimalField(**QUANTITY, null=True)
+    maximum = models.DecimalField(max_digits=28, decimal_places=9, null=True)
     latest_window = models.DateTimeField(null=True)
-    latest_quantity = models.DecimalField(**QUANTITY, null=True)
+    latest_quantity = models.DecimalField(max_digits=28, decimal_places=9, null=True)
 
     objects = AccountQuerySet.as_manager()
 
@@ -178,7 +181,5 @@ class Watermark(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "id"], name="watermark_account_id"),
             models.UniqueConstraint(fields=["account", "source"], name="watermark_once"),
-            models.CheckConstraint(
-                name="watermark_cadence_positive", condition=Q(cadence_seconds__gt=0)
-            ),
+            models.CheckConstraint(name="watermark_cadence_positive", condition=Q(cadence_seconds__gt=0)),
         ]

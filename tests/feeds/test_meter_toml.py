@@ -15,7 +15,12 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "electrici
 def test_the_shipped_example_is_one_meter_in_kilowatt_hours() -> None:
     (meter,) = parse_meters_toml(EXAMPLE.read_text())
 
-    assert (meter.key, meter.unit, meter.grain_seconds, meter.aggregation) == ("electricity", "kWh", 1800, "sum")
+    assert (meter.key, meter.unit, meter.grain_seconds, meter.aggregation) == (
+        "electricity",
+        "kWh",
+        1800,
+        "sum",
+    )
 
 
 def test_the_names_are_those_of_the_catalogue() -> None:

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -40,7 +41,9 @@ def _body(facts: Sequence[Fact]) -> str:
     for place, revision, _salt in facts:
         account = ("ansel", "brook")[place % 2]
         hour, endpoint = place % 24, f"e{place // 24}"
-        lines.append(f"{account},bytes_out,2026-11-03T{hour:02d}:00:00Z,{place * 100 + revision},{endpoint},{revision}\n")
+        lines.append(
+            f"{account},bytes_out,2026-11-03T{hour:02d}:00:00Z,{place * 100 + revision},{endpoint},{revision}\n"
+        )
     return HEADER + "".join(lines)
 
 
@@ -59,18 +62,22 @@ def _stored() -> set[tuple[int, int]]:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    facts=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(0, 9)), min_size=1, max_size=60),
+    facts=st.lists(
+        st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(0, 9)), min_size=1, max_size=60
+    ),
     cuts=st.lists(st.integers(0, 60), max_size=4),
     seed=st.integers(0, 2**32),
 )
-def test_any_order_split_and_repetition_gives_the_same_books(facts: list[Fact], cuts: list[int], seed: int) -> None:
+def test_any_order_split_and_repetition_gives_the_same_books(
+    facts: list[Fact], cuts: list[int], seed: int
+) -> None:
     _empty_tables()
     source = _source()
     shuffled = facts * 2
     random.Random(seed).shuffle(shuffled)
     edges = sorted({0, len(shuffled), *(cut for cut in cuts if cut < len(shuffled))})
 
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         ingest_now(source, _body(shuffled[start:end]))
 
     assert _stored() == _expected(facts)
@@ -131,7 +138,9 @@ def test_a_batch_that_fails_three_times_is_set_aside_and_others_go_on() -> None:
     assert ingest_now(source, _body([(2, 1, 0)])).new == 1
 
 
-def test_a_worker_that_died_in_the_middle_is_followed_by_one_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_died_in_the_middle_is_followed_by_one_that_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     source = _source()
     monkeypatch.setattr("insights.ingest.operations.CHUNK_LINES", 10)
     received = factories.receive_batch(
@@ -174,7 +183,7 @@ def _in_threads(jobs: Sequence[Any]) -> list[BaseException]:
     def run(job: Any) -> None:
         try:
             job()
-        except BaseException as error:  # noqa: BLE001 (handed to the test, which expects none)
+        except BaseException as error:
             failures.append(error)
         finally:
             connections.close_all()

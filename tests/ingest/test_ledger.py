@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from accounts.tenancy import as_worker, connection
-from insights.models import Batch, BatchPart, LedgerEntry, LineVerdict, RejectedLine, UsageRevision, Watermark
+from insights.models import (
+    Batch,
+    BatchPart,
+    LedgerEntry,
+    LineVerdict,
+    RejectedLine,
+    Series,
+    UsageRevision,
+    Watermark,
+)
 from tests import factories
 from tests.factories import ingest_now
 
@@ -26,7 +35,9 @@ def source() -> Any:
     return factories.make_source("edge", clock_zone="")
 
 
-def line(account: str, hour: int, quantity: object, *, endpoint: str = "a", revision: int = 1, day: int = 3) -> str:
+def line(
+    account: str, hour: int, quantity: object, *, endpoint: str = "a", revision: int = 1, day: int = 3
+) -> str:
     """One CSV line of 2026-11."""
     return f"{account},bytes_out,2026-11-{day:02d}T{hour:02d}:00:00Z,{quantity},{endpoint},{revision}\n"
 
@@ -105,7 +116,9 @@ class TestVerdicts:
         assert counts(again) == (5, 0, 0, 5, 0, 0)
         assert (current(), rollups()) == before
         with as_worker():
-            runs = LineVerdict.objects.filter(batch=again).values_list("first_line", "last_line", "lines", "verdict")
+            runs = LineVerdict.objects.filter(batch=again).values_list(
+                "first_line", "last_line", "lines", "verdict"
+            )
             assert list(runs) == [(2, 6, 5, "duplicate")]
 
     def test_a_higher_revision_replaces_and_a_lower_one_is_kept_as_stale(self, source: Any) -> None:
@@ -256,3 +269,14 @@ class TestBooks:
         assert counts(batch) == (2, 0, 0, 1, 0, 1)
         with as_worker():
             assert RejectedLine.objects.get(batch=batch).code == "timestamp_too_old"
+
+    def test_an_old_line_of_a_series_that_nobody_knows_is_counted_and_makes_no_series(
+        self, source: Any
+    ) -> None:
+        factories.change_source(source, max_age_days=35)
+
+        batch = send(source, "ansel,bytes_out,2025-01-05T02:00:00Z,5,new,1\n")
+
+        assert counts(batch) == (1, 0, 0, 0, 0, 1)
+        with as_worker():
+            assert not Series.objects.exists()

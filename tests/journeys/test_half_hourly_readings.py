@@ -13,7 +13,7 @@ import os
 import random
 import subprocess
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,9 @@ def source(celery_workers: subprocess.Popen[bytes]) -> Source:
     """The source that ships as an example, and its meter."""
     definition = parse_source_toml((PROJECT / "docs" / "examples" / "sgsc.toml").read_text())
     with as_worker():
-        Meter.objects.create(key="electricity", name="Electricity", unit="kWh", grain_seconds=1800, aggregation="sum")
+        Meter.objects.create(
+            key="electricity", name="Electricity", unit="kWh", grain_seconds=1800, aggregation="sum"
+        )
         return Source.objects.create(**columns_of(definition))
 
 
@@ -70,16 +72,16 @@ def twin_lines() -> list[str]:
     chance = random.Random(20131006)
     lines, key = [], 1000
     for customer in range(10_000_001, 10_000_006):
-        at = datetime(2013, 9, 10)
+        at = datetime(2013, 9, 10, tzinfo=UTC)
         for _half_hour in range(48 * 40):
             key += 1
             at += timedelta(minutes=30)
             if chance.random() < 0.02:
                 continue
-            repeats = 2 if at == datetime(2013, 10, 6, 2, 30) else 1
+            repeats = 2 if at == datetime(2013, 10, 6, 2, 30, tzinfo=UTC) else 1
             for repeat in range(repeats):
                 kwh = Decimal(chance.choice([0, chance.randrange(3000)])) / 1000
-                lines.append(f"{customer},{at.isoformat()},{key}{repeat},0,{kwh},")
+                lines.append(f"{customer},{at:%Y-%m-%dT%H:%M:%S},{key}{repeat},0,{kwh},")
     return lines
 
 
@@ -98,7 +100,9 @@ class TestTwin:
         expected = expected_totals(lines)
 
         first = ingest(write(tmp_path / "readings.csv", lines))
-        assert first == f"received {len(lines)}, new {len(lines)}, replaced 0, duplicate 0, stale 0, rejected 0"
+        assert (
+            first == f"received {len(lines)}, new {len(lines)}, replaced 0, duplicate 0, stale 0, rejected 0"
+        )
         assert control_totals() == expected
 
         by_month_backwards = sorted(lines, key=lambda text: text.split(",")[1], reverse=True)
@@ -139,7 +143,9 @@ class TestTwin:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the Smart-Grid Smart-City data set is not beside the project")
 class TestRealData:
-    def test_all_customers_and_months_agree_with_the_control_files(self, source: Source, tmp_path: Path) -> None:
+    def test_all_customers_and_months_agree_with_the_control_files(
+        self, source: Source, tmp_path: Path
+    ) -> None:
         with (DATA / "control_by_customer_month.csv").open() as stream:
             expected = {
                 (row["customer_id"], row["month"]): (int(row["rows"]), Decimal(row["wh"]) / 1000)
@@ -155,5 +161,7 @@ class TestRealData:
         july = tmp_path / "july.csv"
         with gzip.open(DATA / "sgsc_halfhourly.csv.gz", "rt") as stream:
             lines = [text.rstrip("\n") for text in stream if ",2013-07-" in text]
-        assert ingest(write(july, lines[::-1])).startswith("received 63847, new 0, replaced 0, duplicate 63847")
+        assert ingest(write(july, lines[::-1])).startswith(
+            "received 63847, new 0, replaced 0, duplicate 63847"
+        )
         assert control_totals() == expected

@@ -38,7 +38,10 @@ class Command(BaseCommand):
 
 
 def _make(description: MeterDescription) -> str:
-    wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(description).items()}
+    wanted = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(description).items()
+    }
     existing = Meter.objects.filter(key=description.key, version=description.version).first()
     if existing is None:
         save_meter(meter=Meter(**wanted), actor=None)

@@ -1,0 +1,218 @@
+"""Reads one chunk of a batch by its source's definition, up to the ids that its records will carry.
+
+Makes the accounts, series and months that are missing, each in a short transaction of its own; writes no usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from accounts.operations import ensure_account
+from accounts.tenancy import connection
+from insights.ingest.catalogue import AccountFact, Catalogue, MeterFact
+from insights.ingest.layout import Header
+from insights.ingest.lines import Chunk
+from insights.ingest.mapping import definition_of
+from insights.ingest.operations import open_kept_delivery
+from insights.ingest.outcomes import AcceptedLine, ParsedChunk, RejectedLine
+from insights.ingest.parse import parse_chunk
+from insights.ingest.series_operations import (
+    DIMENSION_VALUES_MAX,
+    SeriesKey,
+    find_series,
+    intern_series,
+)
+from insights.ingest.source_definition import SourceDefinition
+from insights.ingest.verdicts import StagedLine
+from insights.models import Batch, Meter
+
+
+@dataclass(slots=True)
+class BatchRun:
+    """What a worker knows while it goes through one batch: facts read once, ids met so far."""
+
+    batch: Batch
+    definition: SourceDefinition
+    header: Header
+    catalogue: Catalogue
+    series: dict[SeriesKey, int] = field(default_factory=dict)
+    over_limit: dict[SeriesKey, str] = field(default_factory=dict)
+    meters: dict[int, int] = field(default_factory=dict)
+    months: set[date] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChunk:
+    """A chunk's lines by outcome, with series ids; nothing is written yet.
+
+    `refused` are lines that parsed well and still cannot be taken: over the dimension limit, or too old and of a
+    series that nobody knows.
+    """
+
+    chunk: Chunk
+    parsed: ParsedChunk
+    lines: list[StagedLine]
+    doubtful: list[tuple[StagedLine, RejectedLine]]
+    refused: list[RejectedLine]
+
+
+def open_batch(batch: Batch) -> tuple[BatchRun, Iterator[Chunk]]:
+    """Open a kept batch behind its last committed line."""
+    delivery = open_kept_delivery(batch.source, _kept_pieces(batch.pk), form=batch.media_type)
+    run = BatchRun(
+        batch=batch,
+        definition=definition_of(batch.source),
+        header=delivery.header,
+        catalogue=_catalogue(batch.source.account_id),
+    )
+    return run, delivery.chunks(from_line=batch.lines_done + 1)
+
+
+def _kept_pieces(batch_id: int) -> Iterator[bytes]:
+    number = 0
+    while True:
+        with connection().cursor() as cursor:
+            cursor.execute(
+                "SELECT data FROM insights_batchbytes WHERE batch_id = %s AND piece_no = %s",
+                [batch_id, number],
+            )
+            row = cursor.fetchone()
+        if row is None:
+            return
+        yield bytes(row[0])
+        number += 1
+
+
+def _catalogue(only_account_id: int | None) -> Catalogue:
+    with connection().cursor() as cursor:
+        cursor.execute(
+            "SELECT reference, id, state, closed_at FROM accounts_account "
+            "WHERE %(only)s::bigint IS NULL OR id = %(only)s",
+            {"only": only_account_id},
+        )
+        accounts = {
+            row[0]: AccountFact(id=row[1], state=row[2], closed_at=row[3]) for row in cursor.fetchall()
+        }
+    meters: dict[str, MeterFact] = {}
+    # In rising version, so that the newest one that still takes usage is the one that stays.
+    for meter in Meter.objects.order_by("key", "version"):
+        if meter.key in meters and meter.retired_at is not None:
+            continue
+        meters[meter.key] = MeterFact(
+            id=meter.pk,
+            key=meter.key,
+            unit=meter.unit,
+            grain_seconds=meter.grain_seconds,
+            dimensions=tuple(meter.dimensions),
+            allows_negative=meter.allows_negative,
+            retired_at=meter.retired_at,
+        )
+    return Catalogue(accounts=accounts, meters=meters)
+
+
+def read_chunk(run: BatchRun, chunk: Chunk, *, now: datetime) -> ReadChunk:
+    """Parse a chunk and give its lines their series; makes accounts, series and months that are missing."""
+    parsed = _parse(run, chunk, now)
+    if run.batch.create_accounts and (unknown := _unknown_references(parsed)):
+        for reference in unknown:
+            ensure_account(reference=reference, actor_name=f"source {run.definition.slug}")
+        run.catalogue = _catalogue(run.batch.source.account_id)
+        parsed = _parse(run, chunk, now)
+    _intern(run, parsed.accepted)
+    _look_up(run, [line for line, _reject in parsed.doubtful])
+    _ensure_months(run, {line.window_start for line in parsed.accepted})
+    lines, doubtful, refused = [], [], []
+    for line in parsed.accepted:
+        staged = _staged(run, line)
+        if staged is None:
+            refused.append(_over_dimension_limit(run, line, chunk))
+        else:
+            lines.append(staged)
+    for line, reject in parsed.doubtful:
+        staged = _staged(run, line)
+        if staged is None:
+            refused.append(reject)
+        else:
+            doubtful.append((staged, reject))
+    return ReadChunk(chunk=chunk, parsed=parsed, lines=lines, doubtful=doubtful, refused=refused)
+
+
+def _parse(run: BatchRun, chunk: Chunk, now: datetime) -> ParsedChunk:
+    return parse_chunk(
+        chunk,
+        header=run.header,
+        definition=run.definition,
+        catalogue=run.catalogue,
+        now=now,
+        batch_revision=run.batch.revision,
+    )
+
+
+def _unknown_references(parsed: ParsedChunk) -> list[str]:
+    unknown = {
+        reject.account_reference
+        for reject in parsed.rejected
+        if reject.code == "unknown_account" and reject.account_reference
+    }
+    return sorted(unknown)
+
+
+def _unmet(run: BatchRun, lines: Sequence[AcceptedLine]) -> list[SeriesKey]:
+    met = {(line.account_id, line.meter_id, line.dimensions) for line in lines}
+    return [key for key in met if key not in run.series and key not in run.over_limit]
+
+
+def _look_up(run: BatchRun, lines: Sequence[AcceptedLine]) -> None:
+    """Find the series of lines that may be too old to be taken; such lines must not make any."""
+    missing = _unmet(run, lines)
+    if missing:
+        _remember(run, find_series(source_id=run.batch.source_id, keys=missing))
+
+
+def _remember(run: BatchRun, found: dict[SeriesKey, int]) -> None:
+    run.series |= found
+    run.meters |= {series_id: key[1] for key, series_id in found.items()}
+
+
+def _intern(run: BatchRun, lines: Sequence[AcceptedLine]) -> None:
+    missing = _unmet(run, lines)
+    if not missing:
+        return
+    found, refused = intern_series(
+        source_id=run.batch.source_id, window_seconds=run.definition.window_seconds, keys=missing
+    )
+    _remember(run, found)
+    run.over_limit |= refused
+
+
+def _ensure_months(run: BatchRun, windows: set[datetime]) -> None:
+    for month in sorted({window.date().replace(day=1) for window in windows} - run.months):
+        with connection().cursor() as cursor:
+            cursor.execute("SELECT portal_ensure_month(%s)", [month])
+        run.months.add(month)
+
+
+def _staged(run: BatchRun, line: AcceptedLine) -> StagedLine | None:
+    series_id = run.series.get((line.account_id, line.meter_id, line.dimensions))
+    if series_id is None:
+        return None
+    return StagedLine(
+        line.line_no, line.account_id, series_id, line.window_start, line.row_id, line.revision, line.quantity
+    )
+
+
+def _over_dimension_limit(run: BatchRun, line: AcceptedLine, chunk: Chunk) -> RejectedLine:
+    name = run.over_limit[(line.account_id, line.meter_id, line.dimensions)]
+    return RejectedLine(
+        line_no=line.line_no,
+        code="dimension_limit",
+        field=name,
+        value=dict(line.dimensions)[name],
+        message=f"a dimension may have {DIMENSION_VALUES_MAX} different values; known values still work",
+        account_id=line.account_id,
+        account_reference=None,
+        raw=chunk.lines[line.line_no - chunk.first_line_no].encode(),
+        retryable=True,
+    )
