@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from usage_portal import probes
 
-# Of allauth only what the portal uses: addresses of mail are changed by staff, and sign-up answers that it is closed.
+# Of allauth only what the portal uses. Mail addresses are changed by staff; sign-up answers that it is closed.
 sign_in_urls: list[URLPattern | URLResolver] = [
     path("login/", sign_in.login, name="account_login"),
     path("logout/", sign_in.logout, name="account_logout"),
@@ -41,4 +41,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("a/<uuid:account_uuid>/", include("insights.web.batch_urls")),
     path("", include("accounts.urls")),
     path("staff/", include("insights.web.staff_urls")),
+    path("", include("insights.web.urls")),
 ]

@@ -40,12 +40,13 @@ def assemble(question: UsageFilter, reads: Reads) -> Exploration:
     total = sum_known(wholes) if is_sum else sum_known(reads.current.totals.values())
     records = _records(reads.current)
     daily = {row.slot_no for row in reads.current.rows if row.is_daily}
+    columns = reads.plan.columns if question.group_by else 0
     buckets = tuple(
         Bucket(
             slot=slot,
             kind=kinds[number],
             quantity=_shown(aggregation, wholes[number]),
-            parts=tuple(_shown(aggregation, part) for part in parts[number][: reads.plan.columns]),
+            parts=tuple(_shown(aggregation, part) for part in parts[number][:columns]),
             records=records[number],
             previous=_shown(aggregation, previous.whole_of(number)),
             holds_daily_totals=number in daily and question.granularity == "hour",

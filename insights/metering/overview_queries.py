@@ -15,6 +15,7 @@ from accounts.tenancy import connection
 from insights.metering import overview_sql
 from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up, settled
 from insights.metering.completeness import completeness_of
+from insights.metering.meter_queries import list_marks, list_meters
 from insights.metering.overview import (
     AccountOverview,
     ComparedDays,
@@ -25,7 +26,7 @@ from insights.metering.overview import (
     make_card,
     totals_of_days,
 )
-from insights.metering.queries import explore, list_marks, list_meters
+from insights.metering.queries import explore
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, MonthSoFar, month_so_far
 

@@ -35,7 +35,7 @@ def days_of(aggregation: str) -> str:
     return f"""SELECT r.meter_id, r.day, {value}, sum(r.records)::bigint
 FROM insights_usagerollup r {join}
 WHERE {_OF_METERS}
-GROUP BY 1, 2"""  # noqa: S608 (constants)
+GROUP BY 1, 2"""
 
 
 def period_totals(aggregation: str) -> str:
@@ -47,7 +47,7 @@ def period_totals(aggregation: str) -> str:
     JOIN insights_usagerollup r ON r.account_id = %(account)s AND r.meter_id = %(meter)s
         AND r.day >= p.first_day AND r.day < p.end_day
     GROUP BY p.no, r.series_id
-) picked GROUP BY no"""  # noqa: S608 (constants)
+) picked GROUP BY no"""
 
 
 def shares_of(aggregation: str) -> str:
@@ -72,4 +72,4 @@ def shares_of(aggregation: str) -> str:
     SELECT *, place > {SHARES_SHOWN} AND places > {SHARES_SHOWN + 1} AS is_rest FROM ranked
 )
 SELECT meter_id, CASE WHEN NOT is_rest THEN value END, is_rest, sum(quantity), count(*)
-FROM shown GROUP BY meter_id, is_rest, CASE WHEN NOT is_rest THEN value END ORDER BY meter_id, min(place)"""  # noqa: S608 (constants)
+FROM shown GROUP BY meter_id, is_rest, CASE WHEN NOT is_rest THEN value END ORDER BY meter_id, min(place)"""

@@ -17,7 +17,7 @@ from accounts.tenancy import connection
 from insights.metering import usage_sql
 from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up, needs_seconds
 from insights.metering.assemble import Reads, assemble
-from insights.metering.completeness import SourceMark, completeness_of
+from insights.metering.completeness import completeness_of
 from insights.metering.explore import (
     Exploration,
     PeriodRead,
@@ -28,13 +28,19 @@ from insights.metering.explore import (
     is_distinct_by_series,
     plan_groups,
 )
-from insights.metering.usage_filter import UsageFilter
+from insights.metering.meter_queries import list_dimension_values, list_marks, list_meters
+from insights.metering.usage_filter import (
+    Fault,
+    Pairs,
+    UsageFilter,
+    UsageFilterRefused,
+    meter_name,
+    parse_usage_filter,
+)
 from insights.metering.windows import Slot, days_of, slots_before, slots_of
-from insights.models import Meter, Series, SeriesDimension, Watermark
 from insights.values.period import start_of_day
 
 EVERYTHING = Plan(values=(None,), rest=(), names_rest=False)
-VALUES_OFFERED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,61 +85,35 @@ class _Reading:
         }
 
 
-def list_meters(account: Account) -> tuple[MeterFacts, ...]:
-    """Every version of every meter in page order, saying which the account has usage of."""
-    used = set(Series.objects.for_account(account).values_list("meter_id", flat=True).distinct())
-    rows = list(Meter.objects.order_by("position", "key", "version"))
-    newest = {meter.key: meter.version for meter in rows}
-    return tuple(
-        MeterFacts(
-            id=meter.pk,
-            key=meter.key,
-            version=meter.version,
-            name=meter.name,
-            description=meter.description,
-            unit=meter.unit,
-            aggregation=meter.aggregation,
-            dimensions=tuple(meter.dimensions),
-            unique_dimensions=tuple(meter.unique_dimensions),
-            is_newest=newest[meter.key] == meter.version,
-            has_usage=meter.pk in used,
-        )
-        for meter in rows
-        if meter.retired_at is None or meter.pk in used
-    )
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page's question as it was understood. With faults, `question` is what the page falls back to."""
+
+    meters: tuple[MeterFacts, ...]
+    values: Mapping[str, tuple[str, ...]]
+    question: UsageFilter | None
+    faults: tuple[Fault, ...]
+    answer: Exploration | None
 
 
-def list_dimension_values(account: Account, meter: MeterFacts) -> dict[str, tuple[str, ...]]:
-    """The first values of each dimension in alphabetical order, for a person to choose from."""
-    rows = (
-        SeriesDimension.objects.for_account(account)
-        .filter(meter_id=meter.id)
-        .order_by("key", "value")
-        .values_list("key", "value")
-        .distinct()
-    )
-    values: dict[str, list[str]] = {key: [] for key in meter.dimensions}
-    for key, value in rows:
-        offered = values.setdefault(key, [])
-        if len(offered) < VALUES_OFFERED:
-            offered.append(value)
-    return {key: tuple(offered) for key, offered in values.items()}
-
-
-def list_marks(account: Account) -> tuple[SourceMark, ...]:
-    """The account's watermarks, one for each source that ever sent."""
-    rows = Watermark.objects.for_account(account).order_by("source_slug")
-    return tuple(
-        SourceMark(
-            source_id=row.source_id,
-            slug=row.source_slug,
-            name=row.source_name,
-            cadence_seconds=row.cadence_seconds,
-            complete_to=row.complete_to,
-            last_received_at=row.last_received_at,
-        )
-        for row in rows
-    )
+def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozenset[str]) -> Asked:
+    """Read a page's query string and answer it; a refused one comes back with its faults and no answer."""
+    meters = list_meters(account)
+    default = next((meter for meter in meters if meter.has_usage), meters[0] if meters else None)
+    if default is None:
+        return Asked((), {}, None, (), None)
+    zone = ZoneInfo(account.billing_zone)
+    reading = {"meters": meters, "zone": zone, "now": now, "default_meter": meter_name(default)}
+    try:
+        question = parse_usage_filter(pairs, also=also, **reading)
+    except UsageFilterRefused as refused:
+        named = [
+            pair for pair in pairs if pair[0] == "meter" and any(pair[1] == meter_name(m) for m in meters)
+        ]
+        usable = parse_usage_filter(named[:1], **reading)
+        return Asked(meters, list_dimension_values(account, usable.meter), usable, refused.faults, None)
+    values = list_dimension_values(account, question.meter)
+    return Asked(meters, values, question, (), explore(account, question, now))
 
 
 def explore(account: Account, question: UsageFilter, now: datetime) -> Exploration:

@@ -258,6 +258,12 @@ def _check_points(
     faults.append(Fault("range_too_large", "granularity", message))
 
 
+def fits_page(question: UsageFilter, granularity: str) -> bool:
+    """Whether the question may be asked by this granularity."""
+    columns = GROUPS_SHOWN + 1 if question.group_by else 1
+    return _fits(question.first_day, question.last_day, granularity, columns)
+
+
 def _fits(first: date, last: date, granularity: str, columns: int) -> bool:
     days = (last - first).days + 1
     if granularity == "hour":

@@ -82,7 +82,7 @@ def slot_rows_of_rollups(aggregation: str, *, is_joined: bool) -> str:
     WHERE {_ROLLUP_ROWS}
     GROUP BY 1, 2{series}
 )
-SELECT {slot}, group_no, sum(value), sum(records)::bigint, false FROM parts GROUP BY 1, 2"""  # noqa: S608 (constants)
+SELECT {slot}, group_no, sum(value), sum(records)::bigint, false FROM parts GROUP BY 1, 2"""
 
 
 def slot_rows_of_records(aggregation: str) -> str:
@@ -101,7 +101,7 @@ def slot_rows_of_records(aggregation: str) -> str:
     WHERE u.account_id = %(account)s AND u.window_start >= %(start)s AND u.window_start < %(end)s
     GROUP BY 1, 2{series}
 )
-SELECT {slot}, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY 1, 2"""  # noqa: S608 (constants)
+SELECT {slot}, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY 1, 2"""
 
 
 def series_totals(aggregation: str, *, is_filtered: bool) -> str:
@@ -111,4 +111,4 @@ def series_totals(aggregation: str, *, is_filtered: bool) -> str:
     return f"""SELECT r.series_id, {value}
 FROM insights_usagerollup r
 WHERE {_ROLLUP_ROWS} {narrowed}
-GROUP BY 1"""  # noqa: S608 (constants)
+GROUP BY 1"""

@@ -1,0 +1,67 @@
+"""Reads what there is to ask about: meters, values of their dimensions, and the watermarks of their sources."""
+
+from __future__ import annotations
+
+from accounts.models import Account
+from insights.metering.aggregations import MeterFacts
+from insights.metering.completeness import SourceMark
+from insights.models import Meter, Series, SeriesDimension, Watermark
+
+VALUES_OFFERED = 200
+
+
+def list_meters(account: Account) -> tuple[MeterFacts, ...]:
+    """Every version of every meter in page order, saying which the account has usage of."""
+    used = set(Series.objects.for_account(account).values_list("meter_id", flat=True).distinct())
+    rows = list(Meter.objects.order_by("position", "key", "version"))
+    newest = {meter.key: meter.version for meter in rows}
+    return tuple(
+        MeterFacts(
+            id=meter.pk,
+            key=meter.key,
+            version=meter.version,
+            name=meter.name,
+            description=meter.description,
+            unit=meter.unit,
+            aggregation=meter.aggregation,
+            dimensions=tuple(meter.dimensions),
+            unique_dimensions=tuple(meter.unique_dimensions),
+            is_newest=newest[meter.key] == meter.version,
+            has_usage=meter.pk in used,
+        )
+        for meter in rows
+        if meter.retired_at is None or meter.pk in used
+    )
+
+
+def list_dimension_values(account: Account, meter: MeterFacts) -> dict[str, tuple[str, ...]]:
+    """The first values of each dimension in alphabetical order, for a person to choose from."""
+    rows = (
+        SeriesDimension.objects.for_account(account)
+        .filter(meter_id=meter.id)
+        .order_by("key", "value")
+        .values_list("key", "value")
+        .distinct()
+    )
+    values: dict[str, list[str]] = {key: [] for key in meter.dimensions}
+    for key, value in rows:
+        offered = values.setdefault(key, [])
+        if len(offered) < VALUES_OFFERED:
+            offered.append(value)
+    return {key: tuple(offered) for key, offered in values.items()}
+
+
+def list_marks(account: Account) -> tuple[SourceMark, ...]:
+    """The account's watermarks, one for each source that ever sent."""
+    rows = Watermark.objects.for_account(account).order_by("source_slug")
+    return tuple(
+        SourceMark(
+            source_id=row.source_id,
+            slug=row.source_slug,
+            name=row.source_name,
+            cadence_seconds=row.cadence_seconds,
+            complete_to=row.complete_to,
+            last_received_at=row.last_received_at,
+        )
+        for row in rows
+    )

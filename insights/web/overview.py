@@ -1,0 +1,155 @@
+"""The first page of an account: what was used so far this month, meter by meter, and how complete that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from accounts.models import Account
+from insights.metering.overview import AccountOverview, MeterOverview, TrendPoint
+from insights.metering.overview_queries import get_account_overview
+from insights.metering.usage_filter import meter_name
+from insights.metering.windows import ONE_DAY, Kind, MonthSoFar
+from insights.templatetags.portal import day, percent
+from insights.values.period import start_of_day
+from insights.values.quantity import THIN_SPACE, grouped_text
+from insights.web import words
+from insights.web.colours import series_of
+from insights.web.partials import render_page
+
+_POINT_KINDS = {Kind.GAP: "gap", Kind.ZERO: "zero", Kind.INCOMPLETE: "incomplete", Kind.BEFORE: "before"}
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One meter's card, every part as the template prints it."""
+
+    name: str
+    description: str
+    unit: str
+    url: str
+    value: Decimal | None
+    change: Decimal | None
+    compared: str
+    previous_whole: Decimal | None
+    previous_name: str
+    points: list[dict[str, Any]]
+    points_summary: str
+    share_title: str
+    parts: list[dict[str, Any]]
+    completeness: dict[str, str]
+
+
+@account_page
+@require_safe
+def account_overview(request: HttpRequest) -> HttpResponse:
+    """Show the month so far."""
+    account: Account = request.account  # type: ignore[attr-defined]
+    now = timezone.now()
+    zone = ZoneInfo(account.billing_zone)
+    overview = get_account_overview(account, now)
+    if not overview.meters:
+        return render_page(request, "usage/nothing_yet.html", {"zone": str(zone)}, part="usage-explorer")
+    usage_url = reverse("usage-explorer", args=[account.public_id])
+    cards = [_card(one, overview.month, usage_url=usage_url, zone=zone, now=now) for one in overview.meters]
+    context = {
+        "cards": cards,
+        "lead": cards[0],
+        "lead_words": words.change_words(cards[0].change),
+        "largest_change": _largest_change(cards[1:]),
+        "month_name": words.month_name(overview.month.first),
+        "period": words.period_words(overview.month.first, overview.month.today),
+        "zone": str(zone),
+        "sources": words.sources_words(overview.completeness),
+        "completeness": _completeness(overview, zone),
+        "missing": overview.completeness.missing,
+    }
+    return render_page(request, "usage/overview.html", context, part="usage-overview")
+
+
+def _completeness(overview: AccountOverview, zone: tzinfo) -> dict[str, str]:
+    end = start_of_day(overview.month.today + ONE_DAY, zone)
+    return words.completeness_badge(overview.completeness, end=end, zone=zone)
+
+
+def _card(one: MeterOverview, month: MonthSoFar, *, usage_url: str, zone: tzinfo, now: datetime) -> Card:
+    meter = meter_name(one.meter)
+    query = {"meter": meter, "period": "this-month"}
+    return Card(
+        name=one.meter.name,
+        description=one.meter.description,
+        unit=one.unit,
+        url=f"{usage_url}?{urlencode(query)}",
+        value=one.so_far,
+        change=one.change,
+        compared=_compared(one, month),
+        previous_whole=one.previous_whole,
+        previous_name=words.month_name(month.previous_first),
+        points=[_point(point, one.unit) for point in one.trend],
+        points_summary=f"{one.meter.name} per day, {words.period_words(one.trend[0].day, one.trend[-1].day)}",
+        share_title=f"{one.meter.name} by {words.label(one.share_by)}, {words.month_name(month.first)} so far",
+        parts=_parts(one),
+        completeness=words.completeness_badge(
+            one.completeness, end=start_of_day(month.today + ONE_DAY, zone), zone=zone
+        ),
+    )
+
+
+def _compared(one: MeterOverview, month: MonthSoFar) -> str:
+    """The days of the month before that stand against the complete days of this one."""
+    if one.compared_to is None:
+        return ""
+    last = min(month.previous_first + (one.compared_to - month.first), month.first - ONE_DAY)
+    return words.period_words(month.previous_first, last).removesuffix(f" {last.year}")
+
+
+def _point(point: TrendPoint, unit: str) -> dict[str, Any]:
+    said = words.quantity_words(point.quantity, unit)
+    state = words.KIND_WORDS[point.kind]
+    is_measured = point.quantity is not None and point.kind is not Kind.ZERO
+    title = (
+        f"{day(point.day)}: {said}{', ' + state if state else ''}"
+        if is_measured
+        else f"{day(point.day)}: {state}"
+    )
+    return {"y": point.quantity, "kind": _POINT_KINDS.get(point.kind, "value"), "title": title}
+
+
+def _parts(one: MeterOverview) -> list[dict[str, Any]]:
+    whole = sum((share.quantity for share in one.shares), Decimal(0))
+    colours = series_of(share.value for share in one.shares if not share.is_rest)
+    return [
+        {
+            "label": words.group_words(share.value, is_rest=share.is_rest, members=share.members),
+            "series": "other" if share.is_rest else colours[share.value],
+            "weight": share.quantity,
+            "value": words.quantity_words(share.quantity, one.unit),
+            "exact": f"{grouped_text(share.quantity)}{THIN_SPACE}{one.unit}",
+            "share": percent(share.quantity / whole, 0) if whole else "",
+        }
+        for share in one.shares
+    ]
+
+
+def _largest_change(cards: list[Card]) -> dict[str, str] | None:
+    """The meter that moved most against the same days before, when any did."""
+    moved = [card for card in cards if card.change]
+    if not moved:
+        return None
+    card = max(moved, key=lambda card: abs(card.change or 0))
+    return {
+        "name": card.name,
+        "url": card.url,
+        "words": words.change_words(card.change),
+        "compared": card.compared,
+    }

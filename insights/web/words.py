@@ -1,0 +1,143 @@
+"""The words of the usage pages: periods, completeness and changes, in plain English and without markup."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, tzinfo
+from decimal import Decimal
+
+from insights.metering.completeness import Completeness
+from insights.metering.usage_filter import UsageFilter
+from insights.metering.windows import Kind, Slot
+from insights.templatetags.portal import day as day_text
+from insights.templatetags.portal import day_short, percent
+from insights.values.period import local_day, months_after
+from insights.values.quantity import scaled
+
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_ONE_DAY = timedelta(days=1)
+PRESET_WORDS = {
+    "this-month": "This month",
+    "last-month": "Last month",
+    "last-7-days": "Last 7 days",
+    "last-30-days": "Last 30 days",
+    "last-12-months": "Last 12 months",
+}
+KIND_WORDS = {
+    Kind.COMPLETE: "",
+    Kind.ZERO: "measured zero",
+    Kind.INCOMPLETE: "not yet complete",
+    Kind.GAP: "no data arrived",
+    Kind.BEFORE: "before the first usage",
+    Kind.DAILY: "in the day's total",
+}
+
+
+def period_words(first: date, last: date) -> str:
+    """A stretch of days, both included, as short as it can be said."""
+    if first == last:
+        return day_text(first)
+    if first.day == 1 and last == months_after(first, 1) - _ONE_DAY:
+        return f"{_MONTHS[first.month - 1]} {first.year}"
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day} to {day_text(last)}"
+    if first.year == last.year:
+        return f"{day_short(first)} to {day_text(last)}"
+    return f"{day_text(first)} to {day_text(last)}"
+
+
+def month_name(day: date) -> str:
+    """The month's name alone."""
+    return _MONTHS[day.month - 1]
+
+
+def slot_words(slot: Slot, *, granularity: str, zone: tzinfo, clock: tzinfo) -> str:
+    """What a row of a table and a bar of a chart are called."""
+    if granularity == "month":
+        last = local_day(slot.end - timedelta(microseconds=1), zone)
+        is_whole = slot.day.day == 1 and last == months_after(slot.day, 1) - _ONE_DAY
+        return (
+            f"{_MONTHS[slot.day.month - 1][:3]} {slot.day.year}" if is_whole else period_words(slot.day, last)
+        )
+    if granularity == "day":
+        return day_text(slot.day)
+    return hour_words(slot.start, clock)
+
+
+def hour_words(instant: datetime, clock: tzinfo) -> str:
+    """An hour by its start; where the clock is set back, the repeated hour says its offset."""
+    local = instant.astimezone(clock)
+    text = f"{day_short(local.date())}, {local:%H:%M}"
+    repeated = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    offset = f"{local:%z}"
+    return f"{text} (UTC{offset[:3]}:{offset[3:5]})" if repeated else text
+
+
+def instant_words(instant: datetime, zone: tzinfo) -> str:
+    """An instant on the clock of a zone: 3 Nov 2026, 14:00."""
+    local = instant.astimezone(zone)
+    return f"{day_text(local.date())}, {local:%H:%M}"
+
+
+def change_words(change: Decimal | None) -> str:
+    """A change against an earlier quantity: 4.3 % more than."""
+    if change is None:
+        return ""
+    size = percent(abs(change))
+    if not change or size.startswith("0.0"):
+        return "as much as"
+    return f"{size} {'more' if change > 0 else 'less'} than"
+
+
+def completeness_badge(completeness: Completeness, *, end: datetime, zone: tzinfo) -> dict[str, str]:
+    """How complete a figure that ends at an instant is, for the badge beside it."""
+    if completeness.complete_to is None:
+        return {
+            "state": "none",
+            "label": "No data yet",
+            "detail": "No source has said up to when it is complete.",
+        }
+    to = instant_words(completeness.complete_to, zone)
+    detail = f"Complete to {to}. {sources_words(completeness)}"
+    if completeness.missing:
+        return {"state": "missing", "label": f"Source missing, complete to {to}", "detail": detail}
+    if completeness.complete_to >= end:
+        return {"state": "complete", "label": "Complete", "detail": detail}
+    return {"state": "incomplete", "label": f"Complete to {to}", "detail": detail}
+
+
+def sources_words(completeness: Completeness) -> str:
+    """Which sources are heard of, and which are not."""
+    count = completeness.sources
+    if not completeness.missing:
+        return "Its source reports on time." if count == 1 else f"All {count} sources report on time."
+    silent = ", ".join(mark.name for mark in completeness.missing)
+    return (
+        f"{completeness.reporting} of {count} sources report on time; "
+        f"nothing from {silent} for more than twice the time it usually takes."
+    )
+
+
+def filter_words(question: UsageFilter) -> str:
+    """Which values are looked at, if not all: only region eu-central or us-east."""
+    parts = [f"{label(key)} {' or '.join(values)}" for key, values in question.values]
+    return f"only {' and '.join(parts)}" if parts else ""
+
+
+def quantity_words(quantity: Decimal | None, unit: str) -> str:
+    """A quantity scaled for reading, as plain text."""
+    return "no data" if quantity is None else str(scaled(quantity, unit))
+
+
+def label(key: str) -> str:
+    """A dimension's key as a word of a sentence."""
+    return key.replace("_", " ")
+
+
+def group_words(value: str | None, *, is_rest: bool, members: int) -> str:
+    """What a group is called on pages."""
+    if is_rest:
+        return f"{members:,} others"
+    return "(none)" if value is None else value
