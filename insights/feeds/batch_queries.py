@@ -46,6 +46,7 @@ def get_batch(*, public_id: UUID) -> BatchFacts:
         source_name=batch.source.name,
         name=batch.name,
         via=batch.via,
+        media_type=batch.media_type,
         state=batch.state,
         submitted_by=batch.submitted_by.email if batch.submitted_by else "",
         received_at=batch.received_at,

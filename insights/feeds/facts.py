@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from insights.feeds.lag import Punctuality
+from insights.feeds.lag import Punctuality, every_words
 from insights.feeds.mends import Mend
 from insights.ingest.source_definition import SourceDefinition
 
@@ -57,6 +57,11 @@ class FeedLine:
     waiting: int
     leased: int
     quarantined: int
+
+    @property
+    def cadence(self) -> str:
+        """How often it is expected, in words."""
+        return every_words(self.cadence_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class BatchFacts:
     source_name: str
     name: str
     via: str
+    media_type: str
     state: str
     submitted_by: str
     received_at: datetime

@@ -12,6 +12,9 @@ from typing import Protocol
 CADENCES_UNTIL_MISSING = 2
 
 
+_SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
 class Punctuality(StrEnum):
     """Whether a feed sends as often as it says it does."""
 
@@ -88,9 +91,13 @@ def feeds_sentence(counts: FeedCounts) -> str:
 
 
 def _reporting(counts: FeedCounts) -> str:
-    troubles = [
+    on_time = counts.feeds - counts.late - counts.missing - counts.silent - counts.off
+    if on_time == counts.feeds:
+        return "reporting" if counts.feeds == 1 else "all reporting"
+    parts = [
         f"{number:,} {words}"
         for number, words in (
+            (on_time, "reporting"),
             (counts.missing, "missing"),
             (counts.late, "late"),
             (counts.silent, "without any batch yet"),
@@ -98,9 +105,7 @@ def _reporting(counts: FeedCounts) -> str:
         )
         if number
     ]
-    if troubles:
-        return ", ".join(troubles)
-    return "reporting" if counts.feeds == 1 else "all reporting"
+    return ", ".join(parts)
 
 
 def _work(counts: FeedCounts) -> str:
@@ -111,3 +116,25 @@ def _work(counts: FeedCounts) -> str:
 
 def _counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def span_words(seconds: int) -> str:
+    """A span of time in its two largest units."""
+    parts = []
+    for size, name in _SPANS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(_counted(count, name))
+    return " ".join(parts[:2]) or "0 seconds"
+
+
+def every_words(seconds: int) -> str:
+    """How often something is expected: every hour, every 2 days."""
+    return (
+        f"every {span_words(seconds).removeprefix('1 ')}"
+        if seconds in _ONES
+        else f"every {span_words(seconds)}"
+    )
+
+
+_ONES = frozenset(size for size, _ in _SPANS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from insights.feeds.facts import BatchFacts, LineCounts
+from insights.feeds.lag import every_words, span_words
 from insights.ingest.source_definition import SourceDefinition
+from insights.ingest.source_faults import FIELDS
 from insights.values.quantity import exact_text
 
 _FORMATS = {
@@ -21,7 +24,6 @@ _WINDOWS = {
     "hour": "one hour",
     "day": "one local day",
 }
-_SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,13 @@ def _window_words(definition: SourceDefinition) -> str:
 def _column_words(definition: SourceDefinition) -> str:
     if not definition.columns:
         return "our own names: account, meter, window_start, quantity and so on, dimensions by their keys"
-    return ", ".join(f"{name} from “{column}”" for name, column in definition.columns.items())
+    return ", ".join(f"{name} from “{column}”" for name, column in in_field_order(definition.columns))
+
+
+def in_field_order(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Our fields in the order people write them, dimensions last; the database keeps no order."""
+    places = {name: place for place, name in enumerate(FIELDS)}
+    return sorted(values.items(), key=lambda item: (places.get(item[0], len(places)), item[0]))
 
 
 def _optional_sentences(definition: SourceDefinition) -> list[Sentence]:
@@ -93,31 +101,23 @@ def _age_words(definition: SourceDefinition) -> str:
 
 
 def _cadence_words(definition: SourceDefinition) -> str:
-    cadence = span_words(definition.cadence_seconds)
-    lateness = span_words(definition.lateness_seconds)
-    return f"a batch every {cadence}, complete up to {lateness} before its last window's end"
-
-
-def span_words(seconds: int) -> str:
-    """A span of time in its two largest units."""
-    parts = []
-    for size, name in _SPANS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count:,} {name}{'' if count == 1 else 's'}")
-    return " ".join(parts[:2]) or "0 seconds"
+    batch = f"a batch {every_words(definition.cadence_seconds)}"
+    if not definition.lateness_seconds:
+        return f"{batch}, complete to the end of its last window"
+    return f"{batch}, complete to {span_words(definition.lateness_seconds)} before the end of its last window"
 
 
 def batch_sentence(batch: BatchFacts) -> str:
     """The answer of the batch page."""
-    if batch.duplicate_of is not None and batch.state == "done":
+    counts = batch.counts
+    if batch.duplicate_of is not None and batch.state == "done" and not counts.new + counts.replaced:
         return "The same file came before, so nothing was counted a second time"
     if batch.state == "done":
-        return _done_sentence(batch.counts)
+        return _done_sentence(counts)
     if batch.state == "refused":
         return "Refused as a whole; nothing of it was counted"
     if batch.state == "quarantined":
-        return f"Set aside after failing three times; {batch.counts.received:,} lines were counted before"
+        return f"Set aside after failing three times; {counts.received:,} lines were counted before"
     if batch.state == "processing":
         return f"Being read: {batch.lines_done:,} lines are counted so far"
     return "Stored safely, waiting for a worker"

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 
+from insights.feeds.wording import in_field_order
 from insights.ingest.grammar import scan_quantity
 from insights.ingest.refusals import Refusal
 from insights.ingest.source_definition import SourceDefinition, UnitConversion
@@ -156,7 +157,7 @@ def initial_of(definition: SourceDefinition, *, is_billable: bool, account_refer
 
 
 def _written(pairs: Any) -> str:
-    return "\n".join(f"{name} = {value}" for name, value in pairs.items())
+    return "\n".join(f"{name} = {value}" for name, value in in_field_order(pairs))
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

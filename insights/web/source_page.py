@@ -8,9 +8,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
 from insights.feeds.facts import SourceFacts
-from insights.feeds.lag import Punctuality, punctuality_of
+from insights.feeds.lag import Punctuality, every_words, punctuality_of, span_words
 from insights.feeds.queries import UnknownSource, get_source, list_recent_batches
-from insights.feeds.wording import definition_in_words, span_words
+from insights.feeds.wording import definition_in_words
 from insights.web.partials import render_page
 from insights.web.staff_forms import KeyForm, PreviewForm, UploadForm
 
@@ -45,7 +45,7 @@ def render_source(
 
 def _answer(facts: SourceFacts, batches: tuple[Any, ...]) -> str:
     definition = facts.definition
-    expected = f"expected every {span_words(definition.cadence_seconds)}"
+    expected = f"expected {every_words(definition.cadence_seconds)}"
     if not batches:
         return f"Has sent nothing yet; {expected}"
     now = timezone.now()

@@ -18,7 +18,7 @@ class TomlForm(forms.Form):
         required=False,
         strip=False,
         label="TOML",
-        widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false", "class": "mono"}),
+        widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false", "class": "tall"}),
     )
     file = forms.FileField(required=False, label="Or a TOML file")
 

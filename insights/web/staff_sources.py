@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import staff_page
 from insights.feeds.facts import SourceFacts
+from insights.feeds.lag import every_words
 from insights.feeds.operations import (
     SavedSource,
     change_source,
@@ -20,7 +21,6 @@ from insights.feeds.operations import (
     set_source_enabled,
 )
 from insights.feeds.queries import find_account_id, list_sources
-from insights.feeds.wording import span_words
 from insights.ingest.source_definition import InvalidSource, source_to_toml
 from insights.web.source_form import SourceForm, add_faults, initial_of
 from insights.web.source_page import render_source, source_or_404
@@ -46,7 +46,7 @@ quantity = "value"
 @require_safe
 def sources(request: HttpRequest) -> HttpResponse:
     """List the sources."""
-    lines = [(line, span_words(line.definition.cadence_seconds)) for line in list_sources()]
+    lines = [(line, every_words(line.definition.cadence_seconds)) for line in list_sources()]
     enabled = sum(line.is_enabled for line, _ in lines)
     context = {"nav": "sources", "lines": lines, "enabled": enabled, "disabled": len(lines) - enabled}
     return render(request, "staff/sources.html", context)

@@ -57,7 +57,7 @@ def test_a_feed_that_is_switched_off_is_not_called_late() -> None:
         ((Line(),) * 4 + (Line(waiting=1, leased=1),), "5 feeds, all reporting; 2 batches still to be read"),
         (
             (Line(), Line(Punctuality.MISSING), Line(Punctuality.LATE, quarantined=1)),
-            "3 feeds, 1 missing, 1 late; nothing waiting, 1 quarantined",
+            "3 feeds, 1 reporting, 1 missing, 1 late; nothing waiting, 1 quarantined",
         ),
     ],
 )
