@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -184,4 +184,4 @@ def _framework_problem(exc: exceptions.APIException) -> Problem:
 def unknown_path(request: HttpRequest, **_parts: str) -> HttpResponse:
     """Answer every path of the API that does not exist, exactly as an absent id is answered."""
     body = problem_body(status=404, code="not_found", detail=NOT_FOUND_DETAIL)
-    return JsonResponse(body, status=404, content_type=PROBLEM_TYPE)
+    return HttpResponse(JSONRenderer().render(body), status=404, content_type=PROBLEM_TYPE)

@@ -23,7 +23,7 @@ PART = "part"
 def aggregate_lines(answer: Exploration, *, zone: tzinfo, raw: bool) -> Iterator[bytes]:
     """Yield the CSV lines of an exploration, header first; `raw` leaves texts as they are."""
     rows = _grouped_rows(answer, zone, raw=raw) if answer.filter.group_by else _plain_rows(answer, zone)
-    return iter(csv_lines(rows))
+    return csv_lines(rows)
 
 
 def instant_text(instant: datetime, zone: tzinfo) -> str:

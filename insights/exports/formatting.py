@@ -6,10 +6,8 @@ formatter and never touched.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 # Spreadsheets skip blanks, quotes and separators before they look for a formula. Spelled out instead of \s,
@@ -23,6 +21,7 @@ _BREAKS = "\t\r\n"
 
 FORMULA_PATTERN = f"^([{_BLANKS}{_QUOTES}{_SEPARATORS}]*[{_STARTS_FORMULA}]|[{_BREAKS}])"
 _formula = re.compile(FORMULA_PATTERN)
+_needs_quotes = re.compile(r'[",\r\n]').search
 
 
 def safe_text(text: str) -> str:
@@ -35,15 +34,17 @@ def original_text(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _formula.match(cell[1:]) else cell
 
 
-def csv_lines(rows: Iterable[Iterable[str]]) -> Iterable[bytes]:
-    """Yield each row as one line in the quoting of RFC 4180, ended by a line feed as the records are."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+def csv_lines(rows: Iterable[Iterable[str]]) -> Iterator[bytes]:
+    """Yield each row as one line in the quoting of RFC 4180, ended by a line feed as PostgreSQL's lines are."""
     for row in rows:
-        writer.writerow(row)
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
+        yield (",".join(map(_quoted, row)) + "\n").encode()
+
+
+def _quoted(cell: str) -> str:
+    # Python's own writer leaves a lone carriage return bare, and readers take it for the end of the line.
+    if _needs_quotes(cell):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell
 
 
 def column_names(

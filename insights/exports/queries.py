@@ -5,6 +5,7 @@ Both ways of reading records are one statement with two endings, so that they ca
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -240,7 +241,8 @@ def _record_row(row: tuple[Any, ...]) -> RecordRow:
         position=RecordPosition(series_id, window_start, row_id),
         meter=meter,
         window=window,
-        dimensions=dimensions,
+        # Django reads jsonb as text.
+        dimensions=json.loads(dimensions),
         quantity=quantity,
         unit=unit,
         revision=revision,
