@@ -17,7 +17,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils import timezone
 from django_htmx.http import HttpResponseClientRedirect
@@ -143,7 +143,7 @@ def rendered(response: HttpResponseBase) -> HttpResponseBase:
 
 def _to_sign_in(request: Any) -> HttpResponseBase:
     """Send to sign-in; a fragment request must move the whole page instead of swapping the form in."""
-    htmx = getattr(request, "htmx", False)
+    htmx: Any = getattr(request, "htmx", None)
     back = (htmx.current_url_abs_path if htmx else None) or request.get_full_path()
     if request.method not in SAFE_METHODS and not htmx:
         back = resolve_url("portal-home")
@@ -180,7 +180,7 @@ def _remember(
     request.stream_scope = StreamScope(account.pk, request.user.pk, read_only=support_access is not None)
 
 
-def _record_support_page(request: HttpRequest, account_uuid: UUID) -> SupportAccess:
+def _record_support_page(request: Any, account_uuid: UUID) -> SupportAccess:
     """Find the open support access and commit the page's row: no row, no page."""
     now = timezone.now()
     with as_staff():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.forms import ModelForm
@@ -63,7 +63,7 @@ class UserAdmin(AnyAdmin):
             "changed": {name: str(form.cleaned_data[name]) for name in form.changed_data if name in RIGHTS}
         }
         details["changed"] |= {name: "" for name in form.changed_data if name not in RIGHTS}
-        actor = User.objects.get(pk=request.user.pk)
+        actor = cast(User, request.user)
         record_act(
             account=None,
             actor=actor,

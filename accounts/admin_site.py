@@ -25,11 +25,13 @@ class PortalAdminSite(AdminSite):
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Take the portal's own tables and groups; the staff role has no right to those of libraries."""
-        models = [model_or_iterable] if isinstance(model_or_iterable, type) else list(model_or_iterable)
+        models: list[Any] = (
+            [model_or_iterable] if isinstance(model_or_iterable, type) else list(model_or_iterable)
+        )
         ours = [model for model in models if model._meta.app_label in SHOWN_APPS]
         super().register(ours, admin_class, **options)
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """Run every admin page as the staff role, up to and including the rendering of its template."""
         inner = super().admin_view(view, cacheable)
 
@@ -48,6 +50,6 @@ class PortalAdminSite(AdminSite):
         """Leave signing in to the portal's own page, which counts wrong passwords."""
         return redirect("account_login")
 
-    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Leave signing out to the portal's own page."""
         return redirect("account_logout")

@@ -31,6 +31,18 @@ SPECIAL: dict[str, Any] = {
     "insights_source.format": "any",
     "insights_meter.grain_seconds": 3600,
     "insights_meter.unique_dimensions": [],
+    # Meters and the shapes of sources are the platform's: both accounts see the same ones.
+    "insights_meter.key": lambda: f"meter-{uuid.uuid4().hex[:8]}",
+    "insights_meter.name": "Bytes out",
+    "insights_meter.unit": "byte",
+    "insights_meter.description": "",
+    "insights_meter.dimensions": ["region"],
+    "insights_meter.retired_at": None,
+    "insights_source.columns": {},
+    "insights_source.ignored": [],
+    "insights_source.constants": {},
+    "insights_source.conversions": {},
+    "insights_source.clock_zone": "UTC",
     "insights_series.window_seconds": 3600,
     "insights_watermark.cadence_seconds": 3600,
     "insights_batch.replay_of": None,
@@ -49,22 +61,22 @@ def tenant_models() -> list[type[models.Model]]:
     ]
 
 
-def fill_every_table(account: Account) -> dict[str, models.Model]:
-    """Write one row of the account into every tenant table; returns the rows by table."""
+def fill_every_table(account: Account, *, text: str = CANARY) -> dict[str, models.Model]:
+    """Write one row of the account, with a text of its own, into every tenant table; returns the rows by table."""
     made: dict[str, models.Model] = {ACCOUNT_TABLE: account}
     with as_owner(), transaction.atomic(using="owner"):
         with connection().cursor() as cursor:
             cursor.execute("SELECT portal_ensure_month(%s)", [NOW.date()])
         for model in tenant_models():
-            _make(model, made)
+            _make(model, made, text)
     return made
 
 
-def _make(model: type[models.Model], made: dict[str, models.Model]) -> models.Model:
+def _make(model: type[models.Model], made: dict[str, models.Model], text: str) -> models.Model:
     table = model._meta.db_table
     if table not in made:
         values = {
-            field.name: _value(field, made)
+            field.name: _value(field, made, text)
             for field in model._meta.concrete_fields
             if not isinstance(field, models.AutoField | models.CompositePrimaryKey)
         }
@@ -72,30 +84,31 @@ def _make(model: type[models.Model], made: dict[str, models.Model]) -> models.Mo
     return made[table]
 
 
-def _value(field: models.Field[Any, Any], made: dict[str, models.Model]) -> Any:
+def _value(field: models.Field[Any, Any], made: dict[str, models.Model], text: str) -> Any:
     special = f"{field.model._meta.db_table}.{field.name}"
     if special in SPECIAL:
-        return SPECIAL[special]
+        value = SPECIAL[special]
+        return value() if callable(value) else value
     if isinstance(field, models.ForeignKey):
-        return _make(field.related_model, made)
+        return _make(field.related_model, made, text)
     if field.choices:
         return next(iter(field.choices))[0]
     plain: dict[type[Any], Any] = {
         models.UUIDField: uuid.uuid4(),
-        models.EmailField: f"canary-{uuid.uuid4().hex[:8]}@example.com",
-        models.JSONField: {"region": CANARY},
-        models.BinaryField: CANARY.encode().ljust(32, b"."),
+        models.EmailField: f"{text.lower()}-{uuid.uuid4().hex[:8]}@example.com",
+        models.JSONField: {"region": text},
+        models.BinaryField: text.encode().ljust(32, b"."),
         models.BooleanField: False,
         models.DateTimeField: NOW,
         models.DateField: date(2026, 11, 20),
         models.DecimalField: 7,
-        models.SlugField: f"canary-{uuid.uuid4().hex[:8]}",
+        models.SlugField: f"{text.lower()}-{uuid.uuid4().hex[:8]}",
     }
     for kind, value in plain.items():
         if type(field) is kind:
             return value
     if isinstance(field, models.CharField | models.TextField):
-        return f"{CANARY} {uuid.uuid4().hex[:4]}"[: field.max_length]
+        return f"{text} {uuid.uuid4().hex[:4]}"[: field.max_length]
     if isinstance(field, models.IntegerField):
         return 1 if field.name in {"revision", "version", "position", "line_no"} else 0
-    return [CANARY]
+    return [text]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from accounts.tenancy import as_owner, connection
 
+from accounts.tenancy import as_owner, connection
 from tests.conftest import Cast
 from tests.isolation.rows import fill_every_table
 from tests.isolation.test_catalogue import tenant_tables
@@ -164,6 +164,18 @@ WRITES = [
 ]
 
 
+def touched_rows(stage: Stage, statement: str) -> int:
+    """Count rows that a statement touched; a refusal for want of rights, or for a key taken by ourselves, is none."""
+    try:
+        return stage.web.execute(statement).rowcount
+    except (
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.UniqueViolation,
+        psycopg.errors.GeneratedAlways,
+    ):
+        return 0
+
+
 @pytest.mark.parametrize("write", WRITES)
 def test_writes_to_another_account_fail_or_find_nothing(stage: Stage, write: str) -> None:
     for table in tenant_tables():
@@ -171,10 +183,7 @@ def test_writes_to_another_account_fail_or_find_nothing(stage: Stage, write: str
         statement = write.format(
             table=table, column=account_column(table), ours=stage.ours, other=stage.other
         )
-        try:
-            assert stage.web.execute(statement).rowcount <= 0, table
-        except psycopg.Error as error:
-            assert error.sqlstate in {"42501", "23505", "428C9"}, (table, error)
+        assert touched_rows(stage, statement) <= 0, (table, statement)
         stage.web.rollback()
 
 
