@@ -6,8 +6,9 @@ A float here is a bar's height and nothing else: every number a person reads is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from insights.metering.explore import Bucket, Exploration, Group
@@ -32,7 +33,7 @@ def usage_figure(answer: Exploration, *, zone: tzinfo, clock: tzinfo, scale: Sca
         "data": traces,
         "layout": {
             "barmode": "stack" if answer.stacks else "group",
-            "xaxis": {"type": "category", "nticks": TICKS_MAX, **_ticks(answer, labels)},
+            "xaxis": {"type": "category", "nticks": TICKS_MAX, **_ticks(answer, labels, clock)},
             "yaxis": {"title": {"text": scale.unit}},
         },
     }
@@ -127,16 +128,28 @@ def _marks(answer: Exploration, labels: list[str]) -> list[Json]:
     return traces
 
 
-def _ticks(answer: Exploration, labels: list[str]) -> Json:
+def _ticks(answer: Exploration, labels: list[str], clock: tzinfo) -> Json:
     """Name a few evenly spaced bars, by words short enough to stand beside each other."""
     step = -(-len(labels) // TICKS_MAX) or 1
     if answer.filter.granularity == "hour" and step > 1:
         step = next((hours for hours in (3, 6, 12, 24, 48, 72, 96, 120) if hours >= step), step)
-    shown = labels[::step]
-    spans_years = len({bucket.slot.day.year for bucket in answer.buckets}) > 1
-    if answer.filter.granularity == "day" and not spans_years:
-        return {"tickvals": shown, "ticktext": [text.rsplit(" ", 1)[0] for text in shown]}
-    return {"tickvals": shown, "ticktext": shown}
+    starts = [bucket.slot.start.astimezone(clock) for bucket in answer.buckets][::step]
+    texts = [_tick(start, before, answer.filter.granularity) for before, start in pairwise([None, *starts])]
+    return {"tickvals": labels[::step], "ticktext": texts}
+
+
+def _tick(start: datetime | None, before: datetime | None, granularity: str) -> str:
+    """What is new since the tick before: the hour, the day, the month or the year."""
+    if start is None:
+        return ""
+    month = f"{start:%b}"
+    if granularity == "month":
+        return month if before and before.year == start.year else f"{month} {start.year}"
+    if before and before.date() == start.date():
+        return f"{start:%H:%M}"
+    if before and (before.year, before.month) == (start.year, start.month):
+        return f"{start.day}" if granularity == "day" else f"{start.day} {month}"
+    return f"{start.day} {month}"
 
 
 def _incomplete(buckets: Sequence[Bucket]) -> list[int]:

@@ -9,16 +9,19 @@ COLOURS = 8
 
 
 def series_of(values: Iterable[str | None]) -> dict[str | None, int]:
-    """Give each value a colour by its own letters; of two that want the same, the later one moves on.
+    """Give each value, the largest first, a colour by its own letters.
 
-    With more values than colours some repeat, and words tell them apart.
+    Of two that want the same the later in the alphabet moves on. Past eight values the colours of the largest are
+    used again, which are the farthest away in a stack; words tell them apart.
     """
+    ranked = list(dict.fromkeys(values))
     given: dict[str | None, int] = {}
-    free = set(range(1, COLOURS + 1))
-    for value in sorted(set(values), key=lambda value: value or ""):
-        wanted = crc32((value or "").encode()) % COLOURS
-        order = [(wanted + step) % COLOURS + 1 for step in range(COLOURS)]
-        colour = next((one for one in order if one in free), order[0])
-        free.discard(colour)
+    free = list(range(1, COLOURS + 1))
+    for value in sorted(ranked[:COLOURS], key=lambda value: value or ""):
+        wanted = crc32((value or "").encode()) % COLOURS + 1
+        colour = min(free, key=lambda one: (one - wanted) % COLOURS)
+        free.remove(colour)
         given[value] = colour
+    for number, value in enumerate(ranked[COLOURS:]):
+        given[value] = given[ranked[number % COLOURS]]
     return given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -61,12 +61,12 @@ def account_overview(request: HttpRequest) -> HttpResponse:
     if not overview.meters:
         return render_page(request, "usage/nothing_yet.html", {"zone": str(zone)}, part="usage-explorer")
     usage_url = reverse("usage-explorer", args=[account.public_id])
-    cards = [_card(one, overview.month, usage_url=usage_url, zone=zone, now=now) for one in overview.meters]
+    cards = [_card(one, overview.month, usage_url=usage_url, zone=zone) for one in overview.meters]
     context = {
         "cards": cards,
         "lead": cards[0],
-        "lead_words": words.change_words(cards[0].change),
-        "largest_change": _largest_change(cards[1:]),
+        "lead_words": _change_words(overview.meters[0], overview.month),
+        "largest_change": _largest_change(cards[1:], overview),
         "month_name": words.month_name(overview.month.first),
         "period": words.period_words(overview.month.first, overview.month.today),
         "zone": str(zone),
@@ -82,9 +82,10 @@ def _completeness(overview: AccountOverview, zone: tzinfo) -> dict[str, str]:
     return words.completeness_badge(overview.completeness, end=end, zone=zone)
 
 
-def _card(one: MeterOverview, month: MonthSoFar, *, usage_url: str, zone: tzinfo, now: datetime) -> Card:
+def _card(one: MeterOverview, month: MonthSoFar, *, usage_url: str, zone: tzinfo) -> Card:
     meter = meter_name(one.meter)
     query = {"meter": meter, "period": "this-month"}
+    end = start_of_day(month.today + ONE_DAY, zone)
     return Card(
         name=one.meter.name,
         description=one.meter.description,
@@ -99,8 +100,8 @@ def _card(one: MeterOverview, month: MonthSoFar, *, usage_url: str, zone: tzinfo
         points_summary=f"{one.meter.name} per day, {words.period_words(one.trend[0].day, one.trend[-1].day)}",
         share_title=f"{one.meter.name} by {words.label(one.share_by)}, {words.month_name(month.first)} so far",
         parts=_parts(one),
-        completeness=words.completeness_badge(
-            one.completeness, end=start_of_day(month.today + ONE_DAY, zone), zone=zone
+        completeness=words.short_badge(
+            words.completeness_badge(one.completeness, end=end, zone=zone), one.completeness, zone
         ),
     )
 
@@ -141,15 +142,23 @@ def _parts(one: MeterOverview) -> list[dict[str, Any]]:
     ]
 
 
-def _largest_change(cards: list[Card]) -> dict[str, str] | None:
+def _change_words(one: MeterOverview, month: MonthSoFar) -> str:
+    if one.compared_to is None:
+        return ""
+    count = (one.compared_to - month.first).days + 1
+    before = f"the same days of {words.month_name(month.previous_first)}"
+    return words.complete_days_words(one.change, count=count, unit="day", before=before)
+
+
+def _largest_change(cards: list[Card], overview: AccountOverview) -> dict[str, str] | None:
     """The meter that moved most against the same days before, when any did."""
-    moved = [card for card in cards if card.change]
+    moved = [(abs(one.change), number) for number, one in enumerate(overview.meters[1:]) if one.change]
     if not moved:
         return None
-    card = max(moved, key=lambda card: abs(card.change or 0))
+    _, number = max(moved)
+    card = cards[number]
     return {
         "name": card.name,
         "url": card.url,
-        "words": words.change_words(card.change),
-        "compared": card.compared,
+        "words": _change_words(overview.meters[number + 1], overview.month),
     }

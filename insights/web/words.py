@@ -91,6 +91,29 @@ def change_words(change: Decimal | None) -> str:
     return f"{size} {'more' if change > 0 else 'less'} than"
 
 
+def complete_days_words(change: Decimal | None, *, count: int, unit: str, before: str) -> str:
+    """A change where not all that is shown is complete: its 21 complete days are 4.3 % below those of October."""
+    if change is None:
+        return ""
+    size = percent(abs(change))
+    is_level = not change or size.startswith("0.0")
+    relation = "level with" if is_level else f"{size} {'above' if change > 0 else 'below'}"
+    if count == 1:
+        return f"its one complete {unit} is {relation} {before}"
+    return f"its {count:,} complete {unit}s are {relation} {before}"
+
+
+def short_badge(badge: dict[str, str], completeness: Completeness, zone: tzinfo) -> dict[str, str]:
+    """The badge for a card: short, with the whole sentence in its title."""
+    if completeness.complete_to is None or badge["state"] == "complete":
+        return badge
+    local = completeness.complete_to.astimezone(zone)
+    to = f"to {day_short(local.date())}, {local:%H:%M}"
+    count = len(completeness.missing)
+    label = f"{count} source{'' if count == 1 else 's'} missing, {to}" if count else f"Complete {to}"
+    return {**badge, "label": label}
+
+
 def completeness_badge(completeness: Completeness, *, end: datetime, zone: tzinfo) -> dict[str, str]:
     """How complete a figure that ends at an instant is, for the badge beside it."""
     if completeness.complete_to is None:
