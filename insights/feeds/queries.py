@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Max, Min, Q, Sum
+from django.db.models import Count, Max, Min, OuterRef, Q, Subquery, Sum
 
 from accounts.models import Account
 from insights.feeds.facts import (
@@ -70,9 +70,10 @@ def read_catalogue(*, references: Collection[str], bound_to: int | None) -> Cata
 
 def list_feeds(*, now: datetime) -> tuple[FeedLine, ...]:
     """One line for each source: its last batch, how complete and punctual it is, what is still to be done."""
-    last_batches = {
-        batch.source_id: batch for batch in Batch.objects.order_by("source_id", "-id").distinct("source_id")
-    }
+    # One look into the index per source; sorting all batches would grow with every day.
+    newest = Batch.objects.filter(source=OuterRef("pk")).order_by("-id").values("id")[:1]
+    sources = tuple(Source.objects.annotate(last_batch_id=Subquery(newest)))
+    last_batches = Batch.objects.in_bulk([source.last_batch_id for source in sources if source.last_batch_id])
     watermarks = _by_source(
         Watermark.objects.values("source_id").annotate(
             lowest=Min("complete_to"), highest=Max("complete_to"), accounts=Count("id")
@@ -95,8 +96,8 @@ def list_feeds(*, now: datetime) -> tuple[FeedLine, ...]:
         key="batch__source_id",
     )
     return tuple(
-        _feed_line(source, last_batches.get(source.pk), watermarks, rejects, work, now)
-        for source in Source.objects.all()
+        _feed_line(source, last_batches.get(source.last_batch_id), watermarks, rejects, work, now)
+        for source in sources
     )
 
 
