@@ -8,3 +8,10 @@ class InsightsConfig(AppConfig):
 
     name = "insights"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Show how an account's feeds do on the staff page of the account."""
+        from accounts.panels import register_panel
+        from insights.feeds.account_queries import feeds_panel
+
+        register_panel(feeds_panel)

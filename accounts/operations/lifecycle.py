@@ -61,10 +61,10 @@ def create_account(
 
 def ensure_account(*, reference: str, actor_name: str) -> Account:
     """Return the account with this reference, opening one in UTC and USD without members if there is none."""
+    check_text(reference, field="reference", what="reference")
     existing = Account.objects.filter(reference=reference).first()
     if existing is not None:
         return existing
-    check_text(reference, field="reference", what="reference")
     with transaction.atomic(using=current_alias()):
         account, is_new = Account.objects.get_or_create(reference=reference, defaults={"name": reference})
         if is_new:
