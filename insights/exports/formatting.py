@@ -19,7 +19,8 @@ _SEPARATORS = ";,\uff1b\uff0c"
 _STARTS_FORMULA = "=+@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b-"
 _BREAKS = "\t\r\n"
 
-FORMULA_PATTERN = f"^([{_BLANKS}{_QUOTES}{_SEPARATORS}]*[{_STARTS_FORMULA}]|[{_BREAKS}])"
+# A break counts wherever it stands among the skipped ones: so an apostrophe before it is told from one put there.
+FORMULA_PATTERN = f"^[{_BLANKS}{_QUOTES}{_SEPARATORS}]*[{_BREAKS}{_STARTS_FORMULA}]"
 _formula = re.compile(FORMULA_PATTERN)
 _needs_quotes = re.compile(r'[",\r\n]').search
 

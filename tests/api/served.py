@@ -1,0 +1,15 @@
+"""The application as tests serve it with gunicorn: the real one, with less patience."""
+
+from __future__ import annotations
+
+from usage_portal.wsgi import application
+
+from django.conf import settings
+
+from insights.api import body
+
+settings.DOWNLOAD_STALL_SECONDS = 2
+settings.UPLOAD_WAIT_SECONDS = 0
+body.PIECE_SECONDS_MAX = 1.5
+
+__all__ = ["application"]
