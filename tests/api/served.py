@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from usage_portal.wsgi import application
-
 from django.conf import settings
 
 from insights.api import body
+from usage_portal.wsgi import application
 
 settings.DOWNLOAD_STALL_SECONDS = 2
 settings.UPLOAD_WAIT_SECONDS = 0
