@@ -14,7 +14,7 @@ import structlog
 from celery import shared_task
 from django.db import IntegrityError, OperationalError, transaction
 
-from accounts.tenancy import as_worker, current_alias
+from accounts.tenancy import as_worker, connection, current_alias
 from insights.ingest import chunk_operations as chunks
 from insights.ingest import keeping_operations, replay_operations, work_operations
 from insights.ingest.read_operations import BatchRun, ReadChunk, open_batch, read_chunk
@@ -28,6 +28,11 @@ logger = structlog.get_logger(__name__)
 # Serialization failures, deadlocks, and what a concurrent writer of the same fact shows as.
 RETRIES_MAX = 6
 RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "23505"})
+# How a server says that it goes away, and the class of its errors when disk or connections run out.
+LOST_SQLSTATES = frozenset({"08000", "08003", "08006", "57P01", "57P02", "57P03"})
+OUT_OF_RESOURCES = "53"
+OUTAGE_SECONDS_MAX = 15.0
+OUTAGE_POLL_SECONDS = 0.5
 
 
 def ring(batch_id: int) -> None:
@@ -47,16 +52,38 @@ def ingest_batch(batch_id: int) -> None:
         if lease is None:
             return
         try:
-            _ingest(lease)
+            with work_operations.kept_lease(lease):
+                _ingest(lease)
         except LeaseLost:
             logger.warning("lease lost", batch_id=batch_id)
-        except OperationalError:
-            # The database went away; the lease runs out and the batch is rung again.
+        except OperationalError as error:
             logger.exception("batch interrupted", batch_id=batch_id)
+            _let_go(lease, error)
             raise
 
 
+def _let_go(lease: Lease, error: OperationalError) -> None:
+    """Hand a batch back after the database failed under it, once the database answers; else its lease runs out."""
+    sqlstate = getattr(error.__cause__, "sqlstate", None) or ""
+    is_lost = not sqlstate or sqlstate in LOST_SQLSTATES
+    if not is_lost and not sqlstate.startswith(OUT_OF_RESOURCES):
+        return
+    deadline = time.monotonic() + OUTAGE_SECONDS_MAX
+    while time.monotonic() < deadline:
+        connection().close()
+        try:
+            # A batch that brings the database down is set aside in time; a full disk is no batch's fault.
+            work_operations.give_back(lease, is_counted=is_lost)
+        except OperationalError:
+            time.sleep(OUTAGE_POLL_SECONDS)
+            continue
+        if is_lost:
+            ring(lease.batch_id)
+        return
+
+
 def _ingest(lease: Lease) -> None:
+    """Go through the chunks that are left. Between two of them, whoever has not begun yet is let past."""
     batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
     if batch.replay_of_id is not None:
         replay_operations.fetch_replayed_lines(batch, now=datetime.now(UTC))
@@ -72,6 +99,10 @@ def _ingest(lease: Lease) -> None:
         read = read_chunk(run, chunk, now=datetime.now(UTC))
         _write_with_retries(run, read, lease, is_last=following is None)
         run.batch.lines_done = chunk.last_line_no
+        if following is not None and work_operations.has_unbegun_work():
+            work_operations.give_back(lease, is_counted=False)
+            ring(lease.batch_id)
+            return
 
 
 def _write_with_retries(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool) -> None:
@@ -101,6 +132,8 @@ def _write_chunk(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool)
         chunks.close_chunk(run, read, stored)
         if is_last:
             _close(run, lease)
+        else:
+            work_operations.extend_lease(lease)
         chunks.take_position(stored.entry_id)
 
 

@@ -1,16 +1,27 @@
 """The work list: who may ingest which batch, until when, and after how many failures it is set aside.
 
 Redis and Celery only ring the bell. Who holds a lease, and its fencing number, is decided here in PostgreSQL.
+A lease is short, so that a dead worker is followed soon, and renewed in the background, so that a slow one is not.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from accounts.tenancy import connection
+import structlog
+from django.db import DatabaseError, transaction
 
-LEASE_SECONDS = 60
+from accounts.tenancy import as_worker, connection, current_alias
+
+logger = structlog.get_logger(__name__)
+
+# A killed worker's batch is rung for again after at most a lease and one round of the sweeper.
+LEASE_SECONDS = 30.0
+RENEWALS_PER_LEASE = 3
 # Delivered this often without one committed chunk, a batch is set aside so that it harms no other.
 DELIVERIES_MAX = 3
 
@@ -30,9 +41,10 @@ class LeaseLost(Exception):
 def claim_work(*, batch_id: int, owner: str) -> Lease | None:
     """Take the lease of a batch, or return None if it is done, held by another, or now quarantined.
 
-    The delivery is counted before the work begins, so that a batch which kills its worker is counted too.
+    The delivery is counted before the work begins, so that a batch which kills its worker is counted too. A row that
+    is locked belongs to a transaction that still lives, whatever its lease says, and is not waited for.
     """
-    with connection().cursor() as cursor:
+    with transaction.atomic(using=current_alias()), connection().cursor() as cursor:
         cursor.execute(
             """
             UPDATE insights_workitem SET
@@ -41,8 +53,12 @@ def claim_work(*, batch_id: int, owner: str) -> Lease | None:
                 lease_owner = %(owner)s,
                 lease_number = lease_number + 1,
                 leased_until = clock_timestamp() + make_interval(secs => %(seconds)s)
-            WHERE batch_id = %(batch)s
-              AND (state = 'waiting' OR (state = 'leased' AND leased_until < clock_timestamp()))
+            WHERE id = (
+                SELECT id FROM insights_workitem
+                WHERE batch_id = %(batch)s
+                  AND (state = 'waiting' OR (state = 'leased' AND leased_until < clock_timestamp()))
+                FOR UPDATE SKIP LOCKED
+            )
             RETURNING state, lease_number
             """,
             {"batch": batch_id, "owner": owner, "seconds": LEASE_SECONDS, "most": DELIVERIES_MAX},
@@ -66,28 +82,84 @@ def claim_work(*, batch_id: int, owner: str) -> Lease | None:
 
 
 def hold_lease(lease: Lease) -> None:
-    """Lock the work row for this transaction and extend the lease; raises LeaseLost when it was taken over."""
+    """Lock the work row for this transaction; raises LeaseLost when another worker has taken it over."""
     with connection().cursor() as cursor:
         cursor.execute(
-            """
-            UPDATE insights_workitem SET deliveries = 0,
-                leased_until = clock_timestamp() + make_interval(secs => %s)
-            WHERE batch_id = %s AND lease_number = %s AND state = 'leased'
-            """,
-            [LEASE_SECONDS, lease.batch_id, lease.number],
+            "SELECT 1 FROM insights_workitem WHERE batch_id = %s AND lease_number = %s AND state = 'leased' "
+            "FOR UPDATE",
+            [lease.batch_id, lease.number],
         )
-        if cursor.rowcount != 1:
+        if cursor.fetchone() is None:
             raise LeaseLost(f"batch {lease.batch_id}, lease {lease.number}")
 
 
-def give_back(lease: Lease) -> None:
-    """Let another worker go on at once; used when this one stops in the middle of a batch on purpose."""
+def extend_lease(lease: Lease) -> None:
+    """Extend a lease that this transaction holds. The chunk it commits makes this delivery the first again."""
     with connection().cursor() as cursor:
         cursor.execute(
-            "UPDATE insights_workitem SET state = 'waiting', leased_until = NULL "
-            "WHERE batch_id = %s AND lease_number = %s AND state = 'leased'",
-            [lease.batch_id, lease.number],
+            "UPDATE insights_workitem SET deliveries = 1, "
+            "leased_until = clock_timestamp() + make_interval(secs => %s) WHERE batch_id = %s",
+            [LEASE_SECONDS, lease.batch_id],
         )
+
+
+@contextmanager
+def kept_lease(lease: Lease) -> Iterator[None]:
+    """Renew a lease from a thread of its own until the block ends, however long one chunk takes."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_renew_until, args=(lease, ended), name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=1)
+
+
+def _renew_until(lease: Lease, ended: threading.Event) -> None:
+    with as_worker():
+        while not ended.wait(LEASE_SECONDS / RENEWALS_PER_LEASE):
+            try:
+                _renew(lease)
+            except DatabaseError as error:
+                # The work itself meets the same database and decides what to do.
+                logger.warning("lease not renewed", batch_id=lease.batch_id, error=type(error).__name__)
+                connection().close()
+        connection().close()
+
+
+def _renew(lease: Lease) -> None:
+    """Move the end of a lease on; where the worker's own transaction holds the row, that will do it."""
+    with connection().cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE insights_workitem SET leased_until = clock_timestamp() + make_interval(secs => %s)
+            WHERE id = (
+                SELECT id FROM insights_workitem WHERE batch_id = %s AND lease_number = %s AND state = 'leased'
+                FOR UPDATE SKIP LOCKED
+            )
+            """,
+            [LEASE_SECONDS, lease.batch_id, lease.number],
+        )
+
+
+def give_back(lease: Lease, *, is_counted: bool) -> None:
+    """Let another worker go on at once; `is_counted` says whether this delivery counts as a failed one."""
+    with connection().cursor() as cursor:
+        cursor.execute(
+            "UPDATE insights_workitem SET state = 'waiting', leased_until = NULL, deliveries = deliveries - %s "
+            "WHERE batch_id = %s AND lease_number = %s AND state = 'leased'",
+            [0 if is_counted else 1, lease.batch_id, lease.number],
+        )
+
+
+def has_unbegun_work() -> bool:
+    """Say whether a batch waits that nobody has looked at yet; a large one steps back for it between chunks."""
+    with connection().cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM insights_workitem WHERE state = 'waiting' AND lease_number = 0)"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def finish_work(lease: Lease) -> None:
