@@ -34,6 +34,12 @@ LINES_PER_PAGE = 100
 RUNS_SHOWN_MAX = 200
 SUMMARY_DAYS = 30
 _LINE_NUMBER_DIGITS_MAX = 9
+VIA_WORDS = {
+    "api": "through the API",
+    "browser": "uploaded by staff",
+    "command": "read from a file",
+    "replay": "refused lines read again",
+}
 
 
 @account_page
@@ -83,6 +89,7 @@ def batch_detail(request: Any, batch_uuid: UUID) -> HttpResponse:
     context = {
         "nav": "batches",
         "part": part,
+        "via": VIA_WORDS.get(part.via, part.via),
         "equation": equation_of(part.counts),
         "reasons": [(reason, words_for(reason.code)) for reason in reasons],
         "refused_kept": sum(reason.lines for reason in reasons),

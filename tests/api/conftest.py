@@ -15,7 +15,10 @@ from accounts.tenancy import as_worker
 from insights import tasks
 from insights.models import Meter, Source, SourceKey
 from tests import factories
+from tests.api.serving import server
 from tests.conftest import Cast
+
+__all__ = ["server"]
 
 SEND_TO = "/api/v1/usage/batches"
 HEADER = "account,meter,window_start,quantity,endpoint,region,protocol\n"

@@ -5,80 +5,27 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from accounts.tenancy import as_worker
 from insights.models import Batch, Download, Meter, Source
 from tests.api.conftest import SEND_TO, Caller, line, lines
+from tests.api.serving import Server, is_answering, wait_until
 from tests.conftest import Cast
 from tests.exports.records import make_records
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORDS = "/api/v1/usage.csv?kind=records&meter=bytes_out&from=2026-10-01&to=2026-10-31"
 # Far more than the sockets between server and client can hold.
 SERIES, HOURS = 250, 740
 
 pytestmark = [pytest.mark.slow, pytest.mark.database]
-
-
-class Server:
-    """A gunicorn of our own, with one worker process."""
-
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.port = port
-        self.process = process
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def kill_worker(self) -> None:
-        for child in psutil.Process(self.process.pid).children():
-            child.send_signal(signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def server(migrated_database: None) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1"}
-    environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-c", "usage_portal/gunicorn_conf.py", "tests.api.served"],
-        cwd=ROOT,
-        env=environ,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait(lambda: _answers(port), seconds=20)
-        yield Server(port, process)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _wait(is_so: Callable[[], bool], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -141,7 +88,7 @@ class TestBroken:
         process.communicate(timeout=60)
 
         assert process.returncode == 18
-        _wait(lambda: _answers(server.port), seconds=20)
+        wait_until(lambda: is_answering(server.port), seconds=20)
         assert proof(server, reader, (tmp_path / "head").read_text())["state"] == "cut"
 
     def test_a_lost_database_session_is_seen_by_curl(self, server: Server, reader: Caller, rows: int) -> None:
@@ -167,11 +114,11 @@ class TestStalled:
         self, server: Server, reader: Caller, rows: int
     ) -> None:
         with _stalled_reader(server, reader), _stalled_reader(server, reader):
-            _wait(lambda: states() == ["running", "running"], seconds=10)
+            wait_until(lambda: states() == ["running", "running"], seconds=10)
             body, _errors = curl(server, reader, RECORDS, "-i").communicate(timeout=20)
             assert b"429" in body.splitlines()[0]
             assert b"Retry-After: " in body
-            _wait(lambda: states() == ["cut", "cut"], seconds=15)
+            wait_until(lambda: states() == ["cut", "cut"], seconds=15)
 
         process = curl(server, reader, RECORDS, "-o", "/dev/null")
         process.communicate(timeout=60)

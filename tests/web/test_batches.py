@@ -58,7 +58,7 @@ class TestList:
             in html
         )
         assert "monday.csv" in html
-        assert "With refused lines" in html
+        assert "Refused lines" in html
         assert "CANARY" not in html
 
     def test_an_account_without_batches_is_told_so(self, cast: Cast, signed_in: Any) -> None:
