@@ -15,8 +15,9 @@ from accounts.queries import SEARCH_LENGTH_MIN
 from accounts.zones import billing_zones
 
 LAST_YEAR = 2100
+# Owners and admins do the same today; the roles differ once bills and invitations exist.
 ROLE_WORDS = [
-    (Role.OWNER.value, "Owner: everything, people and keys too"),
+    (Role.OWNER.value, "Owner: usage and keys"),
     (Role.ADMIN.value, "Admin: usage and keys"),
     (Role.BILLING.value, "Billing: usage"),
     (Role.VIEWER.value, "Viewer: usage"),

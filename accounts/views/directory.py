@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import mail, operations, queries
 from accounts.access import staff_page
-from accounts.forms import ROLE_WORDS, AccountSearchForm, MemberForm, NewAccountForm, SupportForm, add_refusal
-from accounts.models import Account
+from accounts.forms import AccountSearchForm, MemberForm, NewAccountForm, SupportForm, add_refusal
+from accounts.models import Account, Role
 from accounts.panels import list_panels
 from accounts.permissions import is_open_support_access
 
@@ -95,7 +95,7 @@ def account_page_answer(
     context = {
         "subject": account,
         "members": queries.list_members(account),
-        "roles": ROLE_WORDS,
+        "roles": Role.choices,
         "open_access": next((access for access in mine if is_open_support_access(access, now=now)), None),
         "support_log": [(access, is_open_support_access(access, now=now)) for access in accesses],
         "live_keys": queries.count_live_api_keys(account, now=now),
