@@ -90,8 +90,12 @@ class _Previous:
         parts = _part_table(read, reads.plan)
         wholes = _wholes(question, read, parts)
         if reads.first_used_at is None or read.slots[0].start < reads.first_used_at:
-            # A period in which usage only began is shown, but is no measure of a change.
-            return cls(read.slots, [], wholes, {}, None, 0)
+            # A stretch in which usage only began is no measure of a change, nor is a period that holds one.
+            kept = [
+                whole if _is_in_use(slot, reads) else None
+                for slot, whole in zip(read.slots, wholes, strict=True)
+            ]
+            return cls(read.slots, [], kept, {}, None, 0)
         is_sum = adds_over_time(question.meter.aggregation)
         total = sum_known(wholes[:complete]) if is_sum else sum_known(read.totals.values())
         return cls(read.slots, parts, wholes, read.totals, total, complete)
@@ -105,6 +109,10 @@ class _Previous:
         if is_sum:
             return sum_known(row[number] for row in self.parts[: self.complete])
         return sum_known(self.totals.get(value) for value in members)
+
+
+def _is_in_use(slot: Slot, reads: Reads) -> bool:
+    return reads.first_used_at is not None and slot.start >= reads.first_used_at
 
 
 def _groups(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -103,14 +104,16 @@ def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozens
     if default is None:
         return Asked((), {}, None, (), None)
     zone = ZoneInfo(account.billing_zone)
-    reading = {"meters": meters, "zone": zone, "now": now, "default_meter": meter_name(default)}
+    parse = partial(
+        parse_usage_filter, meters=meters, zone=zone, now=now, default_meter=meter_name(default), also=also
+    )
     try:
-        question = parse_usage_filter(pairs, also=also, **reading)
+        question = parse(pairs)
     except UsageFilterRefused as refused:
         named = [
             pair for pair in pairs if pair[0] == "meter" and any(pair[1] == meter_name(m) for m in meters)
         ]
-        usable = parse_usage_filter(named[:1], **reading)
+        usable = parse(named[:1])
         return Asked(meters, list_dimension_values(account, usable.meter), usable, refused.faults, None)
     values = list_dimension_values(account, question.meter)
     return Asked(meters, values, question, (), explore(account, question, now))

@@ -24,7 +24,7 @@ from insights.metering.usage_filter import (
     fits_page,
     meter_name,
 )
-from insights.values.period import local_day, period_of_days, previous_period
+from insights.values.period import local_day, months_after, previous_period
 from insights.web.words import PRESET_WORDS, label, period_words
 
 _ONE_DAY = timedelta(days=1)
@@ -278,14 +278,15 @@ def _neighbours(question: UsageFilter, zone: tzinfo) -> tuple[UsageFilter, Usage
     earlier = previous_period(question.period(zone), zone)
     first = local_day(earlier.start, zone)
     before = replace(question, preset="", first_day=first, last_day=question.first_day - _ONE_DAY)
-    return before, replace(question, preset="", **_following(question, zone))
+    following = question.last_day + _ONE_DAY
+    return before, replace(
+        question, preset="", first_day=following, last_day=_last_day_after(question, following)
+    )
 
 
-def _following(question: UsageFilter, zone: tzinfo) -> dict[str, date]:
-    first = question.last_day + _ONE_DAY
-    end = first + (first - question.first_day)
+def _last_day_after(question: UsageFilter, first: date) -> date:
+    """The last day of the period that follows: months after months, days after days."""
     if question.first_day.day == 1 and first.day == 1:
         months = (first.year - question.first_day.year) * 12 + first.month - question.first_day.month
-        index = first.year * 12 + first.month - 1 + months
-        end = date(index // 12, index % 12 + 1, 1)
-    return {"first_day": first, "last_day": local_day(period_of_days(first, end, zone).end, zone) - _ONE_DAY}
+        return months_after(first, months) - _ONE_DAY
+    return first + (question.last_day - question.first_day)

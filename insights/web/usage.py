@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from insights.metering.explore import Exploration
 from insights.metering.queries import Asked, answer_query
 from insights.metering.usage_filter import Fault, UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
+from insights.values.period import local_day
 from insights.values.quantity import Scale
 from insights.web import usage_tables, words
 from insights.web.charts import scale_of, usage_figure
@@ -44,7 +45,7 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
     page = _page_number(dict(pairs).get("page", "1"))
     if asked.answer is None or page is None:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
-    context = _context(account, asked.answer, page=page, zone=zone)
+    context = _context(asked.answer, page=page, zone=zone, now=now)
     bar = make_filter_bar(asked.question, meters=asked.meters, values=asked.values, zone=zone, now=now)
     response = render_page(request, PAGE, {"bar": bar, **context}, part=PART)
     if getattr(request, "htmx", None):
@@ -87,7 +88,7 @@ def _refused(
     return render_page(request, PAGE, context, part=PART, status=status)
 
 
-def _context(account: Account, answer: Exploration, *, page: int, zone: tzinfo) -> dict[str, Any]:
+def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> dict[str, Any]:
     question = answer.filter
     clock = UTC if question.clock == "utc" else zone
     scale = scale_of(answer)
@@ -107,10 +108,13 @@ def _context(account: Account, answer: Exploration, *, page: int, zone: tzinfo) 
     if not answer.buckets:
         first = question.first_day
         return context | {"starts_later": words.period_words(first, question.last_day)}
-    return context | _shown(answer, page=page, zone=zone, clock=clock, scale=scale)
+    today = local_day(now, zone)
+    return context | _shown(answer, page=page, zone=zone, clock=clock, scale=scale, today=today)
 
 
-def _shown(answer: Exploration, *, page: int, zone: tzinfo, clock: tzinfo, scale: Scale) -> dict[str, Any]:
+def _shown(
+    answer: Exploration, *, page: int, zone: tzinfo, clock: tzinfo, scale: Scale, today: date
+) -> dict[str, Any]:
     question = answer.filter
     slots = tuple(bucket.slot for bucket in answer.buckets)
     first, end = days_of(slots, zone)
@@ -120,7 +124,7 @@ def _shown(answer: Exploration, *, page: int, zone: tzinfo, clock: tzinfo, scale
     shown = answer.buckets[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
     complete = [bucket for bucket in answer.buckets if bucket.kind is not Kind.INCOMPLETE]
     return {
-        "period": words.period_words(first, end - ONE_DAY),
+        "period": words.period_words(first, min(end - ONE_DAY, today)),
         "is_so_far": slots[-1].end < question.period(zone).end or complete != list(answer.buckets),
         "change": answer.change,
         "compare_words": _compare_words(answer, zone=zone, clock=clock, count=len(complete)),

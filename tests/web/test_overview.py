@@ -1,0 +1,93 @@
+"""The overview answers in its first line and leads to the usage page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from tests.conftest import Cast
+from tests.factories import make_meter, make_source
+from tests.metering.facts import deliver, hour
+
+pytestmark = pytest.mark.database
+NOW = hour("2026-11-05T12")
+
+
+@pytest.fixture(autouse=True)
+def _clock() -> Iterator[None]:
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def used(cast: Cast) -> Cast:
+    """Ansel has two meters of which one grew, and one silent source."""
+    source = make_source(cadence_seconds=3600)
+    for position, (key, grown) in enumerate((("requests", 10), ("bytes_out", 20))):
+        make_meter(key, unit=key, dimensions=["region"], position=position)
+        for reference in ("ansel", "brook-CANARY"):
+            rows = [
+                {
+                    "at": hour("2026-10-01T10") + timedelta(days=day),
+                    "quantity": 10 if day < 31 else grown,
+                    "region": reference,
+                }
+                for day in range(36)
+            ]
+            deliver(source, rows, account=reference, meter=key, complete_to=hour("2026-11-05T00"))
+    return cast
+
+
+def text_of(response: Any) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+class TestAccountOverview:
+    def test_the_first_line_answers(self, used: Cast, signed_in: Any) -> None:
+        text = text_of(signed_in(used.owner).get(f"/a/{used.ours.public_id}/"))
+
+        assert "So far in November, Ansel Ltd used 50" in text
+        assert "its 4 complete days are level with the same days of October" in text
+        assert "Largest change besides: Bytes out , its 4 complete days are 100.0" in text
+
+    def test_each_card_leads_to_its_meter(self, used: Cast, signed_in: Any) -> None:
+        client = signed_in(used.owner)
+        html = client.get(f"/a/{used.ours.public_id}/").content.decode()
+
+        links = [unescape(link) for link in re.findall(r'<h2><a href="([^"]+)"', html)]
+
+        assert len(links) == 2
+        assert all(client.get(link).status_code == 200 for link in links)
+
+    def test_the_other_account_is_not_in_it(self, used: Cast, signed_in: Any) -> None:
+        assert "CANARY" not in signed_in(used.viewer).get(f"/a/{used.ours.public_id}/").content.decode()
+
+    def test_a_silent_source_is_named(self, used: Cast, signed_in: Any) -> None:
+        # Rows are received at the database's own time, which does not travel.
+        with time_machine.travel(datetime.now(UTC) + timedelta(days=9000), tick=False):
+            text = text_of(signed_in(used.owner).get(f"/a/{used.ours.public_id}/"))
+
+        assert "0 of 1 sources report on time; nothing from Edge" in text
+        assert "1 source missing" in text
+
+    def test_an_account_without_usage_says_what_happens_next(self, cast: Cast, signed_in: Any) -> None:
+        text = text_of(signed_in(cast.owner).get(f"/a/{cast.ours.public_id}/"))
+
+        assert "No usage has arrived for Ansel Ltd yet." in text
+
+    def test_takes_few_statements(self, used: Cast, signed_in: Any) -> None:
+        client = signed_in(used.owner)
+
+        with CaptureQueriesContext(connections["default"]) as captured:
+            client.get(f"/a/{used.ours.public_id}/")
+
+        usage = [query for query in captured if "insights_" in query["sql"]]
+        assert len(usage) == 6
