@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from insights.ingest.json_document import document_rows
@@ -23,6 +24,7 @@ from insights.ingest.unpack import peek, refuse_utf16, unpacked_pieces
 _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _DOCUMENT = re.compile(rb'\s*(?:\{\s*(?:"rows"|\}|\Z)|\[)')
 _OBJECT = re.compile(rb"\s*\{")
+_ENDINGS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
 
 
 class Chunk(NamedTuple):
@@ -88,7 +90,7 @@ def open_delivery(
     """
     plain = unpacked_pieces(pieces, limits=limits, gzip_declared=gzip_declared)
     opening, plain = peek(plain)
-    found = _form(opening, definition.format, form)
+    found = form_of(opening, definition.format, form)
     refuse_utf16(opening, status=400 if found == "json" else 415)
     if found == "json":
         return _open_document(plain, limits)
@@ -108,7 +110,14 @@ def open_delivery(
     return Delivery(header, 2, chain((first_block[1:],), blocks), limits)
 
 
-def _form(opening: bytes, expected: str, declared: str | None) -> str:
+def form_named(file_name: str) -> str | None:
+    """The form that a file's ending names, gzipped or not; None when it names none."""
+    ending = PurePosixPath(file_name.lower().removesuffix(".gz")).suffix
+    return _ENDINGS.get(ending)
+
+
+def form_of(opening: bytes, expected: str, declared: str | None) -> str:
+    """The form of a delivery by what its source sends, what its sender said, and last by how it begins."""
     if expected != "any":
         if declared not in (None, expected):
             detail = f"this source sends {expected}, not {declared}"

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
 import time
 import uuid
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from accounts.tenancy import as_worker
 from insights import tasks
-from insights.ingest.operations import Upload, receive_upload
+from insights.ingest.lines import form_named
+from insights.ingest.operations import PIECE_BYTES, Upload, receive_upload
 from insights.ingest.queries import Receipt, get_receipt
 from insights.ingest.refusals import RequestRefused
-from insights.ingest.splitting import split_lines
+from insights.ingest.splitting import parts_of
 from insights.models import Source
 
 POLL_SECONDS = 0.2
@@ -32,7 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Name the source and the files."""
         parser.add_argument("source", help="slug of the source")
-        parser.add_argument("files", nargs="+", type=Path, help="CSV or NDJSON files, plain or .gz")
+        parser.add_argument("files", nargs="+", type=Path, help="CSV, NDJSON or JSON files, plain or gzipped")
         parser.add_argument(
             "--create-accounts", action="store_true", help="open an account for every new reference"
         )
@@ -59,12 +58,17 @@ class Command(BaseCommand):
     ) -> list[uuid.UUID]:
         if not path.is_file():
             raise CommandError(f"{path} is not a file.")
+        named = form_named(path.name) if source.format == "any" else None
         kept = []
-        with open_file(path) as stream:
-            for number, part in enumerate(_parts(stream), first_part):
+        with path.open("rb") as stream:
+            pieces = iter(lambda: stream.read(PIECE_BYTES), b"")
+            for number, part in enumerate(
+                parts_of(pieces, expected=source.format, declared=named), first_part
+            ):
                 upload = Upload(
                     source_id=source.pk,
                     via="command",
+                    media_type=part.form,
                     name=f"{path.name}, part {number}",
                     create_accounts=options["create_accounts"],
                     revision=options["revision"],
@@ -72,7 +76,7 @@ class Command(BaseCommand):
                     upload_part=number,
                 )
                 try:
-                    received = receive_upload(upload, [part])
+                    received = receive_upload(upload, part.pieces)
                 except RequestRefused as refusal:
                     raise CommandError(
                         f"{path.name}, part {number}: {refusal.code}: {refusal.detail}"
@@ -109,15 +113,3 @@ class Command(BaseCommand):
             self.stderr.write(f"{receipt.name}: {receipt.state}: {detail}")
         if failed:
             raise CommandError(f"{len(failed)} of {len(receipts)} batches were not finished.")
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """Open a plain or gzipped file for reading lines."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
-
-
-def _parts(stream: IO[bytes]) -> Iterator[bytes]:
-    first = stream.peek(64)[:64].lstrip(b"\xef\xbb\xbf \t\r\n")  # type: ignore[attr-defined]
-    return split_lines(stream, has_header=not first.startswith(b"{"))
