@@ -21,6 +21,7 @@ from insights.feeds.facts import SourceFacts
 from insights.feeds.preview import Preview, open_preview, preview_lines
 from insights.feeds.queries import list_meter_facts, read_catalogue
 from insights.ingest.grammar import scan_text
+from insights.ingest.lines import form_named
 from insights.ingest.operations import PIECE_BYTES, receive_batch
 from insights.ingest.refusals import Refusal, RequestRefused
 from insights.web.source_page import render_source, source_or_404
@@ -28,7 +29,6 @@ from insights.web.staff_forms import PreviewForm, UploadForm
 
 # What a multipart form adds around the file itself.
 _FORM_BYTES_MAX = 1024 * 1024
-_MEDIA_TYPES = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
 
 
 @staff_page
@@ -90,6 +90,10 @@ def _upload(request: HttpRequest, facts: SourceFacts) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES, auto_id="upload_%s")
     if not form.is_valid():
         return render_source(request, facts, upload_form=form, status=422)
+    if sum(len(files) for _, files in request.FILES.lists()) > 1:
+        # Which of two files was meant is not for us to guess.
+        refusal = RequestRefused("shape", "an upload is one file, and this form brought more")
+        return _refused(request, facts, refusal, form="upload_form", bound=_fresh(request))
     values, file = form.cleaned_data, form.cleaned_data["file"]
     key = f"browser-{values['token']}"
     try:
@@ -126,8 +130,7 @@ def _media_type(facts: SourceFacts, name: str) -> str:
     """The form that the file's ending names, if the source leaves it open."""
     if facts.definition.format != "any":
         return "any"
-    ending = PurePosixPath(name.lower().removesuffix(".gz")).suffix
-    return _MEDIA_TYPES.get(ending, "any")
+    return form_named(name) or "any"
 
 
 def _name_of(file_name: str) -> str:
