@@ -18,7 +18,7 @@ from accounts.keys import make_key
 from accounts.models import User
 from accounts.operations import record_act
 from accounts.tenancy import current_alias
-from insights.feeds.queries import UnknownSource, list_meter_facts
+from insights.feeds.queries import UnknownSource
 from insights.ingest.mapping import columns_of
 from insights.ingest.source_definition import (
     InvalidSource,

@@ -21,37 +21,15 @@ from insights.feeds.facts import (
     SourceLine,
 )
 from insights.feeds.lag import punctuality_of
-from insights.ingest.catalogue import AccountFact, Catalogue, MeterFact
-from insights.ingest.mapping import definition_of
-from insights.models import Batch, Meter, Source, SourceKey, Watermark, WorkItem, WorkState
+from insights.ingest.catalogue import AccountFact, Catalogue
+from insights.ingest.mapping import definition_of, list_meter_facts
+from insights.models import Batch, Source, SourceKey, Watermark, WorkItem, WorkState
 
 REJECTS_SHOWN_HOURS = 24
 
 
 class UnknownSource(LookupError):
     """There is no source of that name."""
-
-
-def list_meter_facts() -> dict[str, MeterFact]:
-    """The version of each meter that takes new usage: the highest not retired, else the highest."""
-    facts: dict[str, MeterFact] = {}
-    for meter in Meter.objects.order_by("key", "version"):
-        known = facts.get(meter.key)
-        if known is None or known.retired_at is not None or meter.retired_at is None:
-            facts[meter.key] = _meter_fact(meter)
-    return facts
-
-
-def _meter_fact(meter: Meter) -> MeterFact:
-    return MeterFact(
-        id=meter.pk,
-        key=meter.key,
-        unit=meter.unit,
-        grain_seconds=meter.grain_seconds,
-        dimensions=tuple(meter.dimensions),
-        allows_negative=meter.allows_negative,
-        retired_at=meter.retired_at,
-    )
 
 
 def read_catalogue(*, references: Collection[str], bound_to: int | None) -> Catalogue:

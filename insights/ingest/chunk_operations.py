@@ -12,10 +12,11 @@ from datetime import timedelta
 
 from accounts.tenancy import connection
 from insights.ingest.count_operations import count_chunk
+from insights.ingest.known_operations import Ledger, duplicates_among
 from insights.ingest.lines import Chunk
 from insights.ingest.outcomes import RejectedLine
 from insights.ingest.read_operations import BatchRun, ReadChunk
-from insights.ingest.store_operations import Ledger, duplicates_among, store_lines
+from insights.ingest.store_operations import store_lines
 from insights.ingest.verdicts import StagedLine, Verdict
 from insights.models import Batch, EntryKind
 

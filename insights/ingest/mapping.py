@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from insights.ingest.catalogue import MeterFact
 from insights.ingest.source_definition import SourceDefinition, UnitConversion
-from insights.models import Source
+from insights.models import Meter, Source
 
 
 def definition_of(source: Source) -> SourceDefinition:
@@ -59,3 +60,25 @@ def columns_of(definition: SourceDefinition) -> dict[str, Any]:
         "enabled": definition.enabled,
         "account_id": definition.account_id,
     }
+
+
+def list_meter_facts() -> dict[str, MeterFact]:
+    """The version of each meter that takes new usage: the highest not retired, else the highest."""
+    facts: dict[str, MeterFact] = {}
+    for meter in Meter.objects.order_by("key", "version"):
+        known = facts.get(meter.key)
+        if known is None or known.retired_at is not None or meter.retired_at is None:
+            facts[meter.key] = _meter_fact(meter)
+    return facts
+
+
+def _meter_fact(meter: Meter) -> MeterFact:
+    return MeterFact(
+        id=meter.pk,
+        key=meter.key,
+        unit=meter.unit,
+        grain_seconds=meter.grain_seconds,
+        dimensions=tuple(meter.dimensions),
+        allows_negative=meter.allows_negative,
+        retired_at=meter.retired_at,
+    )

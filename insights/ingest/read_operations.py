@@ -11,10 +11,10 @@ from datetime import date, datetime
 
 from accounts.operations import ensure_account
 from accounts.tenancy import connection
-from insights.ingest.catalogue import AccountFact, Catalogue, MeterFact
+from insights.ingest.catalogue import AccountFact, Catalogue
 from insights.ingest.layout import Header
 from insights.ingest.lines import Chunk
-from insights.ingest.mapping import definition_of
+from insights.ingest.mapping import definition_of, list_meter_facts
 from insights.ingest.operations import open_kept_delivery
 from insights.ingest.outcomes import AcceptedLine, ParsedChunk, RejectedLine
 from insights.ingest.parse import parse_chunk
@@ -26,7 +26,7 @@ from insights.ingest.series_operations import (
 )
 from insights.ingest.source_definition import SourceDefinition
 from insights.ingest.verdicts import StagedLine
-from insights.models import Batch, Meter
+from insights.models import Batch
 
 
 @dataclass(slots=True)
@@ -95,21 +95,7 @@ def _catalogue(only_account_id: int | None) -> Catalogue:
         accounts = {
             row[0]: AccountFact(id=row[1], state=row[2], closed_at=row[3]) for row in cursor.fetchall()
         }
-    meters: dict[str, MeterFact] = {}
-    # In rising version, so that the newest one that still takes usage is the one that stays.
-    for meter in Meter.objects.order_by("key", "version"):
-        if meter.key in meters and meter.retired_at is not None:
-            continue
-        meters[meter.key] = MeterFact(
-            id=meter.pk,
-            key=meter.key,
-            unit=meter.unit,
-            grain_seconds=meter.grain_seconds,
-            dimensions=tuple(meter.dimensions),
-            allows_negative=meter.allows_negative,
-            retired_at=meter.retired_at,
-        )
-    return Catalogue(accounts=accounts, meters=meters)
+    return Catalogue(accounts=accounts, meters=list_meter_facts())
 
 
 def read_chunk(run: BatchRun, chunk: Chunk, *, now: datetime) -> ReadChunk:

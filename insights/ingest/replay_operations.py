@@ -51,8 +51,10 @@ def _count_waiting(batch_id: int) -> int:
     with connection().cursor() as cursor:
         cursor.execute(
             """
-            SELECT (SELECT count(*) FROM insights_rejectedline WHERE batch_id = %(b)s AND replayed_at IS NULL)
-                 + (SELECT count(*) FROM insights_unattributedreject WHERE batch_id = %(b)s AND replayed_at IS NULL)
+            SELECT (SELECT count(*) FROM insights_rejectedline
+                    WHERE batch_id = %(b)s AND replayed_at IS NULL AND raw IS NOT NULL)
+                 + (SELECT count(*) FROM insights_unattributedreject
+                    WHERE batch_id = %(b)s AND replayed_at IS NULL AND raw IS NOT NULL)
             """,
             {"b": batch_id},
         )

@@ -19,7 +19,8 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_stage (
     window_start timestamptz, row_id text, revision integer, quantity numeric(28, 9)
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS ingest_probe (
-    account_id bigint, series_id bigint, window_start timestamptz, row_id text
+    line_no integer, account_id bigint, series_id bigint, window_start timestamptz, row_id text, revision integer,
+    quantity numeric(28, 9)
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS ingest_taken (
     account_id bigint, series_id bigint, window_start timestamptz, row_id text, revision integer
@@ -38,30 +39,31 @@ def open_stage() -> None:
 
 def copy_stage(*, phase: int, lines: Sequence[StagedLine], meters: Mapping[int, int]) -> None:
     """Put lines on the stage; `meters` maps series id to meter id."""
+    texts = _record_texts(lines)
+    _copy(
+        "ingest_stage (line_no, account_id, series_id, window_start, row_id, revision, quantity, meter_id, phase)",
+        [f"{text}\t{meters[line[2]]}\t{phase}\n" for text, line in zip(texts, lines, strict=True)],
+    )
+
+
+def copy_probe(lines: Sequence[StagedLine]) -> None:
+    """Put lines where they can be compared with what the ledger knows."""
+    with connection().cursor() as cursor:
+        cursor.execute("DELETE FROM ingest_probe")
+    _copy("ingest_probe", [f"{text}\n" for text in _record_texts(lines)])
+
+
+def _record_texts(lines: Sequence[StagedLine]) -> list[str]:
     clock: dict[datetime, str] = {}
-    rows = []
+    texts = []
     for line_no, account_id, series_id, window_start, row_id, revision, quantity in lines:
         instant = clock.get(window_start)
         if instant is None:
             instant = clock[window_start] = window_start.isoformat()
-        rows.append(
-            f"{phase}\t{line_no}\t{account_id}\t{series_id}\t{meters[series_id]}\t{instant}\t"
-            f"{_copy_text(row_id)}\t{revision}\t{quantity:f}\n"
+        texts.append(
+            f"{line_no}\t{account_id}\t{series_id}\t{instant}\t{_copy_text(row_id)}\t{revision}\t{quantity:f}"
         )
-    _copy("ingest_stage", rows)
-
-
-def copy_probe(lines: Iterable[StagedLine]) -> None:
-    """Put the identities of lines where they can be joined with what the ledger knows."""
-    with connection().cursor() as cursor:
-        cursor.execute("DELETE FROM ingest_probe")
-    _copy(
-        "ingest_probe",
-        [
-            f"{line.account_id}\t{line.series_id}\t{line.window_start.isoformat()}\t{_copy_text(line.row_id)}\n"
-            for line in lines
-        ],
-    )
+    return texts
 
 
 def copy_taken(rows: Iterable[tuple[int, int, datetime, str, int]]) -> None:
@@ -80,8 +82,8 @@ def _copy_text(text: str) -> str:
     return text.replace("\\", "\\\\") if "\\" in text else text
 
 
-def _copy(table: str, rows: Sequence[str]) -> None:
+def _copy(target: str, rows: Sequence[str]) -> None:
     if not rows:
         return
-    with connection().cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
+    with connection().cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
         copy.write("".join(rows))

@@ -7,27 +7,16 @@ and judged. A concurrent writer shows as a count that does not match and the who
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from accounts.tenancy import connection
-from insights.ingest.stage_operations import NEW, REPLACEMENT, copy_probe, copy_stage, copy_taken, open_stage
-from insights.ingest.verdicts import Content, Identity, Judgement, Known, StagedLine, Verdict, judge
+from insights.ingest.known_operations import Ledger, find_known, plain_duplicates
+from insights.ingest.stage_operations import NEW, REPLACEMENT, copy_stage, copy_taken, open_stage
+from insights.ingest.verdicts import Judgement, StagedLine, Verdict, judge
 
 
 class ConcurrentChange(Exception):
     """Another transaction changed what this one had read; the chunk is to be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Where and as what rows are written: source, how it names facts, batch and ledger entry."""
-
-    source_id: int
-    key_kind: str
-    batch_id: int
-    entry_id: int
-    meters: Mapping[int, int]
 
 
 def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdict]:
@@ -37,32 +26,17 @@ def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdic
     """
     open_stage()
     first, repeated = _first_of_each(ledger.key_kind, lines)
-    inserted = _insert_new(ledger, first)
-    undecided = (
-        repeated + [line for line in first if line.line_no not in inserted]
-        if inserted is not None
-        else repeated
-    )
-    if not undecided:
-        return {}
-    undecided.sort()
-    judgement = judge(undecided, find_known(ledger, undecided), key_kind=ledger.key_kind)
-    verdicts = {line.line_no: verdict for line, verdict in zip(undecided, judgement.verdicts, strict=True)}
-    _apply(ledger, judgement, verdicts)
-    return {line_no: verdict for line_no, verdict in verdicts.items() if verdict is not Verdict.NEW}
-
-
-def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
-    """Return the line numbers whose identity, revision and content the ledger already holds; writes nothing."""
-    if not lines:
-        return set()
-    open_stage()
-    judgement = judge(lines, find_known(ledger, lines), key_kind=ledger.key_kind)
-    return {
-        line.line_no
-        for line, verdict in zip(lines, judgement.verdicts, strict=True)
-        if verdict is Verdict.DUPLICATE
-    }
+    known = _insert_new(ledger, first)
+    duplicates = plain_duplicates(known)
+    verdicts = dict.fromkeys(duplicates, Verdict.DUPLICATE)
+    undecided = repeated + [line for line in known if line.line_no not in duplicates]
+    if undecided:
+        undecided.sort()
+        judgement = judge(undecided, find_known(ledger, undecided), key_kind=ledger.key_kind)
+        judged = {line.line_no: verdict for line, verdict in zip(undecided, judgement.verdicts, strict=True)}
+        _apply(ledger, judgement, judged)
+        verdicts |= {line_no: verdict for line_no, verdict in judged.items() if verdict is not Verdict.NEW}
+    return verdicts
 
 
 def _first_of_each(key_kind: str, lines: Sequence[StagedLine]) -> tuple[list[StagedLine], list[StagedLine]]:
@@ -109,19 +83,21 @@ _RETRACTED = """
 """
 
 
-def _insert_new(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int] | None:
-    """Insert what is new; return the inserted line numbers, or None when that was all of them."""
+def _insert_new(ledger: Ledger, lines: Sequence[StagedLine]) -> Sequence[StagedLine]:
+    """Insert what is new, leave only that on the stage, and return the lines whose identity is known."""
     candidates = _without_retracted(ledger, lines)
     copy_stage(phase=NEW, lines=candidates, meters=ledger.meters)
     statement = _INSERT_ROW_ID if ledger.key_kind == "row_id" else _INSERT_WINDOW
     with connection().cursor() as cursor:
         cursor.execute(statement, _parameters(ledger, NEW))
         if cursor.rowcount == len(lines):
-            return None
+            return ()
         inserted = {row[0] for row in cursor.fetchall()}
-        known = [line.line_no for line in candidates if line.line_no not in inserted]
-        cursor.execute("DELETE FROM ingest_stage WHERE line_no = ANY(%s)", [known])
-    return inserted
+        if inserted:
+            cursor.execute("DELETE FROM ingest_stage WHERE line_no <> ALL(%s)", [list(inserted)])
+        else:
+            cursor.execute("DELETE FROM ingest_stage")
+    return [line for line in lines if line.line_no not in inserted]
 
 
 def _parameters(ledger: Ledger, phase: int) -> dict[str, int]:
@@ -136,64 +112,6 @@ def _without_retracted(ledger: Ledger, lines: Sequence[StagedLine]) -> Sequence[
         cursor.execute(_RETRACTED, [ledger.source_id])
         retracted = {(row[1], row[2]) for row in cursor.fetchall()}
     return [line for line in lines if (line[2], line[3]) not in retracted] if retracted else lines
-
-
-_KNOWN_WINDOW = """
-    SELECT r.account_id, r.series_id, r.window_start, r.row_id, r.revision, r.quantity
-    FROM (SELECT DISTINCT account_id, series_id, window_start FROM ingest_probe) p
-    JOIN insights_usagerecord r USING (account_id, series_id, window_start)
-    WHERE r.row_id = ''
-"""
-_KNOWN_ROW_ID = """
-    SELECT i.account_id, i.series_id, i.window_start, i.row_id, r.revision, r.quantity
-    FROM (SELECT DISTINCT account_id, row_id FROM ingest_probe) p
-    JOIN insights_usageidentity i ON i.account_id = p.account_id AND i.source_id = %(source)s AND i.row_id = p.row_id
-    LEFT JOIN insights_usagerecord r ON r.account_id = i.account_id AND r.series_id = i.series_id
-        AND r.window_start = i.window_start AND r.row_id = i.row_id
-"""
-_PAST_WINDOW = """
-    SELECT h.account_id, h.series_id, h.window_start, h.row_id, h.revision, h.quantity
-    FROM (SELECT DISTINCT account_id, series_id, window_start FROM ingest_probe) p
-    JOIN insights_usagerevision h USING (account_id, series_id, window_start)
-    WHERE h.row_id = ''
-"""
-_PAST_ROW_ID = """
-    SELECT h.account_id, h.series_id, h.window_start, h.row_id, h.revision, h.quantity
-    FROM (SELECT DISTINCT account_id, row_id FROM ingest_probe) p
-    JOIN insights_usagerevision h ON h.account_id = p.account_id AND h.source_id = %(source)s AND h.row_id = p.row_id
-    WHERE h.row_id <> ''
-"""
-
-
-def find_known(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[Identity, Known]:
-    """Return what the ledger knows of the lines' identities: the current revision, and all past ones."""
-    copy_probe(lines)
-    by_row = ledger.key_kind == "row_id"
-    source = {"source": ledger.source_id}
-    with connection().cursor() as cursor:
-        # Each probe is a handful of index look-ups; the planner, which knows nothing about a temporary table's
-        # rows, would otherwise read whole partitions to hash them.
-        cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
-        cursor.execute(_KNOWN_ROW_ID if by_row else _KNOWN_WINDOW, source)
-        current = cursor.fetchall()
-        cursor.execute(_PAST_ROW_ID if by_row else _PAST_WINDOW, source)
-        past = cursor.fetchall()
-        cursor.execute("SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on")
-    return _known_from_rows(by_row, current, past)
-
-
-def _known_from_rows(by_row: bool, current: Sequence[Any], past: Sequence[Any]) -> dict[Identity, Known]:
-    revisions: dict[Identity, dict[int, Content]] = {}
-    for account_id, series_id, window, row_id, revision, quantity in past:
-        identity = (account_id, row_id) if by_row else (account_id, series_id, window)
-        revisions.setdefault(identity, {})[revision] = Content(series_id, window, quantity)
-    known = {identity: Known(None, None, found) for identity, found in revisions.items()}
-    for account_id, series_id, window, row_id, revision, quantity in current:
-        identity = (account_id, row_id) if by_row else (account_id, series_id, window)
-        if revision is not None:
-            content = Content(series_id, window, quantity)
-            known[identity] = Known(revision, content, revisions.get(identity, {}))
-    return known
 
 
 _TAKE_OUT = """

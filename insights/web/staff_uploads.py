@@ -19,9 +19,10 @@ from insights import tasks
 from insights.feeds.batch_queries import find_batch_by_key
 from insights.feeds.facts import SourceFacts
 from insights.feeds.preview import Preview, open_preview, preview_lines
-from insights.feeds.queries import list_meter_facts, read_catalogue
+from insights.feeds.queries import read_catalogue
 from insights.ingest.grammar import scan_text
 from insights.ingest.lines import form_named
+from insights.ingest.mapping import list_meter_facts
 from insights.ingest.operations import PIECE_BYTES, receive_batch
 from insights.ingest.refusals import Refusal, RequestRefused
 from insights.web.source_page import render_source, source_or_404

@@ -1,0 +1,130 @@
+"""What the ledger knows of a chunk's lines: looked up identity by identity, written by nobody here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.tenancy import connection
+from insights.ingest.stage_operations import copy_probe, open_stage
+from insights.ingest.verdicts import Content, Identity, Known, StagedLine, Verdict, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where and as what rows are written: source, how it names facts, batch and ledger entry."""
+
+    source_id: int
+    key_kind: str
+    batch_id: int
+    entry_id: int
+    meters: Mapping[int, int]
+
+
+def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
+    """Return the line numbers whose identity, revision and content the ledger already holds; writes nothing."""
+    if not lines:
+        return set()
+    open_stage()
+    judgement = judge(lines, find_known(ledger, lines), key_kind=ledger.key_kind)
+    return {
+        line.line_no
+        for line, verdict in zip(lines, judgement.verdicts, strict=True)
+        if verdict is Verdict.DUPLICATE
+    }
+
+
+# Each probe is one index look-up. LIMIT and OFFSET keep the planner from turning them into a join: right after a
+# large load it knows nothing about the new rows, and has been seen to read a whole account for every line.
+_KNOWN_WINDOW = """
+    SELECT p.account_id, p.series_id, p.window_start, '' AS row_id, r.revision, r.quantity
+    FROM (SELECT DISTINCT account_id, series_id, window_start FROM ingest_probe) p
+    CROSS JOIN LATERAL (
+        SELECT r.revision, r.quantity FROM insights_usagerecord r
+        WHERE r.account_id = p.account_id AND r.series_id = p.series_id AND r.window_start = p.window_start
+          AND r.row_id = '' LIMIT 1
+    ) r
+"""
+_KNOWN_ROW_ID = """
+    SELECT p.account_id, i.series_id, i.window_start, p.row_id, r.revision, r.quantity
+    FROM (SELECT DISTINCT account_id, row_id FROM ingest_probe) p
+    CROSS JOIN LATERAL (
+        SELECT i.series_id, i.window_start FROM insights_usageidentity i
+        WHERE i.account_id = p.account_id AND i.source_id = %(source)s AND i.row_id = p.row_id LIMIT 1
+    ) i
+    CROSS JOIN LATERAL (
+        SELECT r.revision, r.quantity FROM insights_usagerecord r
+        WHERE r.account_id = p.account_id AND r.series_id = i.series_id AND r.window_start = i.window_start
+          AND r.row_id = p.row_id LIMIT 1
+    ) r
+"""
+_PAST_WINDOW = """
+    SELECT h.account_id, h.series_id, h.window_start, h.row_id, h.revision, h.quantity
+    FROM (SELECT DISTINCT account_id, series_id, window_start FROM ingest_probe) p
+    CROSS JOIN LATERAL (
+        SELECT * FROM insights_usagerevision h
+        WHERE h.account_id = p.account_id AND h.series_id = p.series_id AND h.window_start = p.window_start
+          AND h.row_id = '' OFFSET 0
+    ) h
+"""
+_PAST_ROW_ID = """
+    SELECT h.account_id, h.series_id, h.window_start, h.row_id, h.revision, h.quantity
+    FROM (SELECT DISTINCT account_id, row_id FROM ingest_probe) p
+    CROSS JOIN LATERAL (
+        SELECT * FROM insights_usagerevision h
+        WHERE h.account_id = p.account_id AND h.source_id = %(source)s AND h.row_id = p.row_id
+          AND h.row_id <> '' OFFSET 0
+    ) h
+"""
+
+
+# A line that says what the current record says needs no judgement; most repeats are of this kind.
+_SAME_WINDOW = """
+    SELECT p.line_no FROM ingest_probe p CROSS JOIN LATERAL (
+        SELECT 1 FROM insights_usagerecord r
+        WHERE r.account_id = p.account_id AND r.series_id = p.series_id AND r.window_start = p.window_start
+          AND r.row_id = p.row_id AND r.revision = p.revision AND r.quantity = p.quantity LIMIT 1
+    ) same
+"""
+
+
+def plain_duplicates(lines: Sequence[StagedLine]) -> set[int]:
+    """Return the lines that equal the current record of the same identity and revision."""
+    if not lines:
+        return set()
+    copy_probe(lines)
+    with connection().cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(_SAME_WINDOW)
+        same = {row[0] for row in cursor.fetchall()}
+        cursor.execute("SET LOCAL enable_seqscan = on")
+    return same
+
+
+def find_known(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[Identity, Known]:
+    """Return what the ledger knows of the lines' identities: the current revision, and all past ones."""
+    copy_probe(lines)
+    by_row = ledger.key_kind == "row_id"
+    source = {"source": ledger.source_id}
+    with connection().cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(_KNOWN_ROW_ID if by_row else _KNOWN_WINDOW, source)
+        current = cursor.fetchall()
+        cursor.execute(_PAST_ROW_ID if by_row else _PAST_WINDOW, source)
+        past = cursor.fetchall()
+        cursor.execute("SET LOCAL enable_seqscan = on")
+    return _known_from_rows(by_row, current, past)
+
+
+def _known_from_rows(by_row: bool, current: Sequence[Any], past: Sequence[Any]) -> dict[Identity, Known]:
+    revisions: dict[Identity, dict[int, Content]] = {}
+    for account_id, series_id, window, row_id, revision, quantity in past:
+        identity = (account_id, row_id) if by_row else (account_id, series_id, window)
+        revisions.setdefault(identity, {})[revision] = Content(series_id, window, quantity)
+    known = {identity: Known(None, None, found) for identity, found in revisions.items()}
+    for account_id, series_id, window, row_id, revision, quantity in current:
+        identity = (account_id, row_id) if by_row else (account_id, series_id, window)
+        content = Content(series_id, window, quantity)
+        known[identity] = Known(revision, content, revisions.get(identity, {}))
+    return known
