@@ -84,7 +84,7 @@ class BatchRejects(WriteEndpoint):
         limit = limit_of(values)
         receipt = _find(batch_id, self.source_id)
         lines = list_receipt_rejects(batch_id=receipt.batch_id, after_line=after_line, limit=limit)
-        document = {
+        document: dict[str, Any] = {
             "rejected_lines": [_line_document(line) for line in lines],
             "next_after_line": lines[-1].line_no if len(lines) == limit else None,
         }

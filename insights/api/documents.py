@@ -58,7 +58,11 @@ def _answer_header(name: str, description: str, **more: Any) -> OpenApiParameter
 _LIMIT = _query(
     "limit", f"1 to {LIMIT_MAX}, otherwise refused; {LIMIT_DEFAULT} if absent.", type=OpenApiTypes.INT
 )
-_ID = {"location": OpenApiParameter.PATH, "type": OpenApiTypes.UUID, "required": True}
+
+
+def _id(name: str) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.UUID, OpenApiParameter.PATH, required=True)
+
 
 _QUESTION = [
     _query("meter", "A name from /api/v1/meters.", required=True),
@@ -117,14 +121,14 @@ SEND_BATCH: dict[str, Any] = {
 READ_RECEIPT: dict[str, Any] = {
     "operation_id": "read_receipt",
     "tags": ["Sending"],
-    "parameters": [OpenApiParameter("batch_id", **_ID)],
+    "parameters": [_id("batch_id")],
     "responses": {200: serializers.ReceiptSerializer, **_problems(404)},
 }
 READ_REJECTS: dict[str, Any] = {
     "operation_id": "list_rejected_lines",
     "tags": ["Sending"],
     "parameters": [
-        OpenApiParameter("batch_id", **_ID),
+        _id("batch_id"),
         _query("after_line", "Lines behind this one.", type=OpenApiTypes.INT),
         _LIMIT,
     ],
@@ -192,6 +196,6 @@ READ_USAGE_CSV: dict[str, Any] = {
 READ_DOWNLOAD: dict[str, Any] = {
     "operation_id": "read_download",
     "tags": ["Reading"],
-    "parameters": [OpenApiParameter("download_id", **_ID)],
+    "parameters": [_id("download_id")],
     "responses": {200: serializers.DownloadSerializer, **_problems(404)},
 }

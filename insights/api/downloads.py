@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -92,7 +93,7 @@ class DownloadDetail(ReadEndpoint):
             download = find_download(account=account, public_id=download_id)
         if download is None:
             raise Problem("not_found", NOT_FOUND_DETAIL)
-        document = {
+        document: dict[str, Any] = {
             "id": download.public_id,
             "kind": download.kind,
             "query": download.query.get("question", ""),

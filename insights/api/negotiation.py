@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
@@ -19,19 +19,19 @@ _BROWSER = "text/html"
 class StatedNegotiation(BaseContentNegotiation):
     """Compares the Accept header with the media type a view names in `produces`; there is no ?format=."""
 
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """Return the only parser; bodies are read as streams and not through it."""
-        return parsers[0]
+        return next(iter(parsers), None)
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """Return the renderer, or raise NotAcceptable where the client takes nothing that we make."""
         view = (request.parser_context or {}).get("view")
         produced: str = getattr(view, "produces", JSON)
         if not accepts(request.META.get("HTTP_ACCEPT", _EVERYTHING), produced):
             raise NotAcceptable(f"This address answers with {produced}.")
-        return renderers[0], JSON
+        return next(iter(renderers)), JSON
 
 
 def accepts(header: str, produced: str) -> bool:

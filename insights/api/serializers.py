@@ -5,6 +5,8 @@ Quantities are texts, since a JSON number is a float to most readers and a float
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from insights.models import Aggregation, BatchState, DownloadState
@@ -12,7 +14,7 @@ from insights.models import Aggregation, BatchState, DownloadState
 QUANTITY_HELP = "Every digit, as text."
 
 
-class FaultItemSerializer(serializers.Serializer[dict[str, object]]):
+class FaultItemSerializer(serializers.Serializer[dict[str, Any]]):
     """One of several faults of a query."""
 
     code = serializers.CharField()
@@ -20,7 +22,7 @@ class FaultItemSerializer(serializers.Serializer[dict[str, object]]):
     detail = serializers.CharField()
 
 
-class ProblemSerializer(serializers.Serializer[dict[str, object]]):
+class ProblemSerializer(serializers.Serializer[dict[str, Any]]):
     """RFC 9457 problem details."""
 
     type = serializers.CharField(help_text="urn:usage-portal:problem: and the code.")
@@ -30,15 +32,16 @@ class ProblemSerializer(serializers.Serializer[dict[str, object]]):
     detail = serializers.CharField(help_text="What is wrong and what to do, for people.")
     line = serializers.IntegerField(required=False, help_text="Physical line of the body, from 1.")
     field = serializers.CharField(required=False, help_text="Header, parameter or column.")
-    instance = serializers.CharField(
+    # DRF takes declared fields off the class, so a field may be called like one of its attributes.
+    instance = serializers.CharField(  # type: ignore[assignment]
         required=False, help_text="The receipt of a batch that was kept and then refused."
     )
-    errors = FaultItemSerializer(
+    errors = FaultItemSerializer(  # type: ignore[assignment]
         many=True, required=False, help_text="Every fault, when a query has several."
     )
 
 
-class CountsSerializer(serializers.Serializer[dict[str, object]]):
+class CountsSerializer(serializers.Serializer[dict[str, Any]]):
     """received = new + replaced + duplicate + stale + rejected."""
 
     received = serializers.IntegerField(help_text="Lines with content, without the header.")
@@ -50,7 +53,7 @@ class CountsSerializer(serializers.Serializer[dict[str, object]]):
     blank = serializers.IntegerField(help_text="Blank lines, which are not received.")
 
 
-class BatchErrorSerializer(serializers.Serializer[dict[str, object]]):
+class BatchErrorSerializer(serializers.Serializer[dict[str, Any]]):
     """Why a batch was refused as a whole."""
 
     code = serializers.CharField()
@@ -59,7 +62,7 @@ class BatchErrorSerializer(serializers.Serializer[dict[str, object]]):
     field = serializers.CharField(allow_null=True)
 
 
-class RejectedLineSerializer(serializers.Serializer[dict[str, object]]):
+class RejectedLineSerializer(serializers.Serializer[dict[str, Any]]):
     """One refused line."""
 
     line = serializers.IntegerField(help_text="Physical line of the body, from 1.")
@@ -70,12 +73,12 @@ class RejectedLineSerializer(serializers.Serializer[dict[str, object]]):
     replayed_at = serializers.DateTimeField(allow_null=True, help_text="When it was taken after all.")
 
 
-class ReceiptSerializer(serializers.Serializer[dict[str, object]]):
+class ReceiptSerializer(serializers.Serializer[dict[str, Any]]):
     """Where a batch is on its way and what its lines came to so far."""
 
     id = serializers.UUIDField()
     url = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     state = serializers.ChoiceField(choices=BatchState.values)
     received_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -89,7 +92,7 @@ class ReceiptSerializer(serializers.Serializer[dict[str, object]]):
     rejected_lines_url = serializers.CharField()
 
 
-class RejectsSerializer(serializers.Serializer[dict[str, object]]):
+class RejectsSerializer(serializers.Serializer[dict[str, Any]]):
     """Refused lines in line order."""
 
     rejected_lines = RejectedLineSerializer(many=True)
@@ -98,7 +101,7 @@ class RejectsSerializer(serializers.Serializer[dict[str, object]]):
     )
 
 
-class MeterSerializer(serializers.Serializer[dict[str, object]]):
+class MeterSerializer(serializers.Serializer[dict[str, Any]]):
     """One version of what is measured."""
 
     name = serializers.CharField(help_text="How queries name it: the key, or key:version for an older one.")
@@ -112,13 +115,13 @@ class MeterSerializer(serializers.Serializer[dict[str, object]]):
     has_usage = serializers.BooleanField()
 
 
-class MetersSerializer(serializers.Serializer[dict[str, object]]):
+class MetersSerializer(serializers.Serializer[dict[str, Any]]):
     """Every meter, in the order of the pages."""
 
     meters = MeterSerializer(many=True)
 
 
-class AccountSerializer(serializers.Serializer[dict[str, object]]):
+class AccountSerializer(serializers.Serializer[dict[str, Any]]):
     """The account that the key reads."""
 
     id = serializers.UUIDField()
@@ -129,7 +132,7 @@ class AccountSerializer(serializers.Serializer[dict[str, object]]):
     currency = serializers.CharField()
 
 
-class DownloadSerializer(serializers.Serializer[dict[str, object]]):
+class DownloadSerializer(serializers.Serializer[dict[str, Any]]):
     """What was sent for one CSV: compare rows, bytes and hash with the file you have."""
 
     id = serializers.UUIDField()
@@ -145,7 +148,7 @@ class DownloadSerializer(serializers.Serializer[dict[str, object]]):
     sha256 = serializers.CharField(allow_null=True, help_text="Of the CSV before compression, in hex.")
 
 
-class RecordSerializer(serializers.Serializer[dict[str, object]]):
+class RecordSerializer(serializers.Serializer[dict[str, Any]]):
     """One current usage record."""
 
     meter = serializers.CharField()
@@ -156,12 +159,12 @@ class RecordSerializer(serializers.Serializer[dict[str, object]]):
     unit = serializers.CharField()
     row_id = serializers.CharField(allow_null=True)
     revision = serializers.IntegerField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     batch = serializers.UUIDField(allow_null=True)
     line = serializers.IntegerField()
 
 
-class GroupSerializer(serializers.Serializer[dict[str, object]]):
+class GroupSerializer(serializers.Serializer[dict[str, Any]]):
     """One part of the usage, in the order of `parts`."""
 
     part = serializers.ChoiceField(choices=["value", "none", "other"])
@@ -170,7 +173,7 @@ class GroupSerializer(serializers.Serializer[dict[str, object]]):
     quantity = serializers.CharField(help_text=QUANTITY_HELP)
 
 
-class PointSerializer(serializers.Serializer[dict[str, object]]):
+class PointSerializer(serializers.Serializer[dict[str, Any]]):
     """One stretch of time, half-open."""
 
     window_start = serializers.CharField()
@@ -183,7 +186,7 @@ class PointSerializer(serializers.Serializer[dict[str, object]]):
     previous_quantity = serializers.CharField(allow_null=True)
 
 
-class UsageSerializer(serializers.Serializer[dict[str, object]]):
+class UsageSerializer(serializers.Serializer[dict[str, Any]]):
     """Aggregates (groups and points) or records, by `kind`."""
 
     kind = serializers.ChoiceField(choices=["aggregates", "records"])

@@ -65,7 +65,7 @@ class AccountDetail(ReadEndpoint):
         single_values(query_pairs(request), allowed=())
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
-        document = {
+        document: dict[str, Any] = {
             "id": account.public_id,
             "reference": account.reference,
             "name": account.name,
