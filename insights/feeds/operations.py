@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.operations import record_act
 from accounts.tenancy import current_alias
 from insights.feeds.queries import UnknownSource
-from insights.ingest.mapping import columns_of
+from insights.ingest.mapping import columns_of, list_meter_facts
 from insights.ingest.source_definition import (
     InvalidSource,
     SourceDefinition,
