@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
@@ -55,13 +56,27 @@ def run_bench(arguments: list[str]) -> int:
 
 
 def run_faults(arguments: list[str]) -> int:
-    return _run_module("tests.faults", arguments)
+    """Run the faults beside no servers of ours: they start their own, kill them and start them again."""
+    if not _is_present("tests.faults"):
+        return 1
+    if not (wants_embedded_postgres() and wants_embedded_valkey()):
+        print("portal: faults kills its servers, so it takes only embedded ones.", file=sys.stderr)
+        return 1
+    var = var_directory() / "faults"
+    env = dict(os.environ) | {"PORTAL_VAR": str(var)}
+    return run_in_foreground([sys.executable, "-m", "tests.faults", *arguments], env=env)
+
+
+def _is_present(module: str) -> bool:
+    if importlib.util.find_spec(module) is not None:
+        return True
+    print(f"portal: {module.replace('.', '/')} is not part of this version.", file=sys.stderr)
+    return False
 
 
 def _run_module(module: str, arguments: list[str]) -> int:
     """Run a test program on servers of its own, so that it may break them and never touches demo data."""
-    if importlib.util.find_spec(module) is None:
-        print(f"portal: {module.replace('.', '/')} is not part of this version.", file=sys.stderr)
+    if not _is_present(module):
         return 1
     var = var_directory() / module.rpartition(".")[2]
     with running_servers(var=var, mode="manage", database=DATABASE, alone=True) as stack:

@@ -1,0 +1,94 @@
+"""`./portal faults`: tries each promise on servers of its own and says what held."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from tests.faults.cluster import Cluster
+from tests.faults.site import Outcome, Site, close_connections
+
+PROMISES = {"P1": "p01"}
+LEASE_SECONDS = 30.0
+# What a sabotage needs to show is there after a few faults.
+SABOTAGE_COUNT = {"P1": 12}
+SABOTAGE_LEASE_SECONDS = 5.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./portal faults", description=__doc__)
+    parser.add_argument("--promise", action="append", choices=sorted(PROMISES, key=_number), help="only this one; may be repeated")
+    parser.add_argument("--seed", type=int, help="repeat a run")
+    parser.add_argument("--count", type=int, help="how many faults to inject, instead of each promise's own number")
+    parser.add_argument("--lease", type=float, default=LEASE_SECONDS, help="seconds a worker's lease lasts")
+    parser.add_argument("--sabotage", action="store_true", help="break each promise; its check must turn red")
+    options = parser.parse_args(arguments)
+    promises = options.promise or sorted(PROMISES, key=_number)
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    var = Path(os.environ["PORTAL_VAR"])
+    cluster = Cluster(var)
+    print(f"seed {seed}", flush=True)
+    try:
+        cluster.start()
+        os.environ.update(cluster.env)
+        import django
+
+        cluster.fresh_database()
+        django.setup()
+        passed = [_try(name, cluster, var, seed, options) for name in promises]
+    finally:
+        cluster.stop()
+    print(f"{passed.count(True)} passed, {passed.count(False)} failed")
+    return 0 if all(passed) else 1
+
+
+def _number(promise: str) -> int:
+    return int(promise[1:])
+
+
+def _try(name: str, cluster: Cluster, var: Path, seed: int, options: argparse.Namespace) -> bool:
+    directory = var / "tried" / name
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    close_connections()
+    cluster.fresh_database()
+    site = Site(
+        env=cluster.env,
+        directory=directory,
+        seed=seed,
+        count=options.count or (SABOTAGE_COUNT.get(name) if options.sabotage else None),
+        lease_seconds=SABOTAGE_LEASE_SECONDS if options.sabotage else options.lease,
+        sabotage=name if options.sabotage else "",
+        cluster=cluster,
+    )
+    began = time.monotonic()
+    module = import_module(f"tests.faults.{PROMISES[name]}")
+    try:
+        outcome = module.run(site)
+    except Exception:
+        outcome = Outcome(name, module.SENTENCE, seed, failures=[traceback.format_exc()])
+    outcome.seconds = time.monotonic() - began
+    return _report(outcome, is_sabotaged=options.sabotage)
+
+
+def _report(outcome: Outcome, *, is_sabotaged: bool) -> bool:
+    is_red = bool(outcome.failures)
+    if is_sabotaged:
+        verdict = "red, as it must be" if is_red else "STAYED GREEN under its sabotage"
+    else:
+        verdict = "failed" if is_red else "passed"
+    print(f"{outcome.promise} {outcome.sentence}: {verdict} ({outcome.seconds:.0f} s, seed {outcome.seed})")
+    print("\n".join(outcome.lines()), flush=True)
+    return is_red == is_sabotaged
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
