@@ -6,7 +6,7 @@ Table, chart, CSV and API show these values and compute no others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -136,6 +136,35 @@ def plan_groups(meter: MeterFacts, group_by: str, totals: Mapping[str | None, De
     shown = len(ranked) if len(ranked) <= GROUPS_SHOWN + 1 else GROUPS_SHOWN
     rest = tuple(ranked[shown:])
     return Plan(tuple(ranked[:shown]), rest, names_rest=bool(rest) and adds_up(meter, group_by))
+
+
+def sum_by_value(rows: Iterable[SlotRow], plan: Plan) -> dict[str | None, Decimal]:
+    """Totals of rows that were read for every value on its own."""
+    totals: dict[str | None, Decimal] = {}
+    for row in rows:
+        if row.value is not None:
+            value = plan.values[row.group_no]
+            totals[value] = totals.get(value, ZERO) + row.value
+    return totals
+
+
+def regroup(rows: Iterable[SlotRow], every: Plan, plan: Plan) -> tuple[SlotRow, ...]:
+    """Put rows of single values into the groups of a plan, adding up what falls into its rest."""
+    numbers = {value: number for number, value in enumerate(plan.values)}
+    rest = len(plan.values)
+    kept: list[SlotRow] = []
+    together: dict[int, SlotRow] = {}
+    for row in rows:
+        number = numbers.get(every.values[row.group_no], rest)
+        if number < rest:
+            kept.append(replace(row, group_no=number))
+            continue
+        before = together.get(row.slot_no, SlotRow(row.slot_no, rest, None, 0, is_daily=False))
+        value = row.value if before.value is None else before.value + (row.value or ZERO)
+        together[row.slot_no] = SlotRow(
+            row.slot_no, rest, value, before.records + row.records, before.is_daily or row.is_daily
+        )
+    return (*kept, *together.values())
 
 
 def is_distinct_by_series(series: Iterable[SeriesFacts]) -> bool:

@@ -28,6 +28,8 @@ from insights.metering.explore import (
     fold_totals,
     is_distinct_by_series,
     plan_groups,
+    regroup,
+    sum_by_value,
 )
 from insights.metering.meter_queries import list_dimension_values, list_marks, list_meters
 from insights.metering.usage_filter import (
@@ -41,6 +43,8 @@ from insights.metering.usage_filter import (
 from insights.metering.windows import Slot, days_of, slots_before, slots_of
 from insights.values.period import start_of_day
 
+# About as many rows as are read in the time that a second look at a long period takes.
+ROWS_TO_REGROUP_MAX = 8_000
 EVERYTHING = Plan(values=(None,), rest=(), names_rest=False)
 
 
@@ -71,6 +75,10 @@ class _Reading:
             "start": slots[0].start,
             "end": slots[-1].end,
         }
+
+    def values(self) -> tuple[str | None, ...]:
+        """Every value of the dimension grouped by."""
+        return tuple(dict.fromkeys(one.value for one in self.series))
 
     def chosen(self, plan: Plan) -> dict[str, list[Any]]:
         """The parameters that say which series goes into which group."""
@@ -128,10 +136,7 @@ def explore(account: Account, question: UsageFilter, now: datetime) -> Explorati
     slots = slots_of(question.period(zone), granularity=question.granularity, zone=zone, now=now)
     plan, current = EVERYTHING, PeriodRead(slots, (), (), {})
     if slots and series:
-        totals = _totals_by_value(reading, slots)
-        if question.group_by:
-            plan = plan_groups(question.meter, question.group_by, totals)
-        current = _read_period(reading, slots, plan, totals)
+        plan, current = _read_current(reading, slots)
     first_day = _first_day(reading) if series else None
     reads = Reads(
         plan=plan,
@@ -143,6 +148,28 @@ def explore(account: Account, question: UsageFilter, now: datetime) -> Explorati
         has_series=bool(series),
     )
     return assemble(question, reads)
+
+
+def _read_current(reading: _Reading, slots: tuple[Slot, ...]) -> tuple[Plan, PeriodRead]:
+    """Rows of the period shown, in the groups that are its largest."""
+    question = reading.filter
+    if not _reads_every_value(reading, slots):
+        totals = _totals_by_value(reading, slots)
+        plan = plan_groups(question.meter, question.group_by, totals) if question.group_by else EVERYTHING
+        return plan, _read_period(reading, slots, plan, totals)
+    every = Plan(reading.values(), (), names_rest=False)
+    read = _read_period(reading, slots, every, {})
+    totals = sum_by_value(read.rows, every)
+    plan = plan_groups(question.meter, question.group_by, totals)
+    return plan, replace(read, rows=regroup(read.rows, every, plan), totals=totals)
+
+
+def _reads_every_value(reading: _Reading, slots: Sequence[Slot]) -> bool:
+    """Whether one statement by slot and value is less work than to rank first and then to read the largest."""
+    question = reading.filter
+    if not question.group_by or not adds_over_time(reading.aggregation):
+        return False
+    return len(slots) * len(reading.values()) <= ROWS_TO_REGROUP_MAX
 
 
 def _list_series(account: Account, question: UsageFilter) -> tuple[SeriesFacts, ...]:
@@ -179,7 +206,7 @@ def _totals_by_value(reading: _Reading, slots: Sequence[Slot]) -> dict[str | Non
 
 
 def _totals_by_records(reading: _Reading, slots: Sequence[Slot]) -> dict[str | None, Decimal]:
-    values = tuple(dict.fromkeys(one.value for one in reading.series))
+    values = reading.values()
     whole = Slot(slots[0].start, slots[-1].end, slots[0].day)
     rows = _slot_rows(reading, (whole,), Plan(values, (), names_rest=False), from_records=True)
     return {values[row.group_no]: row.value for row in rows if row.value is not None}

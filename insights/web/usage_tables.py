@@ -16,6 +16,9 @@ from insights.web import words
 from insights.web.colours import series_of
 from insights.web.filters import url, with_value
 
+# A heading longer than this would make its column wider than its numbers.
+SHORT_LABEL_MAX = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -34,6 +37,7 @@ class GroupRow:
     """One line of the table of groups."""
 
     label: str
+    short_label: str
     series: int | str
     total: Decimal
     share: Decimal | None
@@ -47,7 +51,8 @@ def group_rows(answer: Exploration) -> list[GroupRow]:
     question = answer.filter
     return [
         GroupRow(
-            label=words.group_words(group.value, is_rest=group.is_rest, members=group.members),
+            label=(name := words.group_words(group.value, is_rest=group.is_rest, members=group.members)),
+            short_label=name if len(name) <= SHORT_LABEL_MAX else f"{name[: SHORT_LABEL_MAX - 1]}…",
             series="other" if group.is_rest else colours[group.value],
             total=group.total,
             share=group.total / answer.total if answer.stacks and answer.total else None,
