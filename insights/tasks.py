@@ -18,6 +18,7 @@ from accounts.tenancy import as_worker, connection, current_alias
 from insights.ingest import chunk_operations as chunks
 from insights.ingest import keeping_operations, replay_operations, work_operations
 from insights.ingest.read_operations import BatchRun, ReadChunk, open_batch, read_chunk
+from insights.ingest.refusals import RequestRefused
 from insights.ingest.store_operations import ConcurrentChange
 from insights.ingest.work_operations import Lease, LeaseLost
 from insights.metering import operations as metering
@@ -28,9 +29,10 @@ logger = structlog.get_logger(__name__)
 # Serialization failures, deadlocks, and what a concurrent writer of the same fact shows as.
 RETRIES_MAX = 6
 RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "23505"})
-# How a server says that it goes away, and the class of its errors when disk or connections run out.
+# How a server says that it goes away.
 LOST_SQLSTATES = frozenset({"08000", "08003", "08006", "57P01", "57P02", "57P03"})
-OUT_OF_RESOURCES = "53"
+# Disk full, too many connections, a lock that another holds: no batch's fault.
+NO_FAULT_SQLSTATES = frozenset({"53100", "53300", "55P03"})
 OUTAGE_SECONDS_MAX = 15.0
 OUTAGE_POLL_SECONDS = 0.5
 
@@ -56,17 +58,29 @@ def ingest_batch(batch_id: int) -> None:
                 _ingest(lease)
         except LeaseLost:
             logger.warning("lease lost", batch_id=batch_id)
+        except RequestRefused as refusal:
+            _refuse(lease, refusal)
         except OperationalError as error:
             logger.exception("batch interrupted", batch_id=batch_id)
             _let_go(lease, error)
             raise
 
 
+def _refuse(lease: Lease, refusal: RequestRefused) -> None:
+    """End a batch whose kept bytes can no longer be read as its source now says, with the reason."""
+    logger.warning("batch refused by the worker", batch_id=lease.batch_id, code=refusal.code)
+    with transaction.atomic(using=current_alias()):
+        work_operations.hold_lease(lease)
+        work_operations.refuse_batch(
+            lease, code=refusal.code, detail=refusal.detail, line=refusal.line, field=refusal.field or ""
+        )
+
+
 def _let_go(lease: Lease, error: OperationalError) -> None:
     """Hand a batch back after the database failed under it, once the database answers; else its lease runs out."""
     sqlstate = getattr(error.__cause__, "sqlstate", None) or ""
     is_lost = not sqlstate or sqlstate in LOST_SQLSTATES
-    if not is_lost and not sqlstate.startswith(OUT_OF_RESOURCES):
+    if not is_lost and sqlstate not in NO_FAULT_SQLSTATES:
         return
     deadline = time.monotonic() + OUTAGE_SECONDS_MAX
     while time.monotonic() < deadline:
@@ -86,7 +100,10 @@ def _ingest(lease: Lease) -> None:
     """Go through the chunks that are left. Between two of them, whoever has not begun yet is let past."""
     batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
     if batch.replay_of_id is not None:
-        replay_operations.fetch_replayed_lines(batch, now=datetime.now(UTC))
+        with transaction.atomic(using=current_alias()):
+            work_operations.hold_lease(lease)
+            replay_operations.fetch_replayed_lines(batch, now=datetime.now(UTC))
+        batch.refresh_from_db()
     run, waiting = open_batch(batch)
     # Looking one chunk ahead tells which is the last, whose transaction also closes the batch.
     following = next(waiting, None)
@@ -96,7 +113,7 @@ def _ingest(lease: Lease) -> None:
             _close(run, lease)
     while following is not None:
         chunk, following = following, next(waiting, None)
-        read = read_chunk(run, chunk, now=datetime.now(UTC))
+        read = read_chunk(run, chunk)
         _write_with_retries(run, read, lease, is_last=following is None)
         run.batch.lines_done = chunk.last_line_no
         if following is not None and work_operations.has_unbegun_work():
@@ -139,9 +156,7 @@ def _write_chunk(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool)
 
 def _close(run: BatchRun, lease: Lease) -> None:
     chunks.close_batch(run)
-    metering.move_watermarks(
-        batch_id=run.batch.pk, source_id=run.batch.source_id, complete_to=run.batch.complete_to
-    )
+    metering.move_watermarks(upload_id=run.batch.upload_id, source_id=run.batch.source_id)
     work_operations.finish_work(lease)
 
 

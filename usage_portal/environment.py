@@ -44,7 +44,7 @@ def database_settings(url: str) -> dict[str, Any] | None:
         "PORT": str(parts.pop("port", "")),
         "OPTIONS": {
             # Server-side binding would prepare a plan per shape; pages send the same few shapes often enough.
-            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60000",
+            "options": "-c timezone=UTC",
             **parts,
         },
         "CONN_MAX_AGE": 600,

@@ -29,6 +29,13 @@ BEGIN
     ALTER ROLE portal_staff SET lock_timeout = '2s';
     ALTER ROLE portal_intake SET statement_timeout = '60s';
     ALTER ROLE portal_worker SET lock_timeout = '30s';
+    ALTER ROLE portal_web SET idle_in_transaction_session_timeout = '60s';
+    ALTER ROLE portal_staff SET idle_in_transaction_session_timeout = '60s';
+    ALTER ROLE portal_intake SET idle_in_transaction_session_timeout = '60s';
+    -- A worker that is stopped in the middle holds the ledger's last row, for which every other one waits.
+    ALTER ROLE portal_worker SET idle_in_transaction_session_timeout = '30s';
     GRANT pg_read_all_data TO portal_backup;
+    -- Large objects have no policies; nobody here uses them.
+    REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC;
 END
 $$;

@@ -26,12 +26,13 @@ from insights.ingest.source_definition import (
     parse_source_toml,
     validate_definition,
 )
-from insights.models import Batch, Meter, Source, SourceKey
+from insights.models import Batch, Meter, Source, SourceKey, SourceWindow
 
 # These decide which lines are the same fact; a source that has sent something keeps them.
 FIXED_ONCE_USED = {
     "key_kind": "is fixed, because the source has sent batches under it; make another source",
     "account_id": "is fixed, because the source has sent batches for it; make another source",
+    "window": "is fixed, because the source has sent windows of that length; make another source",
 }
 COMMAND_LINE = "command line"
 NAME_CHARACTERS_MAX = 100
@@ -221,6 +222,11 @@ def _locked(slug: str) -> Source:
 
 def _refuse_new_identity(source: Source, changes: Collection[str]) -> None:
     faults = tuple((name, mend) for name, mend in FIXED_ONCE_USED.items() if name in changes)
+    # Elsewhere the clock zone only says how local times are read; here it says where a window begins.
+    if source.window == SourceWindow.DAY and "clock_zone" in changes:
+        faults += (
+            ("clock_zone", "is fixed, because the source has sent days of that zone; make another source"),
+        )
     if faults and Batch.objects.filter(source=source).exists():
         raise InvalidSource(faults)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from zoneinfo import ZoneInfo
 
 from accounts.tenancy import connection
 from insights.ingest.count_operations import count_chunk
@@ -18,6 +20,7 @@ from insights.ingest.outcomes import RejectedLine
 from insights.ingest.read_operations import BatchRun, ReadChunk
 from insights.ingest.store_operations import store_lines
 from insights.ingest.verdicts import StagedLine, Verdict
+from insights.ingest.windows import window_end
 from insights.models import Batch, EntryKind
 
 
@@ -106,7 +109,11 @@ def close_chunk(run: BatchRun, read: ReadChunk, stored: StoredChunk) -> None:
             raise RuntimeError(f"batch {run.batch.pk} was moved on by another worker")
     count_chunk(
         batch=run.batch,
-        window=timedelta(seconds=run.definition.window_seconds),
+        window_end=partial(
+            window_end,
+            length=timedelta(seconds=run.definition.window_seconds),
+            zone=ZoneInfo(run.definition.clock_zone or "UTC"),
+        ),
         lines=stored.lines,
         verdicts=stored.verdicts,
         rejected=stored.rejected,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from accounts.tenancy import connection
 from insights.ingest.outcomes import RejectedLine
@@ -32,7 +32,7 @@ class _Part:
 def count_chunk(
     *,
     batch: Batch,
-    window: timedelta,
+    window_end: Callable[[datetime], datetime],
     lines: Sequence[StagedLine],
     verdicts: Mapping[int, str],
     rejected: Sequence[RejectedLine],
@@ -44,15 +44,17 @@ def count_chunk(
     for reject in rejected:
         if reject.account_id is not None:
             parts.setdefault(reject.account_id, _Part()).counts["rejected"] += 1
-    _add_to_parts(batch, window, parts)
+    _add_to_parts(batch, window_end, parts)
     _keep_verdicts(batch, verdict_runs(lines, verdicts, rejected))
     _keep_rejects(batch, rejected)
 
 
-def _add_to_parts(batch: Batch, window: timedelta, parts: Mapping[int, _Part]) -> None:
+def _add_to_parts(
+    batch: Batch, window_end: Callable[[datetime], datetime], parts: Mapping[int, _Part]
+) -> None:
     rows = [
         (account_id, sum(part.counts.values()), *(part.counts[name] for name in _COUNTED), part.first_window,
-         None if part.last_window is None else part.last_window + window)
+         None if part.last_window is None else window_end(part.last_window))
         for account_id, part in sorted(parts.items())
     ]  # fmt: skip
     if not rows:

@@ -8,7 +8,7 @@ from typing import Any
 
 from accounts.tenancy import connection
 from insights.ingest.stage_operations import copy_probe, open_stage
-from insights.ingest.verdicts import Content, Identity, Known, StagedLine, Verdict, judge
+from insights.ingest.verdicts import Content, Identity, Known, StagedLine, content_of, identity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,27 @@ class Ledger:
 
 
 def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
-    """Return the line numbers whose identity, revision and content the ledger already holds; writes nothing."""
+    """Return the line numbers whose identity, revision and content the ledger already holds; writes nothing.
+
+    Compared with the ledger alone and never with each other: these lines are not to be stored.
+    """
     if not lines:
         return set()
     open_stage()
-    judgement = judge(lines, find_known(ledger, lines), key_kind=ledger.key_kind)
+    known = find_known(ledger, lines)
     return {
         line.line_no
-        for line, verdict in zip(lines, judgement.verdicts, strict=True)
-        if verdict is Verdict.DUPLICATE
+        for line in lines
+        if (held := known.get(identity_of(line, key_kind=ledger.key_kind))) is not None
+        and _revisions_of(held).get(line.revision) == content_of(line)
     }
+
+
+def _revisions_of(held: Known) -> dict[int, Content]:
+    revisions = dict(held.past)
+    if held.current_revision is not None and held.current_content is not None:
+        revisions[held.current_revision] = held.current_content
+    return revisions
 
 
 # Each probe is one index look-up. LIMIT and OFFSET keep the planner from turning them into a join: right after a

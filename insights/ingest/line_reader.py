@@ -49,6 +49,7 @@ class LineReader:
         definition: SourceDefinition,
         catalogue: Catalogue,
         now: datetime,
+        aged_at: datetime | None = None,
         batch_revision: int | None = None,
     ) -> None:
         self.definition = definition
@@ -62,7 +63,7 @@ class LineReader:
         )
         self.latest = now + timedelta(seconds=definition.max_ahead_seconds)
         days = definition.max_age_days
-        self.oldest = _ALWAYS if days is None else now - timedelta(days=days)
+        self.oldest = _ALWAYS if days is None else (aged_at or now) - timedelta(days=days)
         self.usual_revision = definition.default_revision if batch_revision is None else batch_revision
         self.bound = self._bound_account()
         self.dimension_fields = tuple(

@@ -57,6 +57,7 @@ class Upload:
     create_accounts: bool = False
     upload_id: uuid.UUID | None = None
     upload_part: int = 1
+    is_last_part: bool = True
     replay_of_id: int | None = None
 
 
@@ -187,6 +188,7 @@ def _batch(upload: Upload) -> Batch:
         source_id=upload.source_id,
         upload_id=upload.upload_id or uuid.uuid4(),
         upload_part=upload.upload_part,
+        is_last_part=upload.is_last_part,
         name=upload.name[:200],
         via=upload.via,
         submitted_by_id=upload.submitted_by_id,

@@ -46,14 +46,19 @@ def parse_chunk(
     definition: SourceDefinition,
     catalogue: Catalogue,
     now: datetime,
+    aged_at: datetime | None = None,
     batch_revision: int | None = None,
 ) -> ParsedChunk:
-    """Every line of the chunk with its outcome."""
+    """Every line of the chunk with its outcome.
+
+    now bounds the future. aged_at is when the line first came, by which its age is judged; now when left out.
+    """
     reader = LineReader(
         header=header,
         definition=definition,
         catalogue=catalogue,
         now=now,
+        aged_at=aged_at,
         batch_revision=batch_revision,
     )
     quick_line = _quick_line(reader)

@@ -37,6 +37,7 @@ class BatchRun:
     definition: SourceDefinition
     header: Header
     catalogue: Catalogue
+    first_received_at: datetime
     series: dict[SeriesKey, int] = field(default_factory=dict)
     over_limit: dict[SeriesKey, str] = field(default_factory=dict)
     meters: dict[int, int] = field(default_factory=dict)
@@ -66,8 +67,16 @@ def open_batch(batch: Batch) -> tuple[BatchRun, Iterator[Chunk]]:
         definition=definition_of(batch.source),
         header=delivery.header,
         catalogue=_catalogue(batch.source.account_id),
+        first_received_at=_first_received_at(batch),
     )
     return run, delivery.chunks(from_line=batch.lines_done + 1)
+
+
+def _first_received_at(batch: Batch) -> datetime:
+    """When the lines first came; a replay, and a replay of a replay, has them from an earlier batch."""
+    while batch.replay_of is not None:
+        batch = batch.replay_of
+    return batch.received_at
 
 
 def _kept_pieces(batch_id: int) -> Iterator[bytes]:
@@ -98,14 +107,17 @@ def _catalogue(only_account_id: int | None) -> Catalogue:
     return Catalogue(accounts=accounts, meters=list_meter_facts())
 
 
-def read_chunk(run: BatchRun, chunk: Chunk, *, now: datetime) -> ReadChunk:
-    """Parse a chunk and give its lines their series; makes accounts, series and months that are missing."""
-    parsed = _parse(run, chunk, now)
+def read_chunk(run: BatchRun, chunk: Chunk) -> ReadChunk:
+    """Parse a chunk and give its lines their series; makes accounts, series and months that are missing.
+
+    Limits go by when the batch came and not by when a worker has time for it, so that a backlog changes nothing.
+    """
+    parsed = _parse(run, chunk)
     if run.batch.create_accounts and (unknown := _unknown_references(parsed)):
         for reference in unknown:
             ensure_account(reference=reference, actor_name=f"source {run.definition.slug}")
         run.catalogue = _catalogue(run.batch.source.account_id)
-        parsed = _parse(run, chunk, now)
+        parsed = _parse(run, chunk)
     _intern(run, parsed.accepted)
     _look_up(run, [line for line, _reject in parsed.doubtful])
     _ensure_months(run, {line.window_start for line in parsed.accepted})
@@ -125,13 +137,14 @@ def read_chunk(run: BatchRun, chunk: Chunk, *, now: datetime) -> ReadChunk:
     return ReadChunk(chunk=chunk, parsed=parsed, lines=lines, doubtful=doubtful, refused=refused)
 
 
-def _parse(run: BatchRun, chunk: Chunk, now: datetime) -> ParsedChunk:
+def _parse(run: BatchRun, chunk: Chunk) -> ParsedChunk:
     return parse_chunk(
         chunk,
         header=run.header,
         definition=run.definition,
         catalogue=run.catalogue,
-        now=now,
+        now=run.batch.received_at,
+        aged_at=run.first_received_at,
         batch_revision=run.batch.revision,
     )
 

@@ -16,6 +16,7 @@ SeriesKey = tuple[int, int, tuple[tuple[str, str], ...]]
 
 # More distinct values of one dimension than this are a mistake of the sender (a request id, a time).
 DIMENSION_VALUES_MAX = 10_000
+LOCK_GROUPS = 256
 
 
 def dimensions_sha256(dimensions: Iterable[tuple[str, str]]) -> bytes:
@@ -77,12 +78,11 @@ def _columns(hashes: dict[SeriesKey, bytes]) -> list[list[Any]]:
 
 
 def _lock_accounts(account_ids: set[int]) -> None:
-    # In ascending order, so that two workers that meet new series of the same accounts cannot deadlock.
+    # In ascending order, so that two workers that meet new series of the same accounts cannot deadlock; by groups of
+    # accounts, because the server has room for only so many locks.
     with connection().cursor() as cursor:
-        for account_id in sorted(account_ids):
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtext('series'), %s)", [account_id % 2_147_483_647]
-            )
+        for group in sorted({account_id % LOCK_GROUPS for account_id in account_ids}):
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('series'), %s)", [group])
 
 
 def _over_dimension_limit(keys: Sequence[SeriesKey]) -> dict[SeriesKey, str]:

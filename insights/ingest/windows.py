@@ -58,3 +58,10 @@ def _aligned_end(start: datetime, length: timedelta, zone: tzinfo) -> datetime |
     if start_of_day(day, zone) != start:
         return None
     return start_of_day(day + _ONE_DAY, zone)
+
+
+def window_end(start: datetime, *, length: timedelta, zone: tzinfo) -> datetime:
+    """Where the window that begins at a grid point ends; a day lasts as long as that day does in the zone."""
+    if length < _ONE_DAY:
+        return start + length
+    return start_of_day(local_day(start, zone) + _ONE_DAY, zone)

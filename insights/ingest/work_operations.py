@@ -26,9 +26,12 @@ RENEWALS_PER_LEASE = 3
 DELIVERIES_MAX = 3
 
 
+_END_PARTS = "UPDATE insights_batchpart SET finished_at = clock_timestamp() WHERE batch_id = %s AND finished_at IS NULL"
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on one batch until `until`; the number grows with every new lease."""
+    """The right to work on one batch; the number grows with every new lease."""
 
     batch_id: int
     number: int
@@ -77,7 +80,15 @@ def claim_work(*, batch_id: int, owner: str) -> Lease | None:
                 """,
                 [batch_id],
             )
+            cursor.execute(_END_PARTS, [batch_id])
             return None
+        cursor.execute(
+            "UPDATE insights_batch SET state = 'processing', finished_at = NULL, error_code = '', error_detail = '', "
+            "error_line = NULL, error_field = '' WHERE id = %s AND error_code <> ''",
+            [batch_id],
+        )
+        if cursor.rowcount:
+            cursor.execute("UPDATE insights_batchpart SET finished_at = NULL WHERE batch_id = %s", [batch_id])
         return Lease(batch_id=batch_id, number=number)
 
 
@@ -172,6 +183,38 @@ def finish_work(lease: Lease) -> None:
         )
         if cursor.rowcount != 1:
             raise LeaseLost(f"batch {lease.batch_id}, lease {lease.number}")
+
+
+def refuse_batch(lease: Lease, *, code: str, detail: str, line: int | None, field: str) -> None:
+    """End a batch with a refusal found while working on it; lines already counted stay counted."""
+    with connection().cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE insights_batch SET state = CASE WHEN lines_done = 0 THEN 'refused' ELSE 'quarantined' END,
+                finished_at = clock_timestamp(), error_code = %s, error_detail = %s, error_line = %s, error_field = %s
+            WHERE id = %s
+            """,
+            [code, detail[:500], line, field[:100], lease.batch_id],
+        )
+        cursor.execute(_END_PARTS, [lease.batch_id])
+        cursor.execute(
+            "UPDATE insights_workitem SET state = 'quarantined', leased_until = NULL WHERE batch_id = %s",
+            [lease.batch_id],
+        )
+
+
+def try_again(*, batch_id: int) -> bool:
+    """Put a batch that was set aside back on the work list; return whether there was one.
+
+    For whoever has mended the cause. It goes on behind the last chunk that was counted.
+    """
+    with connection().cursor() as cursor:
+        cursor.execute(
+            "UPDATE insights_workitem SET state = 'waiting', deliveries = 0, created_at = clock_timestamp() "
+            "WHERE batch_id = %s AND state = 'quarantined'",
+            [batch_id],
+        )
+        return cursor.rowcount == 1
 
 
 def list_open_work(*, waiting_since: datetime, limit: int = 200) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ records themselves.
 
 from __future__ import annotations
 
-from datetime import datetime
+import uuid
 
 from accounts.tenancy import connection
 
@@ -43,11 +43,14 @@ _NAME_DAYS = """
     FROM ingest_stage s JOIN accounts_account a ON a.id = s.account_id JOIN insights_meter m ON m.id = s.meter_id
     WHERE m.aggregation = 'latest' OR (m.aggregation = 'unique_count' AND s.row_id <> '')
 """
+# By the same conversion as the adding above: where midnight comes twice, turning the day into an instant would choose
+# the second one. The bounds in UTC are wide enough for every zone and let the index be used.
 _RECORDS_OF_DAY = """
     FROM insights_usagerecord u
     WHERE u.account_id = d.account_id AND u.series_id = d.series_id
-      AND u.window_start >= d.day::timestamp AT TIME ZONE a.billing_zone
-      AND u.window_start < (d.day + 1)::timestamp AT TIME ZONE a.billing_zone
+      AND u.window_start >= (d.day - 1)::timestamp AT TIME ZONE 'UTC'
+      AND u.window_start < (d.day + 2)::timestamp AT TIME ZONE 'UTC'
+      AND (u.window_start AT TIME ZONE a.billing_zone)::date = d.day
 """
 _DROP_EMPTY = f"""
     DELETE FROM insights_usagerollup r USING rollup_again d, accounts_account a
@@ -124,10 +127,12 @@ _RAISE_BY_PARTS = """
     INSERT INTO insights_watermark AS w (account_id, source_id, source_slug, source_name, cadence_seconds, complete_to,
         last_window_end, last_received_at)
     SELECT p.account_id, s.id, s.slug, s.name, s.cadence_seconds,
-        coalesce(%(complete_to)s, p.last_window_end - make_interval(secs => s.lateness_seconds)),
-        p.last_window_end, p.received_at
-    FROM insights_batchpart p JOIN insights_batch b ON b.id = p.batch_id JOIN insights_source s ON s.id = b.source_id
-    WHERE p.batch_id = %(batch)s AND p.last_window_end IS NOT NULL
+        max(CASE WHEN p.rejected = 0 AND b.complete_to IS NOT NULL THEN b.complete_to
+            ELSE p.last_window_end - make_interval(secs => s.lateness_seconds) END),
+        max(p.last_window_end), max(p.received_at)
+    FROM insights_batch b JOIN insights_batchpart p ON p.batch_id = b.id JOIN insights_source s ON s.id = b.source_id
+    WHERE b.upload_id = %(upload)s AND p.last_window_end IS NOT NULL
+    GROUP BY p.account_id, s.id
     ORDER BY p.account_id
     ON CONFLICT (account_id, source_id) DO UPDATE SET
         source_name = excluded.source_name,
@@ -139,19 +144,32 @@ _RAISE_BY_PARTS = """
 _RAISE_ALL = """
     UPDATE insights_watermark SET complete_to = greatest(complete_to, %(complete_to)s)
     WHERE id IN (
-        SELECT id FROM insights_watermark WHERE source_id = %(source)s AND complete_to < %(complete_to)s
-        ORDER BY account_id FOR UPDATE
+        SELECT w.id FROM insights_watermark w
+        WHERE w.source_id = %(source)s AND w.complete_to < %(complete_to)s AND NOT EXISTS (
+            SELECT 1 FROM insights_batch b JOIN insights_batchpart p ON p.batch_id = b.id
+            WHERE b.upload_id = %(upload)s AND p.account_id = w.account_id AND p.rejected > 0
+        )
+        ORDER BY w.account_id FOR UPDATE
     )
+"""
+_UPLOAD_IS_DONE = """
+    SELECT bool_or(is_last_part) AND bool_and(state = 'done'), max(complete_to) FROM insights_batch WHERE upload_id = %s
 """
 
 
-def move_watermarks(*, batch_id: int, source_id: int, complete_to: datetime | None) -> None:
-    """Raise the watermarks of a finished batch's accounts; they never fall.
+def move_watermarks(*, upload_id: uuid.UUID, source_id: int) -> None:
+    """Raise the watermarks of an upload's accounts once its last part is done; they never fall.
 
-    What the batch declares complete counts for every account of the source; else it is the last window's end less
-    the source's lateness, account by account.
+    What an upload declares complete counts for every account of the source, but for those with refused lines in it.
+    Else it is the end of the last window less the source's lateness, account by account.
     """
     with connection().cursor() as cursor:
-        cursor.execute(_RAISE_BY_PARTS, {"batch": batch_id, "complete_to": complete_to})
+        # Two parts that finish together must not each take the other for unfinished.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('upload'), hashtext(%s))", [str(upload_id)])
+        cursor.execute(_UPLOAD_IS_DONE, [upload_id])
+        is_done, complete_to = cursor.fetchone()
+        if not is_done:
+            return
+        cursor.execute(_RAISE_BY_PARTS, {"upload": upload_id})
         if complete_to is not None:
-            cursor.execute(_RAISE_ALL, {"source": source_id, "complete_to": complete_to})
+            cursor.execute(_RAISE_ALL, {"source": source_id, "upload": upload_id, "complete_to": complete_to})

@@ -28,6 +28,7 @@ class Batch(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     upload_id = models.UUIDField(default=uuid.uuid4, editable=False)
     upload_part = models.PositiveIntegerField(default=1)
+    is_last_part = models.BooleanField(default=True, help_text="No part of the same upload follows.")
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="batches")
     name = models.CharField(max_length=200, blank=True, default="")
     via = models.CharField(max_length=10)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
+from django.db import transaction
 
+from accounts.models import Account
 from accounts.tenancy import as_worker, connection
+from insights.ingest.work_operations import try_again
+from insights.metering.operations import rebuild_rollups
 from insights.models import (
     Batch,
     BatchPart,
@@ -18,6 +25,7 @@ from insights.models import (
     UsageRevision,
     Watermark,
 )
+from insights.tasks import ingest_batch
 from tests import factories
 from tests.factories import ingest_now
 
@@ -75,6 +83,12 @@ def rollups() -> list[tuple[Any, ...]]:
             """
         )
         return cursor.fetchall()
+
+
+def current_account(reference: str) -> int:
+    """The id of an account."""
+    with as_worker():
+        return Account.objects.get(reference=reference).pk
 
 
 def assert_rollups_equal_records() -> None:
@@ -280,3 +294,99 @@ class TestBooks:
         assert counts(batch) == (1, 0, 0, 0, 0, 1)
         with as_worker():
             assert not Series.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("zone", "day"), [("Atlantic/Azores", "2025-10-26"), ("America/Havana", "2025-11-02")]
+    )
+    def test_a_day_with_midnight_twice_is_summed_again_as_it_was_added(
+        self, source: Any, zone: str, day: str
+    ) -> None:
+        factories.make_account("islander", billing_zone=zone)
+        hours = [f"islander,bytes_out,{day}T{hour:02d}:00:00Z,100,a," for hour in range(24)]
+        send(source, *(f"{text}1\n" for text in hours))
+        assert_rollups_equal_records()
+
+        send(source, hours[6].replace(",100,", ",7,") + "2\n", hours[0].replace(",100,", ",9,") + "2\n")
+
+        assert_rollups_equal_records()
+        with as_worker(), transaction.atomic(using="worker"):
+            before = rollups()
+            rebuild_rollups(account_id=current_account("islander"))
+            assert rollups() == before
+
+    def test_too_old_lines_are_not_duplicates_of_each_other(self, source: Any) -> None:
+        send(source, "ansel,bytes_out,2025-01-05T01:00:00Z,5,a,1\n")
+        factories.change_source(source, max_age_days=35)
+
+        batch = send(source, *["ansel,bytes_out,2025-01-05T02:00:00Z,5,a,1\n"] * 3)
+
+        assert counts(batch) == (3, 0, 0, 0, 0, 3)
+
+    def test_a_backlog_changes_no_verdict(self, source: Any) -> None:
+        factories.change_source(source, max_age_days=35)
+        body = (
+            HOUR
+            + f"ansel,bytes_out,{datetime.now(UTC) - timedelta(days=34, hours=23):%Y-%m-%dT%H:00:00Z},5,a,1\n"
+        )
+        received = factories.receive_batch(pieces=[body.encode()], source_id=source.pk, via="api")
+
+        with time_machine.travel(datetime.now(UTC) + timedelta(hours=30), tick=True):
+            ingest_batch(received.batch_id)
+
+        with as_worker():
+            assert Batch.objects.get(pk=received.batch_id).new == 1
+
+    def test_a_source_changed_under_a_waiting_batch_ends_it_with_the_reason(self, source: Any) -> None:
+        body = HOUR + line("ansel", 1, 5)
+        received = factories.receive_batch(pieces=[body.encode()], source_id=source.pk, via="api")
+        factories.change_source(
+            source, columns={"account": "who", "window_start": "at", "quantity": "n", "meter": "m"}
+        )
+        ingest_batch(received.batch_id)
+        with as_worker():
+            assert Batch.objects.values_list("state", "error_code").get() == ("refused", "header")
+
+        factories.change_source(source, columns={})
+        with as_worker():
+            assert try_again(batch_id=received.batch_id)
+        ingest_batch(received.batch_id)
+
+        with as_worker():
+            assert Batch.objects.values_list("state", "error_code", "new").get() == ("done", "", 1)
+
+    def test_an_upload_in_parts_moves_the_watermark_when_the_last_is_done(self, source: Any) -> None:
+        upload_id = uuid.uuid4()
+        ingest_now(source, HOUR + line("ansel", 9, 1), upload_id=upload_id, is_last_part=False)
+        with as_worker():
+            assert not Watermark.objects.exists()
+
+        ingest_now(source, HOUR + line("ansel", 2, 1), upload_id=upload_id, upload_part=2)
+
+        with as_worker():
+            assert Watermark.objects.get().complete_to == datetime(2026, 11, 3, 10, tzinfo=UTC)
+
+    def test_an_account_with_refused_lines_is_not_declared_complete(self, source: Any) -> None:
+        send(source, line("ansel", 1, 1), line("brook", 1, 1))
+
+        ingest_now(
+            source,
+            HOUR + line("ansel", 2, 1) + line("brook", 2, "two"),
+            complete_to=datetime(2026, 11, 4, tzinfo=UTC),
+        )
+
+        with as_worker():
+            marks = dict(Watermark.objects.values_list("account__reference", "complete_to"))
+        assert marks == {
+            "ansel": datetime(2026, 11, 4, tzinfo=UTC),
+            "brook": datetime(2026, 11, 3, 2, tzinfo=UTC),
+        }
+
+    def test_a_day_window_ends_where_that_day_ends(self, source: Any) -> None:
+        factories.make_meter("daily", grain_seconds=86400)
+        days = factories.make_source("days", clock_zone="Europe/Berlin", window="day", constants={"meter": "daily"},
+                                     columns={"account": "account", "window_start": "at", "quantity": "n"})  # fmt: skip
+
+        ingest_now(days, "account,at,n\nansel,2026-03-29T00:00:00,5\n")
+
+        with as_worker():
+            assert Watermark.objects.get().complete_to == datetime(2026, 3, 29, 22, tzinfo=UTC)

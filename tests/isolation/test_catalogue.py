@@ -67,6 +67,7 @@ OTHER_SABOTAGE = {
     "function": "CREATE FUNCTION leak() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT 1::bigint'",
     "function for everybody": "GRANT EXECUTE ON FUNCTION portal_find_key(text) TO PUBLIC",
     "function without path": "ALTER FUNCTION portal_find_key(text) RESET search_path",
+    "function with an open path": "ALTER FUNCTION portal_find_key(text) SET search_path = pg_catalog, public",
     "function of another role": "GRANT EXECUTE ON FUNCTION portal_find_key(text) TO portal_intake",
     "account may be null": "ALTER TABLE insights_download ALTER COLUMN account_id DROP NOT NULL",
     "platform-wide key": "CREATE UNIQUE INDEX leak ON accounts_apikey (prefix)",

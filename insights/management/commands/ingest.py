@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from argparse import ArgumentParser
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from insights.ingest.lines import form_named
 from insights.ingest.operations import PIECE_BYTES, Upload, receive_upload
 from insights.ingest.queries import Receipt, get_receipt
 from insights.ingest.refusals import RequestRefused
-from insights.ingest.splitting import parts_of
+from insights.ingest.splitting import Part, parts_of
 from insights.models import Source
 
 POLL_SECONDS = 0.2
@@ -59,12 +60,17 @@ class Command(BaseCommand):
         if not path.is_file():
             raise CommandError(f"{path} is not a file.")
         named = form_named(path.name) if source.format == "any" else None
+        is_last_file = path == options["files"][-1]
         kept = []
         with path.open("rb") as stream:
             pieces = iter(lambda: stream.read(PIECE_BYTES), b"")
-            for number, part in enumerate(
-                parts_of(pieces, expected=source.format, declared=named), first_part
-            ):
+            waiting = parts_of(pieces, expected=source.format, declared=named)
+            following = next(waiting, None)
+            for number in count(first_part):
+                if following is None:
+                    return kept
+                # One part ahead, so that the last one says that the upload is whole.
+                part, following = following, next(waiting, None)
                 upload = Upload(
                     source_id=source.pk,
                     via="command",
@@ -74,16 +80,18 @@ class Command(BaseCommand):
                     revision=options["revision"],
                     upload_id=upload_id,
                     upload_part=number,
+                    is_last_part=is_last_file and following is None,
                 )
-                try:
-                    received = receive_upload(upload, part.pieces)
-                except RequestRefused as refusal:
-                    raise CommandError(
-                        f"{path.name}, part {number}: {refusal.code}: {refusal.detail}"
-                    ) from None
-                tasks.ring(received.batch_id)
-                kept.append(received.public_id)
+                kept.append(self._keep(upload, part))
         return kept
+
+    def _keep(self, upload: Upload, part: Part) -> uuid.UUID:
+        try:
+            received = receive_upload(upload, part.pieces)
+        except RequestRefused as refusal:
+            raise CommandError(f"{upload.name}: {refusal.code}: {refusal.detail}") from None
+        tasks.ring(received.batch_id)
+        return received.public_id
 
     def _follow(self, public_ids: list[uuid.UUID]) -> list[Receipt]:
         rung_at = time.monotonic()

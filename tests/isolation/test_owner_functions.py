@@ -1,0 +1,32 @@
+"""Functions that run with the owner's rights cannot be made to run somebody else's code."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError, connections
+
+pytestmark = [pytest.mark.database, pytest.mark.usefixtures("portal_db")]
+
+
+@pytest.mark.parametrize("alias", ["default", "staff", "intake"])
+def test_only_the_worker_makes_temporary_objects(alias: str) -> None:
+    with connections[alias].cursor() as cursor, pytest.raises(DatabaseError, match="permission denied"):
+        cursor.execute("CREATE TEMP TABLE mine (n integer)")
+
+
+@pytest.mark.parametrize("alias", ["default", "staff", "intake", "worker"])
+def test_nobody_makes_large_objects(alias: str) -> None:
+    with connections[alias].cursor() as cursor, pytest.raises(DatabaseError, match="permission denied"):
+        cursor.execute("SELECT lo_create(0)")
+
+
+def test_a_temporary_type_does_not_stand_in_for_a_built_in_one() -> None:
+    with connections["worker"].cursor() as cursor:
+        cursor.execute("CREATE FUNCTION pg_temp.seen(value date) RETURNS boolean LANGUAGE plpgsql AS "
+                       "$$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$")  # fmt: skip
+        cursor.execute("CREATE DOMAIN pg_temp.date AS pg_catalog.date CHECK (pg_temp.seen(value::pg_catalog.date))")
+
+        cursor.execute("SELECT portal_ensure_month('2026-11-01'::pg_catalog.date)")
+
+        assert cursor.fetchone() is not None
+    connections["worker"].close()
