@@ -97,7 +97,7 @@ def _let_go(lease: Lease, error: OperationalError) -> None:
 
 
 def _ingest(lease: Lease) -> None:
-    """Go through the chunks that are left. Between two of them, whoever has not begun yet is let past."""
+    """Go through the chunks that are left. Between two of them, whoever waits for a first turn is let past."""
     batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
     if batch.replay_of_id is not None:
         with transaction.atomic(using=current_alias()):
@@ -116,8 +116,11 @@ def _ingest(lease: Lease) -> None:
         read = read_chunk(run, chunk)
         _write_with_retries(run, read, lease, is_last=following is None)
         run.batch.lines_done = chunk.last_line_no
-        if following is not None and work_operations.has_unbegun_work():
+        let_past = work_operations.find_work_to_let_past() if following is not None else None
+        if let_past is not None:
             work_operations.give_back(lease, is_counted=False)
+            # Its own bell may be lost, or be rung only by the next sweep.
+            ring(let_past)
             ring(lease.batch_id)
             return
 

@@ -164,13 +164,21 @@ def give_back(lease: Lease, *, is_counted: bool) -> None:
         )
 
 
-def has_unbegun_work() -> bool:
-    """Say whether a batch waits that nobody has looked at yet; a large one steps back for it between chunks."""
+def find_work_to_let_past() -> int | None:
+    """Return the oldest batch that nobody has looked at yet, or whose worker died.
+
+    Between two of its chunks a large batch steps back for it, or two large ones would keep every worker busy.
+    """
     with connection().cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM insights_workitem WHERE state = 'waiting' AND lease_number = 0)"
+            """
+            SELECT batch_id FROM insights_workitem
+            WHERE (state = 'waiting' AND lease_number = 0) OR (state = 'leased' AND leased_until < clock_timestamp())
+            ORDER BY id LIMIT 1
+            """
         )
-        return bool(cursor.fetchone()[0])
+        row = cursor.fetchone()
+    return None if row is None else int(row[0])
 
 
 def finish_work(lease: Lease) -> None:

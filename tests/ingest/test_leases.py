@@ -126,12 +126,28 @@ def test_a_large_batch_lets_one_that_has_not_begun_go_first(
 
     with as_worker():
         assert Batch.objects.get(pk=large).received == 10
-    assert bells == [large]
+    assert bells == [small, large]
     assert state_of(large) == ("waiting", 0)
     tasks.ingest_batch(small)
     tasks.ingest_batch(large)
     with as_worker():
         assert set(Batch.objects.values_list("received", "state")) == {(40, "done"), (1, "done")}
+
+
+def test_a_large_batch_steps_back_for_one_whose_worker_died(
+    source: Any, bells: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("insights.ingest.operations.CHUNK_LINES", 10)
+    orphan = receive(source, endpoint="b")
+    assert claim(orphan) is not None
+    large = receive(source, lines=40)
+
+    with as_worker():
+        assert work_operations.find_work_to_let_past() == large
+    end_lease(orphan)
+    tasks.ingest_batch(large)
+
+    assert bells == [orphan, large]
 
 
 class _ServerGone(Exception):
