@@ -26,6 +26,7 @@ from insights.ingest.source_definition import (
     parse_source_toml,
     validate_definition,
 )
+from insights.ingest.work_operations import try_again
 from insights.models import Batch, Meter, Source, SourceKey, SourceWindow
 
 # These decide which lines are the same fact; a source that has sent something keeps them.
@@ -199,6 +200,16 @@ def _columns(meter: Meter) -> dict[str, Any]:
     """The row as it is stored now; nothing for a meter that is not stored yet."""
     row = Meter.objects.filter(pk=meter.pk).values().first() if meter.pk else None
     return {} if row is None else dict(row)
+
+
+def try_batch_again(*, public_id: UUID, actor: User) -> int | None:
+    """Put a batch that was set aside back on the work list; return its id for the bell, None if it is not."""
+    with transaction.atomic(using=current_alias()):
+        batch = Batch.objects.select_related("source").filter(public_id=public_id).first()
+        if batch is None or not try_again(batch_id=batch.pk):
+            return None
+        _audit(batch.source, actor, "batch.try_again", {"batch": str(public_id)})
+    return batch.pk
 
 
 def _check(definition: SourceDefinition) -> None:

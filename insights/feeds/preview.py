@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from insights.ingest.catalogue import Catalogue, MeterFact
+from insights.ingest.catalogue import Catalogue, MeterFact, dimension_keys_of
 from insights.ingest.cells import read_object
 from insights.ingest.grammar import scan_text
 from insights.ingest.layout import Header, Layout, layout_of
@@ -68,7 +68,7 @@ def open_preview(
     pieces: Iterable[bytes], *, definition: SourceDefinition, meters: Mapping[str, MeterFact]
 ) -> Opening:
     """Read the header and the first lines, or raise RequestRefused as an upload would."""
-    dimension_keys = {key for meter in meters.values() for key in meter.dimensions}
+    dimension_keys = dimension_keys_of(meters.values())
     delivery = open_delivery(
         pieces,
         definition=definition,
@@ -121,7 +121,7 @@ def preview_lines(
         batch_revision=batch_revision,
     )
     references = {fact.id: reference for reference, fact in catalogue.accounts.items()}
-    meters = {fact.id: fact for fact in catalogue.meters.values()}
+    meters = {version.id: version for fact in catalogue.meters.values() for version in fact.versions()}
     lines = [_record(line, definition, references, meters) for line in parsed.accepted]
     lines += [_refusal(line) for line in parsed.rejected]
     lines += [_refusal(refusal, is_known_only=True) for _, refusal in parsed.doubtful]

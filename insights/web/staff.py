@@ -25,6 +25,7 @@ from insights.feeds.batch_queries import (
 )
 from insights.feeds.facts import BatchFacts
 from insights.feeds.lag import count_feeds, feeds_sentence
+from insights.feeds.operations import try_batch_again
 from insights.feeds.queries import list_feeds
 from insights.feeds.wording import batch_sentence, equation_of
 from insights.ingest.replay_operations import NothingToReplay, replay_rejects
@@ -78,6 +79,18 @@ def batch_replay(request: HttpRequest, batch_uuid: UUID) -> HttpResponse:
         return redirect("staff-batch", batch_uuid)
     tasks.ring(received.batch_id)
     return redirect("staff-batch", received.public_id)
+
+
+@staff_page
+@require_POST
+def batch_try_again(request: HttpRequest, batch_uuid: UUID) -> HttpResponse:
+    """Put a batch that was set aside back on the work list, after its cause was mended."""
+    batch_id = try_batch_again(public_id=batch_uuid, actor=request.user)
+    if batch_id is None:
+        messages.info(request, "This batch is not set aside; there is nothing to try again.")
+    else:
+        tasks.ring(batch_id)
+    return redirect("staff-batch", batch_uuid)
 
 
 def _batch_or_404(batch_uuid: UUID) -> BatchFacts:

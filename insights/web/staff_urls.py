@@ -10,6 +10,7 @@ urlpatterns = [
     path("", staff.feeds, name="staff-feeds"),
     path("batches/<uuid:batch_uuid>/", staff.batch, name="staff-batch"),
     path("batches/<uuid:batch_uuid>/replay/", staff.batch_replay, name="batch-replay"),
+    path("batches/<uuid:batch_uuid>/try-again/", staff.batch_try_again, name="batch-try-again"),
     path("sources/", staff_sources.sources, name="staff-sources"),
     path("sources/new/", staff_sources.source_new, name="staff-source-new"),
     path("sources/new/toml/", staff_sources.source_new_toml, name="source-new-toml"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from accounts.models import AuditEntry
 from accounts.tenancy import as_worker
 from insights.feeds.batch_queries import get_batch
 from insights.models import Batch, RejectedLine, Source, UnattributedReject, WorkItem
@@ -261,3 +262,27 @@ def test_replay_needs_the_forgery_token(cast: Any, edge: Source, signed_in: Any)
     )
 
     assert answer.status_code == 403
+
+
+def test_a_batch_set_aside_is_tried_again_from_its_page(
+    cast: Any, edge: Source, signed_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from insights import tasks
+
+    monkeypatch.setattr(tasks, "ring", tasks.ingest_batch)
+    received = factories.receive_batch(
+        pieces=[(HEADER + line("ansel", 1)).encode()], source_id=edge.pk, via="api"
+    )
+    with as_worker():
+        WorkItem.objects.update(state="quarantined", deliveries=4)
+        Batch.objects.update(state="quarantined", error_code="quarantined", error_detail="Failed three times.")
+    client = signed_in(cast.staff)
+    address = reverse("batch-try-again", args=[received.public_id])
+    assert address in client.get(reverse("staff-batch", args=[received.public_id])).content.decode()
+
+    client.post(address)
+
+    with as_worker():
+        assert Batch.objects.values_list("state", "error_code", "new").get() == ("done", "", 1)
+        assert AuditEntry.objects.filter(act="batch.try_again", actor=cast.staff).count() == 1
+    assert "not set aside" in client.post(address, follow=True).content.decode()
