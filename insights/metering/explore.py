@@ -6,9 +6,10 @@ Table, chart, CSV and API show these values and compute no others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from insights.metering.aggregations import MeterFacts, adds_up
 from insights.metering.completeness import Completeness
@@ -47,9 +48,8 @@ class Plan:
         return self.values.index(value) if value in self.values else len(self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class SlotRow:
-    """What was read for one stretch of time and one group."""
+class SlotRow(NamedTuple):
+    """What was read for one stretch of time and one group; there are thousands, hence a tuple."""
 
     slot_no: int
     group_no: int
@@ -152,19 +152,24 @@ def regroup(rows: Iterable[SlotRow], every: Plan, plan: Plan) -> tuple[SlotRow, 
     """Put rows of single values into the groups of a plan, adding up what falls into its rest."""
     numbers = {value: number for number, value in enumerate(plan.values)}
     rest = len(plan.values)
+    into = [numbers.get(value, rest) for value in every.values]
     kept: list[SlotRow] = []
     together: dict[int, SlotRow] = {}
-    for row in rows:
-        number = numbers.get(every.values[row.group_no], rest)
-        if number < rest:
-            kept.append(replace(row, group_no=number))
-            continue
-        before = together.get(row.slot_no, SlotRow(row.slot_no, rest, None, 0, is_daily=False))
-        value = row.value if before.value is None else before.value + (row.value or ZERO)
-        together[row.slot_no] = SlotRow(
-            row.slot_no, rest, value, before.records + row.records, before.is_daily or row.is_daily
-        )
+    for slot_no, group_no, value, records, is_daily in rows:
+        row = SlotRow(slot_no, into[group_no], value, records, is_daily)
+        if row.group_no < rest:
+            kept.append(row)
+        elif slot_no in together:
+            together[slot_no] = _added(together[slot_no], row)
+        else:
+            together[slot_no] = row
     return (*kept, *together.values())
+
+
+def _added(one: SlotRow, other: SlotRow) -> SlotRow:
+    value = (one.value or ZERO) + (other.value or ZERO)
+    records = one.records + other.records
+    return SlotRow(one.slot_no, one.group_no, value, records, one.is_daily or other.is_daily)
 
 
 def is_distinct_by_series(series: Iterable[SeriesFacts]) -> bool:

@@ -71,6 +71,7 @@ class _Reading:
             "first_day": first,
             "end_day": end,
             "slot_days": [slot.day for slot in slots],
+            "slot_end_days": [days_of((slot,), self.zone)[1] for slot in slots],
             "slot_starts": [slot.start for slot in slots],
             "start": slots[0].start,
             "end": slots[-1].end,
@@ -243,17 +244,19 @@ def _read_previous(reading: _Reading, slots: tuple[Slot, ...], plan: Plan) -> Pe
 def _slot_rows(
     reading: _Reading, slots: tuple[Slot, ...], plan: Plan, *, from_records: bool
 ) -> tuple[SlotRow, ...]:
-    question = reading.filter
-    is_joined = (
-        from_records or bool(question.group_by or question.values) or needs_seconds(reading.aggregation)
-    )
-    statement = (
-        usage_sql.slot_rows_of_records(reading.aggregation)
-        if from_records
-        else usage_sql.slot_rows_of_rollups(reading.aggregation, is_joined=is_joined)
-    )
-    parameters = {**reading.days(slots), **(reading.chosen(plan) if is_joined else {})}
+    statement = _slot_statement(reading, from_records=from_records)
+    parameters = {**reading.days(slots), **reading.chosen(plan)}
     return tuple(SlotRow(slot_no - 1, *rest) for slot_no, *rest in _rows(statement, parameters))
+
+
+def _slot_statement(reading: _Reading, *, from_records: bool) -> str:
+    question, aggregation = reading.filter, reading.aggregation
+    if from_records:
+        return usage_sql.slot_rows_of_records(aggregation)
+    if not adds_over_time(aggregation) or (question.group_by and question.granularity == "month"):
+        return usage_sql.slot_rows_of_series(aggregation, is_filtered=bool(question.values))
+    is_joined = bool(question.group_by or question.values) or needs_seconds(aggregation)
+    return usage_sql.slot_rows_of_rollups(aggregation, is_joined=is_joined)
 
 
 def _first_day(reading: _Reading) -> date | None:

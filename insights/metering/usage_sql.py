@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from insights.metering.aggregations import AGGREGATES
+from insights.metering.aggregations import AGGREGATES, needs_seconds
 
 _CHOSEN = """WITH chosen AS MATERIALIZED (
     SELECT c.series_id, c.group_no, c.window_seconds, c.tuple_no
@@ -17,7 +17,6 @@ _CHOSEN = """WITH chosen AS MATERIALIZED (
 )"""
 _ROLLUP_ROWS = """r.account_id = %(account)s AND r.meter_id = %(meter)s
         AND r.day >= %(first_day)s AND r.day < %(end_day)s"""
-_SLOT_OF_DAY = "width_bucket(r.day, %(slot_days)s::date[])"
 _SLOT_OF_INSTANT = "width_bucket(u.window_start, %(slot_starts)s::timestamptz[])"
 
 _SERIES = """
@@ -64,25 +63,50 @@ def series_of(
 
 
 def slot_rows_of_rollups(aggregation: str, *, is_joined: bool) -> str:
-    """Rows (slot number from 1, group number, value, records, holds daily totals) out of day rollups."""
-    aggregate = AGGREGATES[aggregation]
+    """Rows (slot number from 1, group number, value, records, holds daily totals) out of day rollups.
+
+    Sums are made per day and group first: placing each row in its slot would cost more than adding it.
+    """
     join = "JOIN chosen c ON c.series_id = r.series_id" if is_joined else ""
     group = "c.group_no" if is_joined else "0"
     head = f"{_CHOSEN}, parts" if is_joined else "WITH parts"
-    series = ", r.series_id" if aggregate.is_per_series else ""
-    # Sums are made per day first: placing each row in its month would cost more than adding it.
-    at, slot = (
-        (_SLOT_OF_DAY, "at")
-        if aggregate.is_per_series
-        else ("r.day", "width_bucket(at, %(slot_days)s::date[])")
-    )
+    value = AGGREGATES[aggregation].over_rollups
     return f"""{head} AS (
-    SELECT {at} AS at, {group} AS group_no, {aggregate.over_rollups} AS value, sum(r.records) AS records
+    SELECT r.day, {group} AS group_no, {value} AS value, sum(r.records) AS records
     FROM insights_usagerollup r {join}
     WHERE {_ROLLUP_ROWS}
-    GROUP BY 1, 2{series}
+    GROUP BY 1, 2
 )
-SELECT {slot}, group_no, sum(value), sum(records)::bigint, false FROM parts GROUP BY 1, 2"""
+SELECT width_bucket(day, %(slot_days)s::date[]), group_no, sum(value), sum(records)::bigint, false
+FROM parts GROUP BY 1, 2"""
+
+
+def slot_rows_of_series(aggregation: str, *, is_filtered: bool) -> str:
+    """The same rows by way of one value for each slot and series.
+
+    The only way for a peak or a latest value; and where a slot has many days of many series it leaves few rows
+    to be joined with their groups.
+    """
+    value = "v.value * c.window_seconds" if needs_seconds(aggregation) else "v.value"
+    narrowed = "AND r.series_id = ANY(%(series)s::bigint[])" if is_filtered else ""
+    return f"""{_CHOSEN}
+SELECT s.slot_no, c.group_no, sum({value}), sum(v.records)::bigint, false
+FROM unnest(%(slot_days)s::date[], %(slot_end_days)s::date[])
+    WITH ORDINALITY AS s (first_day, end_day, slot_no)
+CROSS JOIN LATERAL (
+    SELECT r.series_id, {_value_of_series(aggregation)} AS value, sum(r.records) AS records
+    FROM insights_usagerollup r
+    WHERE r.account_id = %(account)s AND r.meter_id = %(meter)s
+        AND r.day >= s.first_day AND r.day < s.end_day {narrowed}
+    GROUP BY 1
+) v
+JOIN chosen c ON c.series_id = v.series_id
+GROUP BY 1, 2"""
+
+
+def _value_of_series(aggregation: str) -> str:
+    """One series' value; what is held for a time is multiplied by the seconds of its window afterwards."""
+    return AGGREGATES["sum" if needs_seconds(aggregation) else aggregation].over_rollups
 
 
 def slot_rows_of_records(aggregation: str) -> str:
@@ -106,9 +130,8 @@ SELECT {slot}, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FRO
 
 def series_totals(aggregation: str, *, is_filtered: bool) -> str:
     """Rows (series, value) of a period; quantities held for a time are not yet multiplied by seconds."""
-    value = AGGREGATES["sum" if aggregation == "time_weighted_sum" else aggregation].over_rollups
     narrowed = "AND r.series_id = ANY(%(series)s::bigint[])" if is_filtered else ""
-    return f"""SELECT r.series_id, {value}
+    return f"""SELECT r.series_id, {_value_of_series(aggregation)}
 FROM insights_usagerollup r
 WHERE {_ROLLUP_ROWS} {narrowed}
 GROUP BY 1"""
