@@ -246,7 +246,7 @@ def _slot_rows(
 ) -> tuple[SlotRow, ...]:
     statement = _slot_statement(reading, from_records=from_records)
     parameters = {**reading.days(slots), **reading.chosen(plan)}
-    return tuple(SlotRow(slot_no - 1, *rest) for slot_no, *rest in _rows(statement, parameters))
+    return tuple(map(SlotRow._make, _rows(statement, parameters)))
 
 
 def _slot_statement(reading: _Reading, *, from_records: bool) -> str:

@@ -63,7 +63,7 @@ def series_of(
 
 
 def slot_rows_of_rollups(aggregation: str, *, is_joined: bool) -> str:
-    """Rows (slot number from 1, group number, value, records, holds daily totals) out of day rollups.
+    """Rows (slot number, group number, value, records, holds daily totals) out of day rollups.
 
     Sums are made per day and group first: placing each row in its slot would cost more than adding it.
     """
@@ -77,7 +77,7 @@ def slot_rows_of_rollups(aggregation: str, *, is_joined: bool) -> str:
     WHERE {_ROLLUP_ROWS}
     GROUP BY 1, 2
 )
-SELECT width_bucket(day, %(slot_days)s::date[]), group_no, sum(value), sum(records)::bigint, false
+SELECT width_bucket(day, %(slot_days)s::date[]) - 1, group_no, sum(value), sum(records)::bigint, false
 FROM parts GROUP BY 1, 2"""
 
 
@@ -90,7 +90,7 @@ def slot_rows_of_series(aggregation: str, *, is_filtered: bool) -> str:
     value = "v.value * c.window_seconds" if needs_seconds(aggregation) else "v.value"
     narrowed = "AND r.series_id = ANY(%(series)s::bigint[])" if is_filtered else ""
     return f"""{_CHOSEN}
-SELECT s.slot_no, c.group_no, sum({value}), sum(v.records)::bigint, false
+SELECT s.slot_no - 1, c.group_no, sum({value}), sum(v.records)::bigint, false
 FROM unnest(%(slot_days)s::date[], %(slot_end_days)s::date[])
     WITH ORDINALITY AS s (first_day, end_day, slot_no)
 CROSS JOIN LATERAL (
@@ -125,7 +125,7 @@ def slot_rows_of_records(aggregation: str) -> str:
     WHERE u.account_id = %(account)s AND u.window_start >= %(start)s AND u.window_start < %(end)s
     GROUP BY 1, 2{series}
 )
-SELECT {slot}, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY 1, 2"""
+SELECT {slot} - 1, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY 1, 2"""
 
 
 def series_totals(aggregation: str, *, is_filtered: bool) -> str:
