@@ -29,14 +29,26 @@ IDS = (
     "{12345678-1234-1234-1234-123456789012}", "12345678123412341234123456789012", "%ff", "'--",
 )  # fmt: skip
 PARAMETERS = (
-    "meter", "from", "to", "period", "granularity", "group_by", "dim.region", "dim.", "compare", "limit", "cursor",
-    "kind", "raw", "compress", "after_line", "account", "form", "clock", "show", "page", "q", "", "\u202e",
+    "meter", "from", "to", "period", "granularity", "group_by", "dimension.region", "dimension.", "compare", "limit",
+    "cursor", "kind", "raw", "compress", "after_line", "account", "form", "clock", "page", "q", "", "\u202e",
 )  # fmt: skip
+# What an address is usually asked with; a request begins there and is then changed in a place or two.
+USUAL = {
+    "/api/v1/usage": (
+        "meter=bytes_out&from=2026-11-01&to=2026-11-30",
+        "kind=records&meter=bytes_out&period=this-month",
+    ),
+    "/api/v1/usage.csv": ("kind=aggregates&meter=bytes_out", "kind=records&meter=bytes_out&compress=gzip"),
+    "/api/v1/usage/batches/{id}/rejects": ("limit=10&after_line=3",),
+}
+SENDING = ("/api/v1/usage/batches",)
+OF_SOURCES = (*SENDING, "/api/v1/usage/batches/{id}", "/api/v1/usage/batches/{id}/rejects")
 WORDS = (
-    "bytes_out", "2026-11-01", "2026-11-30", "0001-01-01", "9999-12-31", "2026-02-30", "hour", "day", "month", "this",
-    "previous", "region", "records", "aggregates", "gzip", "none", "0", "1", "-1", "1e9", "9" * 100, "abc", "NaN",
-    "", " ", "\x00", "\ud7ff", "'; DROP TABLE x--", "%", "*", "eu,us", "../..", "<script>", "\u0663", "null", "true",
-    "2026-11-01T00:00:00Z", "2026-11-01T00:00:00+25:00", "Europe/Berlin", "Europe/../../etc/passwd",
+    "bytes_out", "2026-11-01", "2026-11-30", "0001-01-01", "9999-12-31", "2026-02-30", "hour", "day", "month",
+    "this-month", "last-12-months", "previous", "utc", "region", "records", "aggregates", "gzip", "none", "0", "1",
+    "-1", "1e9", "9" * 100, "abc", "NaN", "", " ", "\x00", "\ud7ff", "'; DROP TABLE x--", "%", "*", "eu,us", "../..",
+    "<script>", "\u0663", "null", "true", "2026-11-01T00:00:00Z", "2026-11-01T00:00:00+25:00", "Europe/Berlin",
+    "Europe/../../etc/passwd",
 )  # fmt: skip
 HEADERS = (
     "Content-Encoding", "Idempotency-Key", "Usage-Revision", "Usage-Complete-To", "Usage-Rows", "Content-Digest",
@@ -140,40 +152,44 @@ DAMAGES: tuple[Callable[[random.Random, bytes], bytes], ...] = (
 
 
 def odd_request(chance: random.Random) -> Request:
-    """Any method to any address with parameters and headers that somebody might have meant."""
+    """A request that an address expects, with its method, key, parameters or headers changed in a place or two."""
+    path = chance.choice(PATHS)
+    method, key = ("POST" if path in SENDING else "GET"), ("source" if path in OF_SOURCES else "account")
+    if chance.random() < 0.2:
+        method = chance.choice(METHODS)
+    if chance.random() < 0.2:
+        key = chance.choice(("source", "account", "none", "broken"))
     headers = {
-        name: _header_value(chance) for name in chance.sample(HEADERS, chance.choice((0, 0, 1, 1, 2, 4)))
+        name: _header_value(chance) for name in chance.sample(HEADERS, chance.choice((0, 0, 0, 1, 1, 2)))
     }
+    content_type = chance.choice(tuple(MEDIA_TYPES.values()))
+    if chance.random() < 0.2:
+        content_type = chance.choice(
+            ("text/plain", "", "multipart/form-data", "text/csv; charset=utf-7", "\u00e9/x")
+        )
     return Request(
-        method=chance.choice(METHODS),
-        path=chance.choice(PATHS).replace("{id}", chance.choice(IDS)),
-        query=_query(chance),
+        method=method,
+        path=path.replace("{id}", chance.choice(IDS)),
+        query=_query(chance, path),
         headers=headers,
-        content_type=chance.choice(
-            (
-                *MEDIA_TYPES.values(),
-                "text/plain",
-                "",
-                "multipart/form-data",
-                "text/csv; charset=utf-7",
-                "\u00e9/x",
-            )
-        ),
+        content_type=content_type,
         body=chance.choice((b"", b"x", b"{}", b'{"rows": []}', b"\xff\xfe", json.dumps([1]).encode())),
-        key=chance.choice(("source", "source", "account", "account", "account", "none", "broken")),
+        key=key,
     )
 
 
-def _query(chance: random.Random) -> str:
-    if chance.random() < 0.1:
+def _query(chance: random.Random, path: str) -> str:
+    if chance.random() < 0.05:
         return chance.choice(
             ("%", "%ff", "&&&&", "=", "a=%00", "meter", "a" * 5_000, "&".join(["limit=1"] * 300))
         )
-    usual = ["meter=bytes_out"] if chance.random() < 0.5 else []
-    pairs = [
-        f"{chance.choice(PARAMETERS)}={chance.choice(WORDS)}" for _ in range(chance.choice((0, 1, 2, 4)))
-    ]
-    return "&".join([*usual, *pairs])
+    pairs = chance.choice(USUAL.get(path, ("",))).split("&")
+    if chance.random() < 0.5:
+        name = chance.choice(pairs).partition("=")[0] or chance.choice(PARAMETERS)
+        pairs = [pair for pair in pairs if not pair.startswith(name)] + [f"{name}={chance.choice(WORDS)}"]
+    if chance.random() < 0.3:
+        pairs.append(f"{chance.choice(PARAMETERS)}={chance.choice(WORDS)}")
+    return "&".join(pair for pair in pairs if pair)
 
 
 def _header_value(chance: random.Random) -> str:
