@@ -36,6 +36,7 @@ class Subject(NamedTuple):
     meter: MeterFact
     dimensions: tuple[tuple[str, str], ...]
     factor: Decimal | None
+    begins_at: datetime | None
     ends_at: datetime | None
 
 
@@ -120,8 +121,9 @@ class LineReader:
         return self.layout.values_of_object(read_object(line))
 
     def _accepted(self, line_no: int, account: AccountFact, values: Values) -> AcceptedLine:
-        subject = self.subject(account, values)
+        newest = self._meter(values)
         window_start = self.window_start(values)
+        subject = self._subject(account, newest.at(window_start), values)
         self._refuse_ended(account, subject.meter, window_start, values)
         return AcceptedLine(
             line_no=line_no,
@@ -152,17 +154,18 @@ class LineReader:
         return fact
 
     def subject_of(self, values: Values) -> Subject:
-        """The subject of a line by itself, as quick reading remembers it."""
-        return self.subject(self._account(self._reference(values)), values)
+        """The subject of a line in the newest version of its meter, as quick reading remembers it."""
+        return self._subject(self._account(self._reference(values)), self._meter(values), values)
 
-    def subject(self, account: AccountFact, values: Values) -> Subject:
-        meter = self._meter(values)
+    def _subject(self, account: AccountFact, meter: MeterFact, values: Values) -> Subject:
+        self._refuse_unfit_windows(meter, values)
         ends = [end for end in (_end_of(account), meter.retired_at) if end is not None]
         return Subject(
             account_id=account.id,
             meter=meter,
             factor=self._factor(meter, values),
             dimensions=self._dimensions(meter, values),
+            begins_at=meter.begins_at,
             ends_at=min(ends, default=None),
         )
 
@@ -172,25 +175,35 @@ class LineReader:
         meter = self.catalogue.meters.get(key := scan_text(value, column))
         if meter is None:
             raise Refusal("unknown_meter", column, "no meter has that key", key)
+        return meter
+
+    def _refuse_unfit_windows(self, meter: MeterFact, values: Values) -> None:
         if meter.grain_seconds % self.definition.window_seconds:
             message = f"windows of this source do not fit into the meter {meter.key}"
-            raise Refusal("window_misaligned", column, message, key)
-        return meter
+            raise Refusal("window_misaligned", self.layout.column_of("meter"), message, meter.key)
 
     def _factor(self, meter: MeterFact, values: Values) -> Decimal | None:
         """What to multiply by; None when the quantity is in the meter's own unit already."""
         conversion = self.definition.conversions.get(meter.key)
         value = self.definition.constants.get("unit") or values.get("unit", "")
-        if value in ("", None):
-            return None if conversion is None else conversion.factor
         column = self.layout.column_of("unit")
-        unit = scan_text(value, column)
-        if conversion is not None and unit == conversion.unit:
+        unit = "" if value in ("", None) else scan_text(value, column)
+        if conversion is not None and unit in ("", conversion.unit):
+            self._refuse_former_unit(meter, conversion.unit, column)
             return conversion.factor
+        if not unit:
+            return None
         if unit != meter.unit:
             message = f"the meter {meter.key} is in {meter.unit}; this source declares no conversion"
             raise Refusal("bad_unit", column, message, unit)
         return None
+
+    def _refuse_former_unit(self, meter: MeterFact, sent_unit: str, column: str) -> None:
+        """A source's factor leads to the unit of the newest version; an earlier version may be in another."""
+        newest = self.catalogue.meters[meter.key]
+        if meter.unit != newest.unit:
+            message = f"the meter {meter.key} was in {meter.unit} then, this source converts to {newest.unit}"
+            raise Refusal("bad_unit", column, message, sent_unit)
 
     def _dimensions(self, meter: MeterFact, values: Values) -> tuple[tuple[str, str], ...]:
         found = []

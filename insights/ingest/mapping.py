@@ -63,16 +63,22 @@ def columns_of(definition: SourceDefinition) -> dict[str, Any]:
 
 
 def list_meter_facts() -> dict[str, MeterFact]:
-    """The version of each meter that takes new usage: the highest not retired, else the highest."""
+    """The newest version of each meter that takes usage, with those whose windows came before its own."""
     facts: dict[str, MeterFact] = {}
     for meter in Meter.objects.order_by("key", "version"):
-        known = facts.get(meter.key)
-        if known is None or known.retired_at is not None or meter.retired_at is None:
-            facts[meter.key] = _meter_fact(meter)
+        earlier = facts.get(meter.key)
+        if earlier is None or _takes_windows_after(earlier, meter):
+            facts[meter.key] = _meter_fact(meter, earlier)
     return facts
 
 
-def _meter_fact(meter: Meter) -> MeterFact:
+def _takes_windows_after(earlier: MeterFact, meter: Meter) -> bool:
+    if earlier.retired_at is None:
+        return False
+    return meter.retired_at is None or meter.retired_at > earlier.retired_at
+
+
+def _meter_fact(meter: Meter, earlier: MeterFact | None) -> MeterFact:
     return MeterFact(
         id=meter.pk,
         key=meter.key,
@@ -81,4 +87,5 @@ def _meter_fact(meter: Meter) -> MeterFact:
         dimensions=tuple(meter.dimensions),
         allows_negative=meter.allows_negative,
         retired_at=meter.retired_at,
+        earlier=earlier,
     )

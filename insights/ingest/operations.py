@@ -18,11 +18,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.tenancy import as_intake, current_alias
+from insights.ingest.catalogue import dimension_keys_of
 from insights.ingest.limits import Limits
 from insights.ingest.lines import Delivery, open_delivery
-from insights.ingest.mapping import definition_of
+from insights.ingest.mapping import definition_of, list_meter_facts
 from insights.ingest.refusals import RequestRefused
-from insights.models import Batch, BatchBytes, BatchState, Meter, Source, WorkItem
+from insights.models import Batch, BatchBytes, BatchState, Source, WorkItem
 
 PIECE_BYTES = 1024 * 1024
 SPOOL_BYTES = 8 * PIECE_BYTES
@@ -168,11 +169,10 @@ def open_kept_delivery(
     source: Source, pieces: Iterable[bytes], *, form: str | None, gzip_declared: bool = False
 ) -> Delivery:
     """Open a batch's bytes as its source writes them; raises RequestRefused."""
-    keys = {key for keys in Meter.objects.values_list("dimensions", flat=True) for key in keys}
     return open_delivery(
         pieces,
         definition=definition_of(source),
-        dimension_keys=keys,
+        dimension_keys=dimension_keys_of(list_meter_facts().values()),
         form=form,
         gzip_declared=gzip_declared,
         limits=Limits(

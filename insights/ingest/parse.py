@@ -134,8 +134,11 @@ def _quick_line(reader: LineReader) -> Callable[[int, str], AcceptedLine | None]
         revision: int | None = usual_revision or revisions[revision_key(cells)]
         if subject is None or start is None or revision is None:
             return None
-        account_id, meter, dimensions, factor, ends_at = subject
+        account_id, meter, dimensions, factor, begins_at, ends_at = subject
         if ends_at is not None and start >= ends_at:
+            return None
+        # A window from before belongs to an earlier version of its meter, which the strict reader finds.
+        if begins_at is not None and start < begins_at:
             return None
         row_id = cells[row_id_place] if has_row_id else ""
         if has_row_id and _PLAIN_ROW_ID(row_id) is None:

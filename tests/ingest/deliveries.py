@@ -35,6 +35,16 @@ CATALOGUE = Catalogue(
         "corrections": MeterFact(11, "corrections", "B", 3600, allows_negative=True),
         "retired": MeterFact(12, "retired", "B", 3600, retired_at=datetime(2026, 11, 10, tzinfo=UTC)),
         "daily": MeterFact(13, "daily", "B", 86400),
+        "renewed": MeterFact(
+            16,
+            "renewed",
+            "B",
+            3600,
+            ("region", "zone"),
+            earlier=MeterFact(
+                15, "renewed", "B", 3600, ("region", "site"), retired_at=datetime(2026, 11, 10, tzinfo=UTC)
+            ),
+        ),
         "electricity": MeterFact(14, "electricity", "kWh", 1800),
     },
 )

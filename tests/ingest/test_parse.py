@@ -24,7 +24,7 @@ from tests.ingest.deliveries import CATALOGUE, FORMS, NOW, body, parse, row, sou
 NAMES = ("account", "meter", "window_start", "window_end", "quantity", "unit", "revision", "row_id", "region")
 CELLS = {
     "account": ["ansel", "ansel", "brook", "closed", "absent", "caf\u00e9", "cafe\u0301", "", " ansel"],
-    "meter": ["bytes_out", "bytes_out", "corrections", "retired", "daily", "absent", ""],
+    "meter": ["bytes_out", "bytes_out", "corrections", "retired", "renewed", "daily", "absent", ""],
     "window_start": [
         "2026-11-23T10:00:00Z",
         "2026-11-01T00:00:00Z",
