@@ -6,7 +6,7 @@ Tables only. Rows of one account are reached through `for_account`; every change
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
@@ -51,7 +51,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects: ClassVar[PortalUserManager] = PortalUserManager()
+    objects = PortalUserManager()  # type: ignore[misc]  # the stubs give the base class a ClassVar
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: list[str] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, Max, Sum
 
@@ -19,7 +20,7 @@ def feeds_panel(account: Account, now: datetime) -> Panel:
     watermarks = {
         mark.source_slug: mark for mark in Watermark.objects.for_account(account).order_by("source_slug")
     }
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         row["source_slug"]: row
         for row in BatchPart.objects.for_account(account)
         .filter(received_at__gte=now - LINES_COUNTED_OVER)

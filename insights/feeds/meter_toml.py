@@ -56,12 +56,14 @@ def parse_meters_toml(text: str) -> tuple[MeterDescription, ...]:
     faults = [fault for number, table in enumerate(tables, 1) for fault in _faults(number, table)]
     if faults:
         raise InvalidMeters(tuple(faults))
-    return tuple(
-        MeterDescription(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
-        )
-        for table in tables
-    )
+    return tuple(_description(table) for table in tables)
+
+
+def _description(table: dict[str, Any]) -> MeterDescription:
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
+    }
+    return MeterDescription(**values)
 
 
 def _faults(number: int, table: dict[str, Any]) -> list[str]:

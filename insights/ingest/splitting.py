@@ -79,5 +79,5 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _refusing(refusal: RequestRefused) -> Iterator[bytes]:
+    yield from ()
     raise refusal
-    yield b""

@@ -85,12 +85,16 @@ def batch_replay(request: HttpRequest, batch_uuid: UUID) -> HttpResponse:
 @require_POST
 def batch_try_again(request: HttpRequest, batch_uuid: UUID) -> HttpResponse:
     """Put a batch that was set aside back on the work list, after its cause was mended."""
-    batch_id = try_batch_again(public_id=batch_uuid, actor=request.user)
+    batch_id = try_batch_again(public_id=batch_uuid, actor=_actor(request))
     if batch_id is None:
         messages.info(request, "This batch is not set aside; there is nothing to try again.")
     else:
         tasks.ring(batch_id)
     return redirect("staff-batch", batch_uuid)
+
+
+def _actor(request: HttpRequest) -> Any:
+    return request.user
 
 
 def _batch_or_404(batch_uuid: UUID) -> BatchFacts:

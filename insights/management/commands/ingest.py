@@ -61,7 +61,7 @@ class Command(BaseCommand):
             raise CommandError(f"{path} is not a file.")
         named = form_named(path.name) if source.format == "any" else None
         is_last_file = path == options["files"][-1]
-        kept = []
+        kept: list[uuid.UUID] = []
         with path.open("rb") as stream:
             pieces = iter(lambda: stream.read(PIECE_BYTES), b"")
             waiting = parts_of(pieces, expected=source.format, declared=named)
