@@ -20,7 +20,7 @@ def feeds_panel(account: Account, now: datetime) -> Panel:
     watermarks = {
         mark.source_slug: mark for mark in Watermark.objects.for_account(account).order_by("source_slug")
     }
-    parts: dict[str, dict[str, Any]] = {
+    parts: dict[str, Any] = {
         row["source_slug"]: row
         for row in BatchPart.objects.for_account(account)
         .filter(received_at__gte=now - LINES_COUNTED_OVER)
