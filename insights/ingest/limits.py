@@ -14,11 +14,13 @@ class Limits:
     """The usual limits of a delivery by HTTP or browser; the command line may set other lines.
 
     A line above LINE_BYTES_MAX is refused alone; one above physical_line_bytes refuses the delivery,
-    since a reader would have to hold it whole.
+    since a reader would have to hold it whole. A chunk is as many lines as both its limits allow: with long lines,
+    the number of lines alone would bound no memory.
     """
 
     lines: int = 1_000_000
     chunk_lines: int = 50_000
+    chunk_characters: int = 8 * MEBIBYTE
     columns: int = 200
     physical_line_bytes: int = MEBIBYTE
     json_bytes: int = 8 * MEBIBYTE

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Collection, Iterable, Iterator
-from itertools import chain
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import accumulate, chain
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -50,20 +51,31 @@ class Delivery:
         self._limits = limits
 
     def chunks(self, *, from_line: int = 1) -> Iterator[Chunk]:
-        """The chunks from the given line on; a chunk begins there and every chunk_lines after."""
-        size = self._limits.chunk_lines
+        """The chunks from the given line on. Where one ends depends on its lines alone, not on how they came."""
         waiting: list[str] = []
+        characters = 0
         line_no = self.first_line_no
         for block in self._counted_blocks():
             skipped = min(len(block), max(0, from_line - line_no)) if not waiting else 0
             line_no += skipped
-            waiting += block[skipped:] if skipped else block
-            while len(waiting) >= size:
-                yield Chunk(line_no, waiting[:size])
-                waiting = waiting[size:]
-                line_no += size
+            added = block[skipped:] if skipped else block
+            waiting += added
+            characters += sum(map(len, added))
+            while full := _lines_of_full_chunk(waiting, characters, self._limits):
+                chunk, waiting = Chunk(line_no, waiting[:full]), waiting[full:]
+                characters -= sum(map(len, chunk.lines))
+                line_no += full
+                yield chunk
         if waiting:
             yield Chunk(line_no, waiting)
+
+    def count(self) -> tuple[int, int]:
+        """The number of the last line, and how many lines are not blank; holds none of them."""
+        last, rows = self.first_line_no - 1, 0
+        for block in self._counted_blocks():
+            last += len(block)
+            rows += sum(1 for line in block if line.strip(" \t"))
+        return last, rows
 
     def _counted_blocks(self) -> Iterator[list[str]]:
         count = 0
@@ -73,6 +85,14 @@ class Delivery:
                 detail = f"the delivery has more than {self._limits.lines} lines"
                 raise RequestRefused("batch_too_many_rows", detail)
             yield block
+
+
+def _lines_of_full_chunk(lines: Sequence[str], characters: int, limits: Limits) -> int:
+    """How many lines make the first chunk; 0 while lines still to come may belong to it."""
+    if characters <= limits.chunk_characters:
+        return limits.chunk_lines if len(lines) >= limits.chunk_lines else 0
+    fitting = bisect_right(list(accumulate(map(len, lines))), limits.chunk_characters)
+    return max(1, min(fitting, limits.chunk_lines))
 
 
 def open_delivery(

@@ -152,10 +152,7 @@ def _look(source: Source, upload: Upload, kept: IO[bytes], digest: bytes) -> _Lo
     delivery = open_kept_delivery(
         source, _pieces_of(kept), form=_form(upload.media_type), gzip_declared=upload.gzip_declared
     )
-    last, rows = delivery.first_line_no - 1, 0
-    for chunk in delivery.chunks():
-        last = chunk.last_line_no
-        rows += sum(1 for line in chunk.lines if line.strip())
+    last, rows = delivery.count()
     if upload.declared_rows is not None and upload.declared_rows != rows:
         raise RequestRefused("checksum", f"{upload.declared_rows} rows were declared and {rows} arrived")
     return _Looked(form=delivery.header.form, names=delivery.header.names, lines_total=last)

@@ -67,6 +67,50 @@ def test_reading_on_from_a_line_gives_the_same_lines() -> None:
             assert resumed == [item for item in everything if item[0] >= from_line]
 
 
+def long_line_chunks(
+    lengths: list[int], *, piece_bytes: int, from_line: int = 1
+) -> list[tuple[int, list[int]]]:
+    """The chunks of at most 4 lines and 100 characters: the number of the first line, the length of each."""
+    data = b"".join(b"x" * length + b"\n" for length in lengths)
+    delivery = open_delivery(
+        pieces_of(data, piece_bytes),
+        definition=SOURCE,
+        dimension_keys=(),
+        form="ndjson",
+        limits=Limits(chunk_lines=4, chunk_characters=100),
+    )
+    return [
+        (chunk.first_line_no, [len(line) for line in chunk.lines])
+        for chunk in delivery.chunks(from_line=from_line)
+    ]
+
+
+def test_a_chunk_ends_before_the_line_that_is_too_much() -> None:
+    assert long_line_chunks([60, 40, 1, 99, 1, 250, 1, 2, 3, 4, 5], piece_bytes=70) == [
+        (1, [60, 40]),
+        (3, [1, 99]),
+        (5, [1]),
+        (6, [250]),
+        (7, [1, 2, 3, 4]),
+        (11, [5]),
+    ]
+    assert long_line_chunks([1] * 6 + [100], piece_bytes=5_000) == [(1, [1] * 4), (5, [1] * 2), (7, [100])]
+
+
+@settings(max_examples=300, deadline=None)
+@given(lengths=st.lists(st.integers(0, 150), max_size=30), piece_bytes=st.integers(1, 400), data=st.data())
+def test_chunks_by_length_end_alike_in_any_pieces_and_after_any_chunk(
+    lengths: list[int], piece_bytes: int, data: st.DataObject
+) -> None:
+    whole = long_line_chunks(lengths, piece_bytes=5_000)
+    assert long_line_chunks(lengths, piece_bytes=piece_bytes) == whole
+    assert [length for _, chunk in whole for length in chunk] == lengths
+
+    done = data.draw(st.integers(0, len(whole)))
+    from_line = 1 + sum(len(chunk) for _, chunk in whole[:done])
+    assert long_line_chunks(lengths, piece_bytes=piece_bytes, from_line=from_line) == whole[done:]
+
+
 def test_no_lines_make_no_chunk() -> None:
     assert chunks("json", 0) == []
     assert chunks("csv", 5, from_line=7) == []
