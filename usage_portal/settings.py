@@ -214,6 +214,9 @@ DOWNLOADS_PER_ACCOUNT = 2
 DOWNLOADS_IN_ALL = 6
 DOWNLOAD_STALL_SECONDS = 30
 
+# What one key may ask of the API in a minute, refilled evenly; uploads and reads have a bucket per key.
+API_REQUESTS_PER_MINUTE = int(os.environ.get("API_REQUESTS_PER_MINUTE", "600"))
+
 # --- API --------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.ApiKeyAuthentication"],

@@ -25,7 +25,7 @@ _PROBLEM_WORDS = {
     413: "Above a limit, or an archive that unpacks to too much.",
     415: "Another media type, charset or content coding than is taken.",
     422: "Another body than declared, or than the first one with this Idempotency-Key.",
-    429: "Every download slot is taken; see Retry-After.",
+    429: "This key asked too often, or every download slot is taken; see Retry-After.",
     503: "Briefly unavailable; nothing was changed; see Retry-After.",
 }
 
@@ -35,7 +35,7 @@ def _problems(*statuses: int) -> dict[Any, Any]:
         (status, PROBLEM_TYPE): OpenApiResponse(
             serializers.ProblemSerializer, description=_PROBLEM_WORDS[status]
         )
-        for status in sorted({400, 401, 403, 406, 503, *statuses})
+        for status in sorted({400, 401, 403, 406, 429, 503, *statuses})
     }
 
 

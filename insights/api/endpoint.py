@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.http import HttpResponseBase
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import READ_USAGE, WRITE_USAGE, KeyFacts
+from accounts.rate_limit import Allowance, take
 from insights.api.errors import NOT_FOUND_DETAIL, Problem
 from insights.api.negotiation import StatedNegotiation
 
@@ -18,11 +22,31 @@ class Endpoint(APIView):
     required_scope: str
     key_kind: str
 
+    allowance: Allowance | None = None
+
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        """Check key and scope as DRF does, then that the key is of the kind that the scope belongs to."""
+        """Check key and scope as DRF does, then the kind of the key, then how often it asks."""
         super().initial(request, *args, **kwargs)
         if self.key_facts.kind != self.key_kind:
             raise Problem("permission_denied", "This kind of key does not open this address.")
+        self.allowance = take(
+            f"{self.key_kind}:{self.key_facts.key_id}", size=settings.API_REQUESTS_PER_MINUTE
+        )
+        if not self.allowance.is_allowed:
+            detail = f"This key may make {self.allowance.size} requests a minute; see Retry-After."
+            raise Problem("too_many_requests", detail, retry_after=self.allowance.retry_after_seconds)
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: object, **kwargs: object
+    ) -> Response:
+        """Tell every key how much of its minute is left, in the words of the RateLimit header fields draft."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        if self.allowance is not None:
+            final["RateLimit-Policy"] = f'"requests";q={self.allowance.size};w=60'
+            final["RateLimit"] = (
+                f'"requests";r={self.allowance.remaining};t={self.allowance.retry_after_seconds}'
+            )
+        return final
 
     @property
     def key_facts(self) -> KeyFacts:

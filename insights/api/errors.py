@@ -72,6 +72,7 @@ class Problem(exceptions.APIException):
         line: int | None = None,
         field: str | None = None,
         errors: tuple[dict[str, str], ...] = (),
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(detail, code)
         self.status_code = status or _status_of(code)
@@ -79,6 +80,8 @@ class Problem(exceptions.APIException):
         self.line = line
         self.field = field
         self.errors = errors
+        # Read like the `wait` of DRF's own throttling, in whole seconds.
+        self.wait = retry_after
 
 
 def _status_of(code: str) -> int:
