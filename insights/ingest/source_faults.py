@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ FIELDS = (
 )  # fmt: skip
 CONSTANT_FIELDS = ("account", "meter", "unit")
 MAX_AHEAD_SECONDS_MAX = 366 * 86400
+# With these, any quantity times any factor is worked out exactly before it is judged.
+FACTOR_DIGITS_MAX = 28
+FACTOR_SCALE_MAX = 18
 _SLUG = re.compile(r"[a-z0-9][-_a-z0-9]{0,59}")
 
 
@@ -54,7 +58,17 @@ def definition_faults(definition: SourceDefinition) -> tuple[tuple[str, str], ..
     for meter, conversion in definition.conversions.items():
         if not conversion.unit or not conversion.factor.is_finite() or conversion.factor <= 0:
             faults.append((f"conversions.{meter}", "needs a unit and a factor above zero"))
+        elif _has_too_many_digits(conversion.factor):
+            message = f"needs a factor of at most {FACTOR_DIGITS_MAX} digits, {FACTOR_SCALE_MAX} of them after the point"
+            faults.append((f"conversions.{meter}", message))
     return tuple(faults)
+
+
+def _has_too_many_digits(factor: Decimal) -> bool:
+    _sign, digits, exponent = factor.as_tuple()
+    scale = max(0, -int(exponent))
+    written = max(len(digits) + max(0, int(exponent)), scale)
+    return written > FACTOR_DIGITS_MAX or scale > FACTOR_SCALE_MAX
 
 
 def _choice_faults(definition: SourceDefinition) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ THIN_SPACE = "\u202f"  # The thin space that does not let a line break between n
 MINUS = "\u2212"
 
 _EXACT = Context(prec=100, traps=[Inexact])
+_ROUNDING = Context(prec=100, traps=[])
 _SIGNIFICANT_DIGITS = 4
 _BYTE_SCALES = (("B", 0), ("kB", 3), ("MB", 6), ("GB", 9), ("TB", 12), ("PB", 15))
 _COUNT_SCALES = (("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12))
@@ -25,7 +26,7 @@ class InexactConversion(ValueError):
     """The converted quantity cannot be held exactly in the digits a quantity has."""
 
     def __init__(self, product: Decimal) -> None:
-        super().__init__(f"{exact_text(product)} has too many digits")
+        super().__init__(f"{product} has too many digits")
         self.too_large = abs(product) >= 10**INTEGER_DIGITS_MAX
 
 
@@ -74,7 +75,10 @@ def _scale_of(quantity: Decimal) -> int:
 
 def convert(quantity: Decimal, factor: Decimal) -> Decimal:
     """The quantity times the factor, exactly, or InexactConversion when that does not fit."""
-    product = _EXACT.multiply(quantity, factor)
+    try:
+        product = _EXACT.multiply(quantity, factor)
+    except Inexact:
+        raise InexactConversion(_ROUNDING.multiply(quantity, factor)) from None
     if _scale_of(product) > SCALE_MAX:
         product = _without_trailing_zeros(product)
     if not fits(product):

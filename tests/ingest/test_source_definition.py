@@ -99,6 +99,9 @@ def test_every_fault_is_found_at_once() -> None:
     [
         (source(constants={"meter": "absent"}), "constants.meter"),
         (source(conversions={"absent": UnitConversion("GB", Decimal(1))}), "conversions.absent"),
+        (source(conversions={"bytes_out": UnitConversion("GB", Decimal("1" * 29))}), "conversions.bytes_out"),
+        (source(conversions={"bytes_out": UnitConversion("GB", Decimal("1e28"))}), "conversions.bytes_out"),
+        (source(conversions={"bytes_out": UnitConversion("GB", Decimal("1e-19"))}), "conversions.bytes_out"),
         (source(constants={"dimension.colour": "red"}), "constants.dimension.colour"),
         (
             source(constants={"meter": "daily", "dimension.region": "eu"}),
@@ -114,6 +117,9 @@ def test_a_definition_must_fit_the_catalogue(definition: SourceDefinition, field
 
 def test_a_sound_definition_has_no_faults() -> None:
     assert validate_definition(source(), CATALOGUE.meters) == ()
+    for factor in (Decimal("1" * 28), Decimal("1e27"), Decimal("1e-18"), Decimal("1" * 10 + "." + "1" * 18)):
+        conversions = {"bytes_out": UnitConversion("GB", factor)}
+        assert validate_definition(source(conversions=conversions), CATALOGUE.meters) == ()
     assert validate_definition(source(window="day", constants={"meter": "daily"}), CATALOGUE.meters) == ()
 
 

@@ -113,6 +113,17 @@ def test_a_conversion_that_does_not_fit_is_refused(quantity: str, factor: str, t
     assert caught.value.too_large is too_large
 
 
+@pytest.mark.parametrize(
+    ("factor", "too_large"),
+    [("1" * 90, True), ("0." + "1" * 90, False), ("1e999999", True), ("1e-999999", False)],
+)
+def test_a_factor_of_any_length_refuses_the_quantity_only(factor: str, too_large: bool) -> None:
+    with pytest.raises(InexactConversion) as caught:
+        convert(Decimal("1234567890123456789.123456789"), Decimal(factor))
+
+    assert caught.value.too_large is too_large
+
+
 @settings(max_examples=300)
 @given(quantity=quantities, power=st.integers(-9, 9))
 def test_what_converts_converts_back(quantity: Decimal, power: int) -> None:
