@@ -12,7 +12,7 @@ from accounts.operations.audit import record_act
 from accounts.operations.members import get_or_create_user
 from accounts.operations.refusals import UnableToChange, check_text
 from accounts.tenancy import current_alias
-from accounts.zones import billing_zones
+from accounts.zones import canonical_zone
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
@@ -33,7 +33,8 @@ def create_account(
     """
     check_text(reference, field="reference", what="reference")
     check_text(name, field="name", what="name")
-    if billing_zone not in billing_zones():
+    zone = canonical_zone(billing_zone)
+    if zone is None:
         raise UnableToChange("Choose a time zone such as Europe/Berlin.", field="billing_zone")
     if _CURRENCY.fullmatch(currency) is None:
         raise UnableToChange("Enter three capital letters such as EUR.", field="currency")
@@ -41,13 +42,13 @@ def create_account(
         try:
             with transaction.atomic(using=current_alias()):
                 account = Account.objects.create(
-                    reference=reference.strip(), name=name.strip(), billing_zone=billing_zone, currency=currency
+                    reference=reference.strip(), name=name.strip(), billing_zone=zone, currency=currency
                 )
         except IntegrityError as error:
             raise UnableToChange("Another account has this reference.", field="reference") from error
         owner, is_new = get_or_create_user(owner_email, field="owner_email")
         Membership.objects.create(account=account, user=owner, role=Role.OWNER)
-        details = {"billing_zone": billing_zone, "currency": currency, "owner": owner.email}
+        details = {"billing_zone": zone, "currency": currency, "owner": owner.email}
         record_act(
             account=account,
             actor=actor,
