@@ -10,8 +10,9 @@ class InsightsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Show how an account's feeds do on the staff page of the account."""
+        """Show how an account's feeds do on the staff page of the account; load the checks of our settings."""
         from accounts.panels import register_panel
+        from insights import checks  # noqa: F401 (registers itself)
         from insights.feeds.account_queries import feeds_panel
 
         register_panel(feeds_panel)
