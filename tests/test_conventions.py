@@ -41,6 +41,8 @@ OTHER_MEANINGS = (
         "insights/",
         "a stretch of a chart's axis on a local clock, which may be a month and so is no window",
     ),
+    ("bucket", "accounts/rate_limit.py", "the token bucket, which everybody knows by that name"),
+    ("rate", "accounts/rate_limit.py", "requests in a second"),
     ("bucket", "insights/", "what is shown for one such stretch"),
 )
 FILE_NAMES_THAT_SAY_NOTHING = {
