@@ -16,10 +16,10 @@ from pathlib import Path
 from tests.faults.cluster import Cluster
 from tests.faults.site import Outcome, Site, close_connections
 
-PROMISES = {"P1": "p01"}
+PROMISES = {"P1": "p01", "P2": "p02", "P3": "p03", "P4": "p04", "P5": "p05", "P8": "p08", "P10": "p10", "P11": "p11"}
 LEASE_SECONDS = 30.0
 # What a sabotage needs to show is there after a few faults.
-SABOTAGE_COUNT = {"P1": 12}
+SABOTAGE_COUNT = {"P1": 12, "P2": 8, "P3": 24, "P4": 60, "P5": 6, "P8": 2, "P10": 20, "P11": 100_000}
 SABOTAGE_LEASE_SECONDS = 5.0
 
 
@@ -74,7 +74,7 @@ def _try(name: str, cluster: Cluster, var: Path, seed: int, options: argparse.Na
     try:
         outcome = module.run(site)
     except Exception:
-        outcome = Outcome(name, module.SENTENCE, seed, failures=[traceback.format_exc()])
+        outcome = Outcome(name, module.SENTENCE, seed, failures=[traceback.format_exc()], has_crashed=True)
     outcome.seconds = time.monotonic() - began
     return _report(outcome, is_sabotaged=options.sabotage)
 
@@ -83,11 +83,13 @@ def _report(outcome: Outcome, *, is_sabotaged: bool) -> bool:
     is_red = bool(outcome.failures)
     if is_sabotaged:
         verdict = "red, as it must be" if is_red else "STAYED GREEN under its sabotage"
+        if outcome.has_crashed:
+            verdict = "crashed, which tells nothing"
     else:
         verdict = "failed" if is_red else "passed"
     print(f"{outcome.promise} {outcome.sentence}: {verdict} ({outcome.seconds:.0f} s, seed {outcome.seed})")
     print("\n".join(outcome.lines()), flush=True)
-    return is_red == is_sabotaged
+    return is_red == is_sabotaged and not outcome.has_crashed
 
 
 if __name__ == "__main__":

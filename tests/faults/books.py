@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -61,7 +62,7 @@ def compare(conninfo: str, load: Load) -> Comparison:
 
 def _stretches(connection: psycopg.Connection, plan: Plan, comparison: Comparison) -> list[Stretch]:
     """The ledger in order; each batch must be covered once, from its first line to its last."""
-    names = {sha256: name for name, sha256 in plan.sha256_by_name().items()}
+    names = plan.names_by_sha256()
     batches = {
         row[0]: (names[bytes(row[1])], row[2])
         for row in connection.execute("SELECT id, sha256, lines_total FROM insights_batch WHERE state = 'done'")
@@ -193,3 +194,29 @@ def _stored_identities(connection: psycopg.Connection) -> dict[tuple[str, str, s
         "JOIN accounts_account a ON a.id = u.account_id JOIN insights_source o ON o.id = u.source_id"
     )
     return {row[:3]: _utc(row[3]) for row in rows}
+
+
+def digest(conninfo: str, *, prefix: str = "") -> str:
+    """One hash over everything that money is computed from, without who delivered it and when.
+
+    With a prefix only accounts that begin with it count, and the prefix does not.
+    """
+
+    def mine(rows: Iterable[tuple[Any, ...]], place: int) -> list[str]:
+        return sorted(
+            repr((*row[:place], row[place].removeprefix(prefix), *row[place + 1 :]))
+            for row in rows
+            if row[place].startswith(prefix)
+        )
+
+    with psycopg.connect(conninfo) as connection:
+        past = _stored_past(connection)
+        parts = (
+            mine(_stored_current(connection), 1),
+            # Whether a lower revision came too late or was replaced depends on the order, and is not money.
+            mine((row[:-1] for row in past.elements()), 1),
+            mine(((*place[0], place[1], rollup) for place, rollup in _stored_rollups(connection).items()), 0),
+            mine(((*place, mark) for place, mark in _stored_watermarks(connection).items()), 0),
+            mine(((*place, window) for place, window in _stored_identities(connection).items()), 1),
+        )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -102,6 +102,11 @@ class Cluster:
         )
         wait_until_ready(self.web, is_ready=self.answers, seconds_max=WEB_SECONDS_MAX)
 
+    def stop_web(self) -> None:
+        if self.web is not None:
+            stop(self.web)
+            self.web = None
+
     def answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:

@@ -6,6 +6,7 @@ files were committed, because where two contents of one revision meet, the first
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -111,11 +112,14 @@ class Plan:
             self._lines[name] = dict(self._read(text.split("\n"), file["form"], has_row_id=has_row_id))
         return self._lines[name]
 
-    def sha256_by_name(self) -> dict[str, bytes]:
-        """What tells which file a delivery brought."""
-        return {
-            name: hashlib.sha256((self.directory / name).read_bytes()).digest() for name in self.files
+    def names_by_sha256(self) -> dict[bytes, str]:
+        """What tells which file a delivery brought, plain or packed."""
+        bodies = {name: (self.directory / name).read_bytes() for name in self.files}
+        plain = {hashlib.sha256(body).digest(): name for name, body in bodies.items()}
+        packed = {
+            hashlib.sha256(gzip.compress(body, mtime=0)).digest(): name for name, body in bodies.items()
         }
+        return plain | packed
 
     def _read(self, lines: list[str], form: str, *, has_row_id: bool) -> Iterable[tuple[int, Fact | Refused]]:
         header = lines[0].split(",") if form == "csv" else None

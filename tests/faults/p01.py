@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 
-from tests.faults import books
+from tests.faults import books, sabotage
 from tests.faults.load import Load, Size, make_load
 from tests.faults.points import POINTS
 from tests.faults.site import (
@@ -52,7 +53,7 @@ def kill_and_compare(site: Site, load: Load, *, kills: int, outcome: Outcome) ->
     workers.start()
     try:
         deliver_under_kills(site, load, workers, kills=kills)
-        settled = settle(site.conninfo, tend=workers.tend)
+        settled = settle(site.conninfo, tend=workers.tend, seconds=site.settle_seconds)
     finally:
         workers.stop()
     deaths = workers.deaths()
@@ -89,7 +90,7 @@ def deliver_under_kills(site: Site, load: Load, workers: Workers, *, kills: int)
     sources = source_ids()
     waiting = list(load.files)
     ways = [("child", "child", "child", "child", "worker")[number % 5] for number in range(kills)]
-    named = [(point, ways[number]) for number, point in enumerate(_points(chance, kills // 2))]
+    named = [(point, ways[number]) for number, point in enumerate(_points(chance, kills // 2, sabotage.POINTS.get(site.sabotage, POINTS)))]
     moments = ways[len(named) :]
     deadline = time.monotonic() + RUN_SECONDS_MAX
     while time.monotonic() < deadline:
@@ -111,9 +112,9 @@ def deliver_under_kills(site: Site, load: Load, workers: Workers, *, kills: int)
         time.sleep(chance.uniform(0.05, 0.35))
 
 
-def _points(chance: random.Random, count: int) -> list[str]:
+def _points(chance: random.Random, count: int, all_points: Sequence[str]) -> list[str]:
     """Every named point as often as every other."""
     points: list[str] = []
     while len(points) < count:
-        points += chance.sample(POINTS, len(POINTS))
+        points += chance.sample(all_points, len(all_points))
     return points[:count]

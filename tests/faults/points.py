@@ -30,6 +30,7 @@ POINTS = (
     "lease extended",
     "before position",
     "position taken",
+    "committed",
     "between chunks",
     "done, not acknowledged",
 )

@@ -10,20 +10,136 @@ Application = Callable[..., Any]
 
 
 def _counters_after_the_commit() -> None:
-    """P1: the counters are updated once the rows are committed, instead of with them."""
+    """P1: an account's counters are updated once the rows are committed, instead of with them."""
     from django.db import transaction
 
     from insights.ingest import chunk_operations
 
-    close_chunk = chunk_operations.close_chunk
-
-    def later(run: Any, read: Any, stored: Any) -> None:
-        transaction.on_commit(lambda: close_chunk(run, read, stored), using="worker")
-
-    chunk_operations.close_chunk = later
+    count_chunk = chunk_operations.count_chunk
+    chunk_operations.count_chunk = lambda **facts: transaction.on_commit(
+        lambda: count_chunk(**facts), using="worker"
+    )
 
 
-WORKER: dict[str, Callable[[], None]] = {"P1": _counters_after_the_commit}
+def _rollups_after_the_commit() -> None:
+    """P2: sums change once the records are committed, instead of with them."""
+    from django.db import transaction
+
+    from accounts.tenancy import connection
+    from insights.metering import operations as metering
+
+    roll_up_stage = metering.roll_up_stage
+    tables = ("ingest_stage", "ingest_taken")
+
+    def take(table: str) -> list[Any]:
+        with connection().cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {table}")
+            return list(cursor.fetchall())
+
+    def put_back(rows: dict[str, list[Any]]) -> None:
+        with transaction.atomic(using="worker"), connection().cursor() as cursor:
+            for table, kept in rows.items():
+                if kept:
+                    places = ", ".join(["%s"] * len(kept[0]))
+                    cursor.executemany(f"INSERT INTO {table} VALUES ({places})", kept)
+            roll_up_stage()
+
+    def later() -> None:
+        rows = {table: take(table) for table in tables}
+        transaction.on_commit(lambda: put_back(rows), using="worker")
+
+    metering.roll_up_stage = later
+
+
+def _age_before_identity() -> None:
+    """P3: what was seen is remembered only as long as a row may be late."""
+    from insights.ingest import chunk_operations
+
+    chunk_operations.duplicates_among = lambda ledger, lines: set()
+
+
+def _conflicts_as_duplicates() -> None:
+    """P4: a line with other content under a known revision is passed over as if it were a repeat."""
+    from insights.ingest import verdicts
+
+    verdict_of = verdicts._Bench._verdict
+
+    def silent(bench: Any, line: Any, identity: Any) -> Any:
+        verdict = verdict_of(bench, line, identity)
+        return verdicts.Verdict.DUPLICATE if verdict is verdicts.Verdict.ID_CONFLICT else verdict
+
+    verdicts._Bench._verdict = silent  # type: ignore[method-assign]
+
+
+def _last_arrival_wins() -> None:
+    """P5: any revision that is not known yet replaces the one that is current."""
+    from insights.ingest import verdicts
+
+    open_state = verdicts._State.__init__
+
+    def forget_revision(state: Any, stored: Any) -> None:
+        open_state(state, stored)
+        if state.current_revision is not None:
+            state.current_revision = 0
+
+    verdicts._State.__init__ = forget_revision  # type: ignore[method-assign]
+
+
+def _position_is_id() -> None:
+    """P8: the position is the entry's id, given out at the beginning and not in the order of commits."""
+    from accounts.tenancy import connection
+    from insights.ingest import chunk_operations
+
+    open_entry = chunk_operations._open_entry
+
+    def open_with_position(*args: Any) -> int:
+        entry_id = open_entry(*args)
+        with connection().cursor() as cursor:
+            cursor.execute(
+                "UPDATE insights_ledgerentry SET position = id, committed_at = clock_timestamp() WHERE id = %s",
+                [entry_id],
+            )
+        return entry_id
+
+    chunk_operations._open_entry = open_with_position
+    chunk_operations.take_position = lambda entry_id: None
+
+
+def _deliveries_in_memory() -> None:
+    """P10: a delivery is counted where the process that dies forgets it."""
+    from accounts.tenancy import connection
+    from insights.ingest import work_operations
+
+    claim_work = work_operations.claim_work
+
+    def uncounted(*, batch_id: int, owner: str) -> Any:
+        lease = claim_work(batch_id=batch_id, owner=owner)
+        with connection().cursor() as cursor:
+            cursor.execute("UPDATE insights_workitem SET deliveries = 0 WHERE batch_id = %s", [batch_id])
+        return lease
+
+    work_operations.claim_work = uncounted
+
+
+def _never_step_back() -> None:
+    """P11: whoever has begun goes on to the end, however many wait."""
+    from insights.ingest import work_operations
+
+    work_operations.find_work_to_let_past = lambda: None
+
+
+# Where a death shows the breakage best.
+POINTS = {"P1": ("committed",), "P2": ("committed",)}
+WORKER: dict[str, Callable[[], None]] = {
+    "P1": _counters_after_the_commit,
+    "P2": _rollups_after_the_commit,
+    "P3": _age_before_identity,
+    "P4": _conflicts_as_duplicates,
+    "P5": _last_arrival_wins,
+    "P8": _position_is_id,
+    "P10": _deliveries_in_memory,
+    "P11": _never_step_back,
+}
 WEB: dict[str, Callable[[Application], Application]] = {}
 
 

@@ -14,6 +14,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.load import FilePlan, Load
 
 SETTLE_SECONDS_MAX = 180.0
+FAILURES_SHOWN = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Site:
     @property
     def ring_seconds(self) -> float:
         return self.lease_seconds / 3
+
+    @property
+    def settle_seconds(self) -> float:
+        """A broken run need not be waited for."""
+        return 40.0 if self.sabotage else SETTLE_SECONDS_MAX
 
     def servers(self) -> Cluster:
         if self.cluster is None:
@@ -116,6 +122,21 @@ def settle(conninfo: str, *, tend: Callable[[], None], seconds: float = SETTLE_S
     return True
 
 
+def wait_for(
+    conninfo: str, batch_ids: Sequence[int], *, tend: Callable[[], None], poll: float = 0.2, seconds: float = 600.0
+) -> None:
+    """Wait until these batches are finished; raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        while connection.execute(
+            "SELECT 1 FROM insights_batch WHERE id = ANY(%s) AND finished_at IS NULL LIMIT 1", [list(batch_ids)]
+        ).fetchone():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"batches were not finished after {seconds:.0f} s")
+            tend()
+            time.sleep(poll)
+
+
 @dataclass(slots=True)
 class Outcome:
     """What one promise came to."""
@@ -134,6 +155,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    has_crashed: bool = False
 
     def require(self, sentence: str, *, holds: bool) -> None:
         if not holds:
@@ -164,7 +186,9 @@ class Outcome:
                 f"({len(self.recoveries)} recoveries, limit {self.recovery_seconds_max:.0f} s)"
             )
         lines += [f"  {figure}" for figure in self.figures]
-        lines += [f"  FAILED: {failure}" for failure in self.failures]
+        lines += [f"  FAILED: {failure}" for failure in self.failures[:FAILURES_SHOWN]]
+        if len(self.failures) > FAILURES_SHOWN:
+            lines.append(f"  FAILED: and {len(self.failures) - FAILURES_SHOWN} more")
         return lines
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import psycopg
 
 django.setup()
 
+from django.db import transaction  # noqa: E402
 from django.db.backends.signals import connection_created  # noqa: E402
 
 from accounts.tenancy import connection  # noqa: E402
@@ -138,6 +140,17 @@ def _wrap_ingest() -> None:
     tasks._ingest, tasks._write_chunk = ingest, write
 
 
+def _wrap_hold() -> None:
+    original = work_operations.hold_lease
+
+    def hold_lease(lease: Any) -> None:
+        original(lease)
+        # The first to be called after the commit, before anything else that might wait for it.
+        transaction.on_commit(lambda: _die_if_ordered("committed"), using="worker")
+
+    work_operations.hold_lease = hold_lease
+
+
 def _wrap_points() -> None:
     _wrap(tasks, "open_batch", after="opened")
     _wrap(read_operations, "_parse", before="before parse", after="after parse")
@@ -169,14 +182,41 @@ def _poison() -> None:
     """A batch with this in its name kills whoever reads it."""
     read_chunk = tasks.read_chunk
 
-    def read(run: Any, chunk: Any, *, now: Any) -> Any:
+    def read(run: Any, *args: Any) -> Any:
         if "poison" in run.batch.name:
             _write_down("deaths.jsonl", point="poison", how="child", batch=run.batch.pk,
                         lease=_Doing.lease_number, in_transaction=False)  # fmt: skip
             os.kill(os.getpid(), signal.SIGKILL)
-        return read_chunk(run, chunk, now=now + timedelta(days=int(os.environ.get("FAULTS_CLOCK_DAYS", "0"))))
+        return read_chunk(run, *args)
 
     tasks.read_chunk = read
+
+
+def _shift_receipt(days: int) -> None:
+    """Let every batch have come so many days later, as far as age limits are concerned."""
+    open_batch = tasks.open_batch
+
+    def open_later(batch: Any) -> Any:
+        batch.received_at += timedelta(days=days)
+        return open_batch(batch)
+
+    tasks.open_batch = open_later
+
+
+def _commit_slowly(seconds_max: float) -> None:
+    """Let transactions overlap, and let every tenth end in a rollback after its last statement."""
+    take_position = chunk_operations.take_position
+    # Not from the run's seed, which every child of the pool would share and so commit in step with the others.
+    chance = random.SystemRandom()
+
+    def take_slowly(entry_id: int) -> None:
+        time.sleep(chance.uniform(0, seconds_max))
+        take_position(entry_id)
+        if chance.random() < 0.1:
+            _write_down("rollbacks.jsonl", entry=entry_id)
+            raise store_operations.ConcurrentChange("rolled back by the test")
+
+    chunk_operations.take_position = take_slowly
 
 
 def prepare() -> None:
@@ -189,7 +229,12 @@ def prepare() -> None:
     connection_created.connect(_name_connection, weak=False)
     sabotage.apply_to_worker(os.environ.get("FAULTS_SABOTAGE", ""))
     _poison()
+    if slow := float(os.environ.get("FAULTS_SLOW", "0")):
+        _commit_slowly(slow)
+    if days := int(os.environ.get("FAULTS_CLOCK_DAYS", "0")):
+        _shift_receipt(days)
     _wrap_claim()
+    _wrap_hold()
     _wrap_points()
     _wrap_ingest()
 

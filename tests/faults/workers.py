@@ -118,6 +118,10 @@ class Workers:
             return [process.pid for process in psutil.Process(child.process.pid).children()]
         return []
 
+    def pool(self) -> list[int]:
+        """The processes that do the work."""
+        return [pid for child in self.children for pid in self._pool_of(child)]
+
     # Orders to die at a named point.
 
     def order(self, point: str, *, how: str) -> None:
@@ -153,10 +157,14 @@ class Workers:
             return False
         in_transaction = self._is_in_transaction(pid)
         at = time.time()
-        if how == "worker":
-            os.killpg(owned[pid].process.pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
+        try:
+            if how == "worker":
+                os.killpg(owned[pid].process.pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            # A sibling that died by order took this one along, and its death is written down there.
+            return False
         batch, lease, _deliveries = held[pid]
         facts = {"point": "any moment", "how": how, "batch": batch, "lease": lease,
                  "in_transaction": in_transaction, "at": at}  # fmt: skip
@@ -198,6 +206,9 @@ class Workers:
             for death in self.deaths()
             if death.is_mid_batch
         ]
+
+    def count_lines(self, file: str) -> int:
+        return len(self._lines(file))
 
     def _lines(self, file: str) -> list[dict[str, Any]]:
         path = self.directory / file

@@ -1,0 +1,143 @@
+"""P11: big senders do not starve small ones."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from tests.faults.load import COLUMNS, FIRST_WINDOW, HOURS, FilePlan, Load, Size, make_load, write_plan
+from tests.faults.site import Outcome, Site, keep, percentile, settle, source_ids, wait_for, write_catalogue
+from tests.faults.workers import Workers
+
+SENTENCE = "Big senders do not starve small ones"
+COUNT = 1_000_000
+SMALL_FILES = 49
+SMALL_LINES = 100
+# The command line cuts a large file into parts of so many lines.
+PART_LINES = 250_000
+VISIBLE_SECONDS_MAX = 10.0
+BIG_SECONDS_MAX = 120.0
+MEMORY_MIB_MAX = 300.0
+
+
+def run(site: Site) -> Outcome:
+    """Send a million rows of one account, and small files of forty-nine others while they are worked on."""
+    rows = site.count or COUNT
+    outcome = Outcome("P11", SENTENCE, site.seed, faults_asked=SMALL_FILES)
+    small = make_load(site.directory / "load", seed=site.seed, size=Size(files=SMALL_FILES, lines=SMALL_LINES))
+    big = _write_big(small, rows)
+    write_catalogue(small)
+    workers = Workers(
+        env=site.env, directory=site.directory / "workers", count=1, lease_seconds=site.lease_seconds,
+        ring_seconds=site.ring_seconds, chunk_lines=50_000, more={"FAULTS_SABOTAGE": site.sabotage},
+    )  # fmt: skip
+    workers.start()
+    memory = Memory(workers)
+    memory.start()
+    try:
+        began = time.monotonic()
+        big_ids = [keep(big, file, sources=source_ids()) for file in big.files]
+        seconds = _send_small(site, small, big_ids)
+        outcome.faults = len(seconds)
+        wait_for(site.conninfo, big_ids, tend=workers.tend)
+        took = time.monotonic() - began
+        settle(site.conninfo, tend=workers.tend)
+    finally:
+        workers.stop()
+        memory.stop()
+    _judge(site, outcome, seconds=seconds, took=took, rows=rows, memory=memory, big_ids=big_ids)
+    outcome.check_faults()
+    return outcome
+
+
+def _judge(
+    site: Site, outcome: Outcome, *, seconds: list[float], took: float, rows: int, memory: Memory, big_ids: list[int]
+) -> None:
+    with psycopg.connect(site.conninfo) as connection:
+        (counted,) = connection.execute(
+            "SELECT sum(new) FROM insights_batch WHERE id = ANY(%s) AND state = 'done'", [big_ids]
+        ).fetchone() or (0,)
+    outcome.rows, outcome.differences = rows, rows - (counted or 0)
+    slow = percentile(seconds, 95) if seconds else 0.0
+    big_max = BIG_SECONDS_MAX * max(rows, 200_000) / 1_000_000
+    outcome.require(f"p95 of {slow:.1f} s until small files were visible", holds=slow < VISIBLE_SECONDS_MAX)
+    outcome.require(f"{rows} rows took {took:.0f} s", holds=took < big_max)
+    outcome.require(f"a worker took {memory.mib_max:.0f} MiB", holds=memory.mib_max < MEMORY_MIB_MAX)
+    outcome.require(f"{counted} of {rows} rows counted", holds=counted == rows)
+    outcome.figures.append(
+        f"{len(seconds)} small files beside {rows} rows: visible after p50 {percentile(seconds or [0], 50):.1f} s, "
+        f"p95 {slow:.1f} s, max {max(seconds, default=0):.1f} s; the rows took {took:.0f} s; "
+        f"largest worker process {memory.mib_max:.0f} MiB"
+    )
+
+
+def _send_small(site: Site, load: Load, big_ids: list[int]) -> list[float]:
+    """Send the small files one after the other while the big ones last; seconds from sending to visible."""
+    seconds = []
+    for file in load.files:
+        began = time.monotonic()
+        batch = keep(load, file, sources=source_ids())
+        wait_for(site.conninfo, [batch], tend=lambda: None, poll=0.05)
+        if not _is_any_open(site, big_ids):
+            break
+        seconds.append(time.monotonic() - began)
+    return seconds
+
+
+def _is_any_open(site: Site, batch_ids: list[int]) -> bool:
+    with psycopg.connect(site.conninfo) as connection:
+        return connection.execute(
+            "SELECT 1 FROM insights_batch WHERE id = ANY(%s) AND finished_at IS NULL LIMIT 1", [batch_ids]
+        ).fetchone() is not None
+
+
+def _write_big(load: Load, rows: int) -> Load:
+    """One account's rows in as many files as the command line would make, each a series after the other."""
+    directory = load.directory.with_name("big")
+    directory.mkdir()
+    chance = random.Random(rows)
+    account, written, files = load.accounts[0].reference, 0, []
+    hours = [f"{FIRST_WINDOW + timedelta(hours=hour):%Y-%m-%dT%H:00:00Z}" for hour in range(HOURS)]
+    while written < rows:
+        files.append(FilePlan(f"big-{len(files)}.csv", "edge", "csv"))
+        with Path(directory / files[-1].name).open("w") as file:
+            file.write(",".join(COLUMNS) + "\n")
+            for number in range(written, min(rows, written + PART_LINES)):
+                series, hour = divmod(number, HOURS)
+                quantity = chance.randrange(1, 10**9)
+                file.write(f"{account},meter_00,{hours[hour]},{quantity},unit,,big-{series},eu-west,https\n")
+        written += PART_LINES
+    big = replace(load, directory=directory, files=tuple(files))
+    write_plan(big)
+    return big
+
+
+class Memory:
+    """The largest resident size that any process of the pool reached."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers, self.mib_max = workers, 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join(5)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.25):
+            for pid in self.workers.pool():
+                try:
+                    self.mib_max = max(self.mib_max, psutil.Process(pid).memory_info().rss / 2**20)
+                except psutil.Error:
+                    continue
