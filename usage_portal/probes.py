@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import redis
+import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView
 
 from accounts.access import public_page
+from insights.feeds.metrics_queries import read_feed_metrics
+
+logger = structlog.get_logger(__name__)
 
 BROKER_TIMEOUT_SECONDS = 1.0
 
@@ -33,8 +38,13 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @public_page
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Give Prometheus the process's counters."""
-    return ExportToDjangoView(request)
+    """Give Prometheus the process's counters, and the work list's while the database answers."""
+    response = ExportToDjangoView(request)
+    try:
+        response.content += read_feed_metrics(now=timezone.now())
+    except DatabaseError:
+        logger.warning("no figures of feeds")
+    return response
 
 
 def _database_answers() -> bool:
