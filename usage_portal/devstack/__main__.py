@@ -5,10 +5,11 @@ import signal
 import sys
 from collections.abc import Callable
 
+from usage_portal.devstack.bench import run_bench
 from usage_portal.devstack.checks import run_tests
 from usage_portal.devstack.demo import run_demo, stop_demo
 from usage_portal.devstack.environment import MixedDatabases
-from usage_portal.devstack.management import run_bench, run_faults, run_manage
+from usage_portal.devstack.management import run_faults, run_manage
 from usage_portal.devstack.places import UnsafeDirectory
 from usage_portal.devstack.postgres import NoPostgres
 from usage_portal.devstack.processes import ChildFailed

@@ -1,4 +1,4 @@
-"""`./portal manage`, `bench` and `faults`: one command beside running servers, left as they were found."""
+"""`./portal manage` and `faults`: one command beside running servers, left as they were found."""
 
 import hashlib
 import importlib.util
@@ -51,13 +51,9 @@ def run_manage(arguments: list[str]) -> int:
             return run_in_foreground([*MANAGE, *arguments], env=stack.env)
 
 
-def run_bench(arguments: list[str]) -> int:
-    return _run_module("tests.bench", arguments)
-
-
 def run_faults(arguments: list[str]) -> int:
     """Run the faults beside no servers of ours: they start their own, kill them and start them again."""
-    if not _is_present("tests.faults"):
+    if not is_present("tests.faults"):
         return 1
     if not (wants_embedded_postgres() and wants_embedded_valkey()):
         print("portal: faults kills its servers, so it takes only embedded ones.", file=sys.stderr)
@@ -67,22 +63,11 @@ def run_faults(arguments: list[str]) -> int:
     return run_in_foreground([sys.executable, "-m", "tests.faults", *arguments], env=env)
 
 
-def _is_present(module: str) -> bool:
+def is_present(module: str) -> bool:
     if importlib.util.find_spec(module) is not None:
         return True
     print(f"portal: {module.replace('.', '/')} is not part of this version.", file=sys.stderr)
     return False
-
-
-def _run_module(module: str, arguments: list[str]) -> int:
-    """Run a test program on servers of its own, so that it may break them and never touches demo data."""
-    if not _is_present(module):
-        return 1
-    var = var_directory() / module.rpartition(".")[2]
-    with running_servers(var=var, mode="manage", database=DATABASE, alone=True) as stack:
-        migrate(stack)
-        with worker_running(stack):
-            return run_in_foreground([sys.executable, "-m", module, *arguments], env=stack.env)
 
 
 def run_in_foreground(command: Sequence[str], *, env: Mapping[str, str]) -> int:
