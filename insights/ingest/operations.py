@@ -19,15 +19,18 @@ from django.db import IntegrityError, transaction
 
 from accounts.tenancy import as_intake, current_alias
 from insights.ingest.catalogue import dimension_keys_of
+from insights.ingest.grammar import REVISION_END, refuse_control_characters
 from insights.ingest.limits import Limits
 from insights.ingest.lines import Delivery, open_delivery
 from insights.ingest.mapping import definition_of, list_meter_facts
-from insights.ingest.refusals import RequestRefused
+from insights.ingest.refusals import Refusal, RequestRefused
 from insights.models import Batch, BatchBytes, BatchState, Source, WorkItem
 
 PIECE_BYTES = 1024 * 1024
 SPOOL_BYTES = 8 * PIECE_BYTES
 CHUNK_LINES = 50_000
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+MEDIA_TYPES = frozenset({"csv", "ndjson", "json", "any"})
 FINISHED_STATES = frozenset({BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED})
 
 
@@ -74,13 +77,15 @@ class _Looked:
 def receive_batch(*, pieces: Iterable[bytes], **said: object) -> Received:
     """Keep an upload for the worker; the keywords are those of Upload.
 
-    Raises RequestRefused when the request as a whole cannot be taken; then nothing is kept but the refusal.
+    Raises RequestRefused when the request as a whole cannot be taken; then nothing is kept but the refusal, and not
+    even that when it is what was said about the upload that cannot be stored.
     """
     return receive_upload(Upload(**said), pieces)  # type: ignore[arg-type]
 
 
 def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
     """Keep an upload for the worker, or raise RequestRefused."""
+    _refuse_unfit(upload)
     with as_intake(), tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as kept:
         source = Source.objects.get(pk=upload.source_id)
         if not source.enabled:
@@ -104,6 +109,28 @@ def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
             if repeat is None:
                 raise
             return repeat
+
+
+def _refuse_unfit(upload: Upload) -> None:
+    """Refuse what could not be stored as it was said; the edges check the same in their own words."""
+    try:
+        refuse_control_characters(upload.name, "name")
+    except Refusal as refusal:
+        raise RequestRefused("field_format", refusal.message, field="name") from None
+    if upload.media_type not in MEDIA_TYPES:
+        raise RequestRefused("unsupported_media_type", "an upload is csv, ndjson or json")
+    key = upload.idempotency_key
+    if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARACTERS_MAX and key.isprintable()):
+        detail = f"an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible characters"
+        raise RequestRefused("idempotency_key", detail, field="idempotency_key")
+    for name, number, least in (
+        ("revision", upload.revision, 1),
+        ("declared_rows", upload.declared_rows, 0),
+        ("upload_part", upload.upload_part, 1),
+    ):
+        if number is not None and not least <= number < REVISION_END:
+            detail = f"{name} must be a whole number from {least} to {REVISION_END - 1}"
+            raise RequestRefused("number_format", detail, field=name)
 
 
 def _spool(pieces: Iterable[bytes], kept: IO[bytes]) -> tuple[int, bytes]:

@@ -59,7 +59,9 @@ def definition_faults(definition: SourceDefinition) -> tuple[tuple[str, str], ..
         if not conversion.unit or not conversion.factor.is_finite() or conversion.factor <= 0:
             faults.append((f"conversions.{meter}", "needs a unit and a factor above zero"))
         elif _has_too_many_digits(conversion.factor):
-            message = f"needs a factor of at most {FACTOR_DIGITS_MAX} digits, {FACTOR_SCALE_MAX} of them after the point"
+            message = (
+                f"needs a factor of at most {FACTOR_DIGITS_MAX} digits, {FACTOR_SCALE_MAX} after the point"
+            )
             faults.append((f"conversions.{meter}", message))
     return tuple(faults)
 
