@@ -31,6 +31,8 @@ SPOOL_BYTES = 8 * PIECE_BYTES
 CHUNK_LINES = 50_000
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 MEDIA_TYPES = frozenset({"csv", "ndjson", "json", "any"})
+# Who polls with the key of another batch has sent nothing new, so there is nothing to keep.
+UNKEPT_REFUSALS = frozenset({"in_progress", "idempotency_mismatch"})
 FINISHED_STATES = frozenset({BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED})
 
 
@@ -99,7 +101,8 @@ def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
                 return repeat
             looked = _look(source, upload, kept, digest)
         except RequestRefused as refusal:
-            _keep_refusal(upload, refusal)
+            if refusal.code not in UNKEPT_REFUSALS:
+                _keep_refusal(upload, refusal)
             raise
         try:
             return _keep(upload, kept, size=size, digest=digest, looked=looked)

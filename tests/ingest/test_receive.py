@@ -78,6 +78,15 @@ def test_the_most_that_may_be_said_is_taken(edge: Any) -> None:
     assert batches() == 1
 
 
+def test_polling_with_the_key_of_a_batch_keeps_nothing(edge: Any) -> None:
+    receive(edge, idempotency_key="k")
+
+    for _ in range(3):
+        assert refusal_of(edge, idempotency_key="k") == (409, "in_progress", None)
+        assert refusal_of(edge, idempotency_key="k", revision=2) == (422, "idempotency_mismatch", None)
+    assert batches() == 1
+
+
 def test_any_other_refusal_is_kept(edge: Any) -> None:
     assert refusal_of(edge, body=b"", idempotency_key="k")[1] == "header"
 
