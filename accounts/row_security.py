@@ -81,6 +81,7 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_unattributedreject": {_STAFF: f"SELECT ({_REJECT_FACTS})", _WORKER: ALL, _INTAKE: READ},
     "insights_ledgerhead": {_WORKER: "SELECT, UPDATE (position)", _STAFF: READ},
     "insights_ledgerentry": {_WORKER: WRITE, _STAFF: READ},
+    "insights_bookcheck": {_WORKER: APPEND, _STAFF: READ},
     # Usage. Records are inserted and moved to history; nobody may change one in place.
     "insights_series": {_WEB: READ, _WORKER: APPEND},
     "insights_seriesdimension": {_WEB: READ, _WORKER: APPEND},

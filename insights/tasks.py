@@ -15,6 +15,7 @@ from celery import shared_task
 from django.db import IntegrityError, OperationalError, transaction
 
 from accounts.tenancy import as_worker, connection, current_alias
+from insights.books import operations as books
 from insights.ingest import chunk_operations as chunks
 from insights.ingest import keeping_operations, replay_operations, work_operations
 from insights.ingest.read_operations import BatchRun, ReadChunk, open_batch, read_chunk
@@ -172,6 +173,16 @@ def ring_waiting_work() -> int:
     for batch_id in batch_ids:
         ring(batch_id)
     return len(batch_ids)
+
+
+@shared_task
+def verify_books() -> int:
+    """Check the books against themselves and keep the result for the staff page; return the differences."""
+    with as_worker():
+        check = books.keep_check(now=datetime.now(UTC))
+    if check.differences:
+        logger.error("the books differ", differences=check.differences, named=check.named[:5])
+    return check.differences
 
 
 @shared_task

@@ -62,6 +62,10 @@ def timetable() -> dict[str, dict[str, Any]]:
             # A ring that nobody answered within the next one is worth nothing any more.
             "options": {"expires": 10},
         },
+        "verify_books": {
+            "task": "insights.tasks.verify_books",
+            "schedule": crontab(hour="3", minute="40"),
+        },
         "expire_kept_bytes": {
             "task": "insights.tasks.expire_kept_bytes",
             "schedule": crontab(hour="3", minute="10"),

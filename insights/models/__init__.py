@@ -1,6 +1,7 @@
 """Every table of the pipeline, named once, in the order a record passes them."""
 
 from insights.models.batches import Batch, BatchBytes, BatchState, UnattributedReject, WorkItem, WorkState
+from insights.models.books import BookCheck
 from insights.models.catalog import Aggregation, Meter
 from insights.models.downloads import Download, DownloadState
 from insights.models.ledger import EntryKind, LedgerEntry, LedgerHead
@@ -23,6 +24,7 @@ __all__ = [
     "BatchBytes",
     "BatchPart",
     "BatchState",
+    "BookCheck",
     "Download",
     "DownloadState",
     "EntryKind",

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import staff_page
 from insights import tasks
+from insights.books.queries import find_last_check
 from insights.feeds.batch_queries import (
     UnknownBatch,
     get_batch,
@@ -46,6 +47,7 @@ def feeds(request: HttpRequest) -> HttpResponse:
         "nav": "feeds",
         "now": now,
         "feeds": lines,
+        "book_check": find_last_check(),
         "answer": feeds_sentence(count_feeds(lines)),
         "waiting": sum(line.waiting for line in lines),
         "leased": sum(line.leased for line in lines),

@@ -9,9 +9,10 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEntry
-from accounts.tenancy import as_worker
+from accounts.tenancy import as_owner, as_worker, connection
 from insights.feeds.batch_queries import get_batch
 from insights.models import Batch, RejectedLine, Source, UnattributedReject, WorkItem
+from insights.tasks import verify_books
 from tests import factories
 from tests.factories import ingest_now
 
@@ -116,6 +117,21 @@ def test_the_feeds_page_asks_as_often_for_fifty_feeds_as_for_one(
 
     with django_assert_max_num_queries(6, connection=connections["staff"]):
         signed_in(cast.staff).get(reverse("staff-feeds"))
+
+
+def test_the_feeds_page_says_whether_the_books_agree(cast: Any, edge: Source, signed_in: Any) -> None:
+    browser = signed_in(cast.staff)
+    assert "book-check" not in browser.get(reverse("staff-feeds")).content.decode()
+    verify_books()
+    assert "rows compared, no difference" in browser.get(reverse("staff-feeds")).content.decode()
+    with as_owner(), connection().cursor() as cursor:
+        cursor.execute("UPDATE insights_ledgerhead SET position = 9")
+    verify_books()
+
+    page = browser.get(reverse("staff-feeds")).content.decode()
+
+    assert "Books differ" in page
+    assert "ledger head 9: the highest position is 0" in page
 
 
 def test_htmx_gets_the_part_and_others_the_page(cast: Any, edge: Source, signed_in: Any) -> None:

@@ -1,0 +1,30 @@
+"""All checks of the books, in the order in which a record passes what they look at."""
+
+from __future__ import annotations
+
+from insights.books.line_checks import BATCH_CHUNKS, BATCH_LINES, PARTS, POSITIONS, WATERMARKS
+from insights.books.record_checks import (
+    IDENTITIES,
+    NUMBERS,
+    PAST_ENTRIES,
+    RECORD_ENTRY,
+    RECORD_SERIES,
+    REVISIONS,
+)
+from insights.books.rollup_checks import ROLLUP_MEANINGS, ROLLUPS
+
+CHECKS = (
+    BATCH_LINES,
+    BATCH_CHUNKS,
+    POSITIONS,
+    PARTS,
+    RECORD_SERIES,
+    RECORD_ENTRY,
+    IDENTITIES,
+    REVISIONS,
+    PAST_ENTRIES,
+    NUMBERS,
+    ROLLUPS,
+    ROLLUP_MEANINGS,
+    WATERMARKS,
+)

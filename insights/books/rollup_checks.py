@@ -1,0 +1,62 @@
+"""What must hold of rollups: a new sum of the records, in other words than those that wrote them; constants only."""
+
+from __future__ import annotations
+
+from insights.books.check import Check, count_rows, of_account
+
+_ROLLUP = """format('rollup of account %%s, meter %%s, series %%s, day %%s: differs from its records',
+    coalesce(r.account_id, d.account_id), coalesce(r.meter_id, d.meter_id), coalesce(r.series_id, d.series_id),
+    coalesce(r.day, d.day))"""
+_DAY = "(u.window_start AT TIME ZONE a.billing_zone)::date"
+_RECORDS_BY_DAY = f"""
+    FROM insights_usagerecord u JOIN accounts_account a ON a.id = u.account_id
+    JOIN insights_series s ON s.account_id = u.account_id AND s.id = u.series_id
+    JOIN insights_meter m ON m.id = s.meter_id
+    WHERE {of_account("u")}
+"""
+ROLLUPS = Check(
+    name="rollups are the sums of their records",
+    rows=count_rows("insights_usagerollup"),
+    differences=f"""
+        SELECT {_ROLLUP}
+        FROM (SELECT r.*, m.aggregation FROM insights_usagerollup r JOIN insights_meter m ON m.id = r.meter_id
+              WHERE {of_account("r")}) r
+        FULL JOIN (
+            SELECT u.account_id, s.meter_id, {_DAY} AS day, u.series_id, sum(u.quantity) AS quantity,
+                count(*) AS records, count(*) FILTER (WHERE u.quantity > 0) AS used, max(u.quantity) AS maximum,
+                max(u.window_start) AS latest_window
+            {_RECORDS_BY_DAY} GROUP BY 1, 2, 3, 4
+        ) d ON d.account_id = r.account_id AND d.meter_id = r.meter_id AND d.day = r.day AND d.series_id = r.series_id
+        WHERE (r.quantity, r.records, r.maximum) IS DISTINCT FROM (d.quantity, d.records::integer, d.maximum)
+          OR (r.aggregation <> 'unique_count' AND r.windows_used <> d.used)
+          OR r.latest_window IS DISTINCT FROM (CASE WHEN r.aggregation = 'latest' THEN d.latest_window END)
+          OR (r.aggregation <> 'latest' AND r.latest_quantity IS NOT NULL)
+    """,
+)
+ROLLUP_MEANINGS = Check(
+    name="rollups of unique and latest are their records'",
+    rows="SELECT count(*) FROM insights_usagerollup t JOIN insights_meter m ON m.id = t.meter_id "
+    f"WHERE m.aggregation IN ('unique_count', 'latest') AND {of_account('t')}",
+    differences=f"""
+        SELECT {_ROLLUP}
+        FROM (SELECT r.* FROM insights_usagerollup r JOIN insights_meter m ON m.id = r.meter_id
+              WHERE m.aggregation = 'unique_count' AND {of_account("r")}) r
+        FULL JOIN (
+            SELECT u.account_id, s.meter_id, {_DAY} AS day, u.series_id,
+                count(DISTINCT u.window_start) FILTER (WHERE u.quantity > 0) AS windows
+            {_RECORDS_BY_DAY} AND m.aggregation = 'unique_count' GROUP BY 1, 2, 3, 4
+        ) d ON d.account_id = r.account_id AND d.meter_id = r.meter_id AND d.day = r.day AND d.series_id = r.series_id
+        WHERE r.windows_used IS DISTINCT FROM d.windows::integer
+        UNION ALL
+        SELECT {_ROLLUP}
+        FROM (SELECT r.* FROM insights_usagerollup r JOIN insights_meter m ON m.id = r.meter_id
+              WHERE m.aggregation = 'latest' AND {of_account("r")}) r
+        FULL JOIN (
+            SELECT DISTINCT ON (u.account_id, s.meter_id, {_DAY}, u.series_id) u.account_id, s.meter_id, {_DAY} AS day,
+                u.series_id, u.quantity
+            {_RECORDS_BY_DAY} AND m.aggregation = 'latest'
+            ORDER BY u.account_id, s.meter_id, {_DAY}, u.series_id, u.window_start DESC, u.row_id DESC
+        ) d ON d.account_id = r.account_id AND d.meter_id = r.meter_id AND d.day = r.day AND d.series_id = r.series_id
+        WHERE r.latest_quantity IS DISTINCT FROM d.quantity
+    """,
+)
