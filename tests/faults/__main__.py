@@ -16,18 +16,47 @@ from pathlib import Path
 from tests.faults.cluster import Cluster
 from tests.faults.site import Outcome, Site, close_connections
 
-PROMISES = {"P1": "p01", "P2": "p02", "P3": "p03", "P4": "p04", "P5": "p05", "P8": "p08", "P10": "p10", "P11": "p11"}
+PROMISES = {
+    "P1": "p01",
+    "P2": "p02",
+    "P3": "p03",
+    "P4": "p04",
+    "P5": "p05",
+    "P6": "p06",
+    "P8": "p08",
+    "P10": "p10",
+    "P11": "p11",
+    "P39": "p39",
+}
 LEASE_SECONDS = 30.0
 # What a sabotage needs to show is there after a few faults.
-SABOTAGE_COUNT = {"P1": 12, "P2": 8, "P3": 24, "P4": 60, "P5": 6, "P8": 2, "P10": 20, "P11": 100_000}
+SABOTAGE_COUNT = {
+    "P1": 12,
+    "P2": 8,
+    "P3": 24,
+    "P4": 60,
+    "P5": 6,
+    "P6": 8,
+    "P8": 2,
+    "P10": 20,
+    "P11": 400_000,
+    "P39": 3,
+}
 SABOTAGE_LEASE_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./portal faults", description=__doc__)
-    parser.add_argument("--promise", action="append", choices=sorted(PROMISES, key=_number), help="only this one; may be repeated")
+    parser.add_argument(
+        "--promise",
+        action="append",
+        choices=sorted(PROMISES, key=_number),
+        help="only this one; may be repeated",
+    )
     parser.add_argument("--seed", type=int, help="repeat a run")
-    parser.add_argument("--count", type=int, help="how many faults to inject, instead of each promise's own number")
+    parser.add_argument(
+        "--count", type=int, help="how many faults to inject, instead of each promise's own number"
+    )
     parser.add_argument("--lease", type=float, default=LEASE_SECONDS, help="seconds a worker's lease lasts")
     parser.add_argument("--sabotage", action="store_true", help="break each promise; its check must turn red")
     options = parser.parse_args(arguments)

@@ -65,7 +65,9 @@ def _stretches(connection: psycopg.Connection, plan: Plan, comparison: Compariso
     names = plan.names_by_sha256()
     batches = {
         row[0]: (names[bytes(row[1])], row[2])
-        for row in connection.execute("SELECT id, sha256, lines_total FROM insights_batch WHERE state = 'done'")
+        for row in connection.execute(
+            "SELECT id, sha256, lines_total FROM insights_batch WHERE state = 'done'"
+        )
     }
     entries = connection.execute(
         "SELECT position, batch_id, first_line, last_line FROM insights_ledgerentry ORDER BY position"
@@ -89,7 +91,10 @@ def _stretches(connection: psycopg.Connection, plan: Plan, comparison: Compariso
         following[batch] = last + 1
         stretches.append(Stretch(batch, batches[batch][0], first, last))
     for batch, (_name, last) in batches.items():
-        comparison.claim(f"batch {batch} ends at line {following[batch] - 1}, not {last}", holds=following[batch] == last + 1)
+        comparison.claim(
+            f"batch {batch} ends at line {following[batch] - 1}, not {last}",
+            holds=following[batch] == last + 1,
+        )
     return stretches
 
 
@@ -134,7 +139,8 @@ def _stored_rollups(connection: psycopg.Connection) -> dict[Any, Rollup]:
         f"u.latest_window, u.latest_quantity FROM insights_usagerollup u {_NATURAL}"
     )
     return {
-        (Series(*row[:3], _dimensions(row[3])), row[4]): Rollup(*row[5:9], _utc(row[9]), row[10]) for row in rows
+        (Series(*row[:3], _dimensions(row[3])), row[4]): Rollup(*row[5:9], _utc(row[9]), row[10])
+        for row in rows
     }
 
 

@@ -26,7 +26,17 @@ HOURS = 24 * 21
 REGIONS = ("eu-west", "us-east", "ap-south")
 PROTOCOLS = ("https", "grpc", "")
 
-COLUMNS = ("account", "meter", "window_start", "quantity", "unit", "revision", "endpoint", "region", "protocol")
+COLUMNS = (
+    "account",
+    "meter",
+    "window_start",
+    "quantity",
+    "unit",
+    "revision",
+    "endpoint",
+    "region",
+    "protocol",
+)
 UNIT = "unit"
 
 
@@ -103,9 +113,7 @@ def make_load(directory: Path, *, seed: int, size: Size = Size(), prefix: str = 
         ),
         sources=(SourcePlan("edge", "window", 3_600), SourcePlan("bookings", "row_id", 0)),
         files=tuple(
-            FilePlan(
-                f"file-{number:04d}.{form}", ("edge", "bookings")[number % 2], form
-            )
+            FilePlan(f"file-{number:04d}.{form}", ("edge", "bookings")[number % 2], form)
             for number in range(size.files)
             for form in [("csv", "ndjson")[number // 2 % 2]]
         ),
@@ -121,7 +129,10 @@ def make_load(directory: Path, *, seed: int, size: Size = Size(), prefix: str = 
 
 def write_plan(load: Load) -> None:
     """Keep what a reader of the files has to know beside them."""
-    plan = {name: [asdict(item) for item in getattr(load, name)] for name in ("accounts", "meters", "sources", "files")}
+    plan = {
+        name: [asdict(item) for item in getattr(load, name)]
+        for name in ("accounts", "meters", "sources", "files")
+    }
     (load.directory / "plan.json").write_text(json.dumps(plan, indent=1))
 
 
@@ -141,7 +152,10 @@ class _Writer:
         rows = [self._row(form) for _ in range(self.size.lines)]
         self.chance.shuffle(rows)
         if form == "csv":
-            lines = [",".join(self.columns), *(row if isinstance(row, str) else self._csv(row) for row in rows)]
+            lines = [
+                ",".join(self.columns),
+                *(row if isinstance(row, str) else self._csv(row) for row in rows),
+            ]
         else:
             lines = [json.dumps(row) for row in rows]
         return ("\n".join(lines) + "\n").encode()

@@ -64,7 +64,9 @@ def kill_and_compare(site: Site, load: Load, *, kills: int, outcome: Outcome) ->
     outcome.recoveries = [seconds for seconds in recoveries if seconds is not None]
     outcome.require("a killed batch was never taken over", holds=None not in recoveries)
     outcome.require(f"batches are left: {states(site.conninfo)}", holds=settled)
-    outcome.require(f"not all batches are done: {states(site.conninfo)}", holds=set(states(site.conninfo)) == {"done"})
+    outcome.require(
+        f"not all batches are done: {states(site.conninfo)}", holds=set(states(site.conninfo)) == {"done"}
+    )
     outcome.figures.append(
         f"killed: {sum(death.how == 'worker' for death in deaths)} whole workers, "
         f"{sum(death.how == 'child' for death in deaths)} pool children; "
@@ -90,7 +92,12 @@ def deliver_under_kills(site: Site, load: Load, workers: Workers, *, kills: int)
     sources = source_ids()
     waiting = list(load.files)
     ways = [("child", "child", "child", "child", "worker")[number % 5] for number in range(kills)]
-    named = [(point, ways[number]) for number, point in enumerate(_points(chance, kills // 2, sabotage.POINTS.get(site.sabotage, POINTS)))]
+    named = [
+        (point, ways[number])
+        for number, point in enumerate(
+            _points(chance, kills // 2, sabotage.POINTS.get(site.sabotage, POINTS))
+        )
+    ]
     moments = ways[len(named) :]
     deadline = time.monotonic() + RUN_SECONDS_MAX
     while time.monotonic() < deadline:

@@ -44,7 +44,9 @@ def run(site: Site) -> Outcome:
     assert largest is not None
     outcome.rows += row[0]
     outcome.differences += row[1]
-    outcome.require(f"{row[1]} of {row[0]} buckets differ, {row[2]} hold NaN", holds=not row[1] and not row[2])
+    outcome.require(
+        f"{row[1]} of {row[0]} buckets differ, {row[2]} hold NaN", holds=not row[1] and not row[2]
+    )
     outcome.require("no quantity above 10^18 with nine decimals came through", holds=largest[0] > 0)
     outcome.figures.append(
         f"{row[0]} buckets of account, meter and day; {largest[0]} quantities above 10^18 with nine decimals"

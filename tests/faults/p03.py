@@ -49,7 +49,13 @@ def run(site: Site) -> Outcome:
         compare(site, load, outcome)
         single = books.digest(site.conninfo)
         last = _last_batch(site)
-        _deliver(site, replace(workers, more=workers.more | {"FAULTS_CLOCK_DAYS": str(LATER_DAYS)}), load, ways[:1], outcome)
+        _deliver(
+            site,
+            replace(workers, more=workers.more | {"FAULTS_CLOCK_DAYS": str(LATER_DAYS)}),
+            load,
+            ways[:1],
+            outcome,
+        )
         outcome.require("400 days later the books changed", holds=books.digest(site.conninfo) == single)
         commands = [partial(deliver_by_command, site, load, slug) for slug in source_ids()]
         flushing = _flushing(site, ways[0], len(load.files))
@@ -93,7 +99,12 @@ def _flushing(site: Site, way: Way, files: int) -> Way:
 
 
 def _deliver(
-    site: Site, workers: Workers, load: Load, ways: list[Way], outcome: Outcome, also: Sequence[Callable[[], Any]] = ()
+    site: Site,
+    workers: Workers,
+    load: Load,
+    ways: list[Way],
+    outcome: Outcome,
+    also: Sequence[Callable[[], Any]] = (),
 ) -> None:
     jobs: list[Callable[[], Any]] = [partial(way, file) for way in ways for file in load.files]
     jobs += also

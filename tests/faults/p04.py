@@ -48,7 +48,10 @@ def run(site: Site) -> Outcome:
     )  # fmt: skip
     workers.start()
     try:
-        at_once([lambda file=file: keep(load, file, sources=sources) for file in load.files], clients=len(load.files))
+        at_once(
+            [lambda file=file: keep(load, file, sources=sources) for file in load.files],
+            clients=len(load.files),
+        )
         settled = settle(site.conninfo, tend=workers.tend, seconds=site.settle_seconds)
     finally:
         workers.stop()
@@ -75,9 +78,7 @@ def _check_survivors(site: Site, outcome: Outcome, *, pairs: int, later: int) ->
 
 def _write_pairs(empty: Load, count: int, chance: random.Random) -> tuple[Load, int]:
     """Write the files and return how many pairs have a higher revision."""
-    rows: dict[tuple[str, str], list[Cells]] = {
-        (slug, name): [] for slug in CHANGES for name in FILES
-    }
+    rows: dict[tuple[str, str], list[Cells]] = {(slug, name): [] for slug in CHANGES for name in FILES}
     later = 0
     for number, (slug, change) in zip(range(count), _changes(), strict=False):
         line, other = _pair(empty, slug, change, number)

@@ -39,15 +39,21 @@ def run(site: Site) -> Outcome:
         workers.stop()
     deaths = [death for death in workers.deaths() if death.batch == poison]
     outcome.faults = outcome.mid_batch = len(deaths)
-    outcome.recoveries = [seconds for seconds in workers.recoveries() if seconds is not None][: DEATHS_MAX - 1]
+    outcome.recoveries = [seconds for seconds in workers.recoveries() if seconds is not None][
+        : DEATHS_MAX - 1
+    ]
     outcome.require(f"{len(deaths)} deaths by one batch", holds=len(deaths) == DEATHS_MAX)
     outcome.require("batches are left", holds=settled)
-    outcome.require("the bad batch was not set aside", holds=_state(site, poison) == ("quarantined", "quarantined"))
+    outcome.require(
+        "the bad batch was not set aside", holds=_state(site, poison) == ("quarantined", "quarantined")
+    )
     outcome.require(
         f"{good} good batches took {beside:.1f} s beside it and {without:.1f} s without",
         holds=beside <= SLOWER_MAX * without + 1.0,
     )
-    outcome.figures.append(f"{good} good batches: {without:.1f} s without the bad one, {beside:.1f} s beside it")
+    outcome.figures.append(
+        f"{good} good batches: {without:.1f} s without the bad one, {beside:.1f} s beside it"
+    )
     compare(site, load, outcome)
     outcome.check_faults()
     return outcome
@@ -64,5 +70,7 @@ def _time(site: Site, load: Load, workers: Workers, numbers: range) -> float:
 
 def _state(site: Site, batch: int) -> tuple[str, str]:
     with psycopg.connect(site.conninfo) as connection:
-        row = connection.execute("SELECT state, error_code FROM insights_batch WHERE id = %s", [batch]).fetchone()
+        row = connection.execute(
+            "SELECT state, error_code FROM insights_batch WHERE id = %s", [batch]
+        ).fetchone()
     return (row[0], row[1]) if row else ("absent", "")

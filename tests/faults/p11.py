@@ -7,12 +7,14 @@ import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil
 import psycopg
 
 from tests.faults.load import COLUMNS, FIRST_WINDOW, HOURS, FilePlan, Load, Size, make_load, write_plan
+from tests.faults.senders import at_once
 from tests.faults.site import Outcome, Site, keep, percentile, settle, source_ids, wait_for, write_catalogue
 from tests.faults.workers import Workers
 
@@ -20,8 +22,9 @@ SENTENCE = "Big senders do not starve small ones"
 COUNT = 1_000_000
 SMALL_FILES = 49
 SMALL_LINES = 100
-# The command line cuts a large file into parts of so many lines.
-PART_LINES = 250_000
+# The command line cuts a large file into parts of 250,000 lines; a smaller one is cut as often here.
+PARTS = 4
+CLIENTS = 6
 VISIBLE_SECONDS_MAX = 10.0
 BIG_SECONDS_MAX = 120.0
 MEMORY_MIB_MAX = 300.0
@@ -30,8 +33,12 @@ MEMORY_MIB_MAX = 300.0
 def run(site: Site) -> Outcome:
     """Send a million rows of one account, and small files of forty-nine others while they are worked on."""
     rows = site.count or COUNT
-    outcome = Outcome("P11", SENTENCE, site.seed, faults_asked=SMALL_FILES)
-    small = make_load(site.directory / "load", seed=site.seed, size=Size(files=SMALL_FILES, lines=SMALL_LINES))
+    outcome = Outcome(
+        "P11", SENTENCE, site.seed, faults_asked=SMALL_FILES if rows >= 500_000 else SMALL_FILES // 3
+    )
+    small = make_load(
+        site.directory / "load", seed=site.seed, size=Size(files=SMALL_FILES, lines=SMALL_LINES)
+    )
     big = _write_big(small, rows)
     write_catalogue(small)
     workers = Workers(
@@ -58,7 +65,14 @@ def run(site: Site) -> Outcome:
 
 
 def _judge(
-    site: Site, outcome: Outcome, *, seconds: list[float], took: float, rows: int, memory: Memory, big_ids: list[int]
+    site: Site,
+    outcome: Outcome,
+    *,
+    seconds: list[float],
+    took: float,
+    rows: int,
+    memory: Memory,
+    big_ids: list[int],
 ) -> None:
     with psycopg.connect(site.conninfo) as connection:
         (counted,) = connection.execute(
@@ -79,29 +93,36 @@ def _judge(
 
 
 def _send_small(site: Site, load: Load, big_ids: list[int]) -> list[float]:
-    """Send the small files one after the other while the big ones last; seconds from sending to visible."""
-    seconds = []
-    for file in load.files:
+    """Send the small files by a few clients; seconds from sending to visible, of those that met the big ones."""
+    sources = source_ids()
+
+    def deliver(file: FilePlan) -> float | None:
         began = time.monotonic()
-        batch = keep(load, file, sources=source_ids())
-        wait_for(site.conninfo, [batch], tend=lambda: None, poll=0.05)
         if not _is_any_open(site, big_ids):
-            break
-        seconds.append(time.monotonic() - began)
-    return seconds
+            return None
+        batch = keep(load, file, sources=sources)
+        wait_for(site.conninfo, [batch], tend=lambda: None, poll=0.05)
+        return time.monotonic() - began
+
+    found = at_once([partial(deliver, file) for file in load.files], clients=CLIENTS)
+    return [seconds for seconds in found if seconds is not None]
 
 
 def _is_any_open(site: Site, batch_ids: list[int]) -> bool:
     with psycopg.connect(site.conninfo) as connection:
-        return connection.execute(
-            "SELECT 1 FROM insights_batch WHERE id = ANY(%s) AND finished_at IS NULL LIMIT 1", [batch_ids]
-        ).fetchone() is not None
+        return (
+            connection.execute(
+                "SELECT 1 FROM insights_batch WHERE id = ANY(%s) AND finished_at IS NULL LIMIT 1", [batch_ids]
+            ).fetchone()
+            is not None
+        )
 
 
 def _write_big(load: Load, rows: int) -> Load:
     """One account's rows in as many files as the command line would make, each a series after the other."""
     directory = load.directory.with_name("big")
     directory.mkdir()
+    part_lines = -(-rows // PARTS)
     chance = random.Random(rows)
     account, written, files = load.accounts[0].reference, 0, []
     hours = [f"{FIRST_WINDOW + timedelta(hours=hour):%Y-%m-%dT%H:00:00Z}" for hour in range(HOURS)]
@@ -109,11 +130,11 @@ def _write_big(load: Load, rows: int) -> Load:
         files.append(FilePlan(f"big-{len(files)}.csv", "edge", "csv"))
         with Path(directory / files[-1].name).open("w") as file:
             file.write(",".join(COLUMNS) + "\n")
-            for number in range(written, min(rows, written + PART_LINES)):
+            for number in range(written, min(rows, written + part_lines)):
                 series, hour = divmod(number, HOURS)
                 quantity = chance.randrange(1, 10**9)
                 file.write(f"{account},meter_00,{hours[hour]},{quantity},unit,,big-{series},eu-west,https\n")
-        written += PART_LINES
+        written += part_lines
     big = replace(load, directory=directory, files=tuple(files))
     write_plan(big)
     return big

@@ -140,7 +140,21 @@ WORKER: dict[str, Callable[[], None]] = {
     "P10": _deliveries_in_memory,
     "P11": _never_step_back,
 }
-WEB: dict[str, Callable[[Application], Application]] = {}
+
+
+def _redis_in_every_page(application: Application) -> Application:
+    """P39: a page that first asks Redis."""
+    import redis
+
+    def asking(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"].startswith("/a/"):
+            redis.Redis.from_url(os.environ["REDIS_URL"]).ping()
+        return application(environ, start_response)
+
+    return asking
+
+
+WEB: dict[str, Callable[[Application], Application]] = {"P39": _redis_in_every_page}
 
 
 def apply_to_worker(promise: str) -> None:

@@ -29,7 +29,9 @@ class Told:
         return self.status in (200, 202)
 
 
-def ask(port: int, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None) -> Told:
+def ask(
+    port: int, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None
+) -> Told:
     """Make one request; never raises for a broken connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
@@ -48,7 +50,13 @@ def ask(port: int, method: str, path: str, *, body: bytes = b"", headers: dict[s
 
 
 def send(
-    port: int, key: str, load: Load, file: FilePlan, *, idempotency_key: str | None = None, is_gzip: bool = False
+    port: int,
+    key: str,
+    load: Load,
+    file: FilePlan,
+    *,
+    idempotency_key: str | None = None,
+    is_gzip: bool = False,
 ) -> Told:
     """Send one file as a feed does."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": MEDIA_TYPES[file.form]}

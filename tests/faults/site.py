@@ -59,7 +59,9 @@ def write_catalogue(load: Load, *, max_age_days: int | None = None) -> None:
 
     with as_worker():
         Account.objects.bulk_create(
-            Account(reference=plan.reference, name=plan.reference, billing_zone=plan.zone, currency=plan.currency)
+            Account(
+                reference=plan.reference, name=plan.reference, billing_zone=plan.zone, currency=plan.currency
+            )
             for plan in load.accounts
         )
         Meter.objects.bulk_create(
@@ -108,7 +110,9 @@ def open_batches(conninfo: str) -> int:
 
 def states(conninfo: str) -> dict[str, int]:
     with psycopg.connect(conninfo) as connection:
-        return dict(connection.execute("SELECT state, count(*) FROM insights_batch GROUP BY state").fetchall())
+        return dict(
+            connection.execute("SELECT state, count(*) FROM insights_batch GROUP BY state").fetchall()
+        )
 
 
 def settle(conninfo: str, *, tend: Callable[[], None], seconds: float = SETTLE_SECONDS_MAX) -> bool:
@@ -123,13 +127,19 @@ def settle(conninfo: str, *, tend: Callable[[], None], seconds: float = SETTLE_S
 
 
 def wait_for(
-    conninfo: str, batch_ids: Sequence[int], *, tend: Callable[[], None], poll: float = 0.2, seconds: float = 600.0
+    conninfo: str,
+    batch_ids: Sequence[int],
+    *,
+    tend: Callable[[], None],
+    poll: float = 0.2,
+    seconds: float = 600.0,
 ) -> None:
     """Wait until these batches are finished; raises TimeoutError."""
     deadline = time.monotonic() + seconds
     with psycopg.connect(conninfo, autocommit=True) as connection:
         while connection.execute(
-            "SELECT 1 FROM insights_batch WHERE id = ANY(%s) AND finished_at IS NULL LIMIT 1", [list(batch_ids)]
+            "SELECT 1 FROM insights_batch WHERE id = ANY(%s) AND finished_at IS NULL LIMIT 1",
+            [list(batch_ids)],
         ).fetchone():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"batches were not finished after {seconds:.0f} s")
@@ -163,7 +173,9 @@ class Outcome:
 
     def check_faults(self) -> None:
         """A run that injected less than asked proves nothing."""
-        self.require(f"{self.faults} of {self.faults_asked} faults injected", holds=self.faults >= self.faults_asked)
+        self.require(
+            f"{self.faults} of {self.faults_asked} faults injected", holds=self.faults >= self.faults_asked
+        )
         if self.mid_batch is not None:
             self.require(
                 f"only {self.mid_batch} of {self.faults} landed in the middle of a batch",

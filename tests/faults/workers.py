@@ -75,7 +75,12 @@ class Workers:
     def _start_one(self, number: int) -> Child:
         command = [sys.executable, "-m", "celery", "--app=tests.faults.worker_app", "worker", "--beat"]
         command += [f"--schedule={self.directory / f'beat-{number}'}", f"--concurrency={self.processes}"]
-        command += ["--loglevel=WARNING", "--without-gossip", "--without-mingle", f"--hostname=faults{number}@%h"]
+        command += [
+            "--loglevel=WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            f"--hostname=faults{number}@%h",
+        ]
         return start(
             name="A Celery worker",
             command=command,
@@ -178,7 +183,10 @@ class Workers:
                 "SELECT lease_owner, batch_id, lease_number, deliveries FROM insights_workitem "
                 "WHERE state = 'leased' AND leased_until > clock_timestamp()"
             ).fetchall()
-        return {int(owner.rpartition(":")[2]): (batch, lease, deliveries) for owner, batch, lease, deliveries in rows}
+        return {
+            int(owner.rpartition(":")[2]): (batch, lease, deliveries)
+            for owner, batch, lease, deliveries in rows
+        }
 
     def _is_in_transaction(self, pid: int) -> bool:
         with psycopg.connect(self.env["WORKER_DATABASE_URL"]) as connection:
@@ -202,7 +210,9 @@ class Workers:
         """For each death in the middle of a batch, the seconds until another worker had taken it over."""
         claims = self.claims()
         return [
-            claims[death.batch, death.lease + 1] - death.at if (death.batch, death.lease + 1) in claims else None
+            claims[death.batch, death.lease + 1] - death.at
+            if (death.batch, death.lease + 1) in claims
+            else None
             for death in self.deaths()
             if death.is_mid_batch
         ]
