@@ -65,18 +65,20 @@ FILE_NAMES_THAT_SAY_NOTHING = {
 FUNCTION_LINES_MAX = 70
 
 
-def python_files(*folders: str) -> list[Path]:
-    return [
-        file
-        for folder in folders
-        for file in sorted((PROJECT / folder).rglob("*.py"))
-        if "migrations" not in file.parts
-    ]
-
-
-OURS = python_files("accounts", "insights", "usage_portal")
-STAGE_FILES = python_files(*(f"insights/{stage}" for stage in STAGES))
+OURS = [
+    file
+    for folder in ("accounts", "insights", "usage_portal")
+    for file in sorted((PROJECT / folder).rglob("*.py"))
+    if "migrations" not in file.parts
+]
 TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in OURS}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [file for file in OURS if any(file.is_relative_to(PROJECT / folder) for folder in folders)]
+
+
+STAGE_FILES = python_files(*(f"insights/{stage}" for stage in STAGES))
 
 
 def place(file: Path, node: ast.AST) -> str:
