@@ -23,8 +23,9 @@ from insights.models import Batch, LedgerEntry, Meter, Source, WorkItem
 
 if TYPE_CHECKING:
     SourceModelForm = forms.ModelForm[Source]
+    MeterModelForm = forms.ModelForm[Meter]
 else:
-    SourceModelForm = forms.ModelForm
+    SourceModelForm = MeterModelForm = forms.ModelForm
 # What a meter means; the database refuses to change it, and another meaning is another version.
 MEANING = ("key", "version", "unit", "grain_seconds", "aggregation", "dimensions", "unique_dimensions")
 TOML_HELP = (
@@ -36,18 +37,35 @@ TOML_HELP = (
 )
 
 
+class MeterAdminForm(MeterModelForm):
+    """A version of a meter; a new one comes after those there are."""
+
+    def clean_version(self) -> int:
+        """Refuse a version before one that exists, as the database does."""
+        version: int = self.cleaned_data["version"]
+        if Meter.objects.filter(key=self.cleaned_data.get("key"), version__gt=version).exists():
+            raise forms.ValidationError("A later version of this meter exists.")
+        return version
+
+
 @admin.register(Meter)
 class MeterAdmin(AnyAdmin):
-    """Meters. A change of unit, grain, aggregation or dimensions is a new version."""
+    """Meters. A change of unit, grain, aggregation or dimensions is a new version.
 
+    It takes the windows that begin once the one before it is retired.
+    """
+
+    form = MeterAdminForm
     list_display = ("key", "version", "name", "unit", "aggregation", "grain_seconds", "retired_at")
     list_filter = ("aggregation",)
     search_fields = ("key", "name")
     fields = (*MEANING, "name", "description", "allows_negative", "position", "retired_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> tuple[str, ...]:
-        """Leave the meaning of a stored version as it is."""
-        return () if obj is None else MEANING
+        """Leave the meaning of a stored version, and its end once it is set, as they are."""
+        if obj is None:
+            return ()
+        return MEANING if obj.retired_at is None else (*MEANING, "retired_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A meter is retired, since its usage stays readable."""

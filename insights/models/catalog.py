@@ -20,7 +20,7 @@ class Aggregation(models.TextChoices):
 
 
 class Meter(models.Model):
-    """One version of what is measured; the highest version that is not retired takes new usage."""
+    """One version of what is measured; it takes the windows that begin after the version before it was retired."""
 
     key = models.SlugField(max_length=60)
     version = models.PositiveIntegerField(default=1)
@@ -40,6 +40,12 @@ class Meter(models.Model):
         ordering = ["position", "key", "version"]
         constraints = [
             models.UniqueConstraint(fields=["key", "version"], name="meter_key_version"),
+            models.UniqueConstraint(
+                fields=["key"],
+                condition=Q(retired_at__isnull=True),
+                name="meter_one_open_version",
+                violation_error_message="Another version of this meter is open. Retire it first.",
+            ),
             models.CheckConstraint(name="meter_version_from_one", condition=Q(version__gte=1)),
             models.CheckConstraint(
                 name="meter_aggregation_known", condition=Q(aggregation__in=Aggregation.values)

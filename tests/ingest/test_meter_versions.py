@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, ProgrammingError
 
 from accounts.tenancy import as_worker
 from insights.ingest.mapping import list_meter_facts
@@ -84,6 +87,45 @@ class TestStored:
 
         assert (again.duplicate, again.new, again.rejected) == (2, 1, 0)
         assert _stored() == [(old.pk, 5), (old.pk, 6), (new.pk, 7)]
+
+    def test_one_version_of_a_meter_is_open(self) -> None:
+        factories.make_meter("bytes_out")
+
+        with pytest.raises(IntegrityError, match="meter_one_open_version"):
+            factories.make_meter("bytes_out", version=2)
+        factories.make_meter("requests")
+
+    def test_a_version_is_not_put_before_another(self) -> None:
+        factories.make_meter("bytes_out", version=2, retired_at=TURN)
+
+        with pytest.raises(ProgrammingError, match="comes after those there are"):
+            factories.make_meter("bytes_out", version=1, retired_at=TURN)
+
+    @pytest.mark.parametrize("end", [None, datetime(2026, 12, 1, tzinfo=UTC)])
+    def test_the_end_of_a_version_is_final(self, end: datetime | None) -> None:
+        meter = factories.make_meter("bytes_out", retired_at=TURN)
+
+        with as_worker(), pytest.raises(ProgrammingError, match="the end of a meter version is final"):
+            Meter.objects.filter(pk=meter.pk).update(retired_at=end)
+        with as_worker():
+            Meter.objects.filter(pk=meter.pk).update(retired_at=TURN, name="Egress")
+
+    @pytest.mark.parametrize(
+        ("version", "end", "message"),
+        [
+            (1, None, "version 1 is open; retire it"),
+            (3, TURN, "version 3 exists; a new version comes after it"),
+        ],
+    )
+    def test_importing_a_version_out_of_turn_says_so(
+        self, tmp_path: Path, version: int, end: datetime | None, message: str
+    ) -> None:
+        factories.make_meter("bytes_out", version=version, retired_at=end)
+        file = tmp_path / "meters.toml"
+        file.write_text('[[meters]]\nkey = "bytes_out"\nversion = 2\nname = "Egress"\nunit = "kB"\n')
+
+        with pytest.raises(CommandError, match=message):
+            call_command("import_meters", str(file))
 
 
 def _body(key_kind: str, rows: list[str]) -> str:

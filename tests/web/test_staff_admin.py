@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -109,3 +110,35 @@ def test_what_the_pipeline_writes_is_only_shown(cast: Any, admin: Any, model: st
     assert admin.get(reverse(f"admin:insights_{model}_change", args=[row.pk])).status_code == 200
     assert admin.get(reverse(f"admin:insights_{model}_add")).status_code == 403
     assert admin.post(reverse(f"admin:insights_{model}_delete", args=[row.pk])).status_code == 403
+
+
+def test_a_second_open_version_of_a_meter_is_refused_on_the_form(cast: Any, admin: Any) -> None:
+    factories.make_meter("requests")
+
+    page = admin.post(reverse("admin:insights_meter_add"), {**METER, "version": "2"})
+
+    assert page.status_code == 200
+    assert "Another version of this meter is open. Retire it first." in page.content.decode()
+
+
+def test_a_version_before_one_that_exists_is_refused_on_the_form(cast: Any, admin: Any) -> None:
+    factories.make_meter("requests", version=2, retired_at=datetime(2026, 11, 1, tzinfo=UTC))
+
+    page = admin.post(reverse("admin:insights_meter_add"), METER)
+
+    assert page.status_code == 200
+    assert "A later version of this meter exists." in page.content.decode()
+
+
+def test_the_end_of_a_meter_version_cannot_be_moved(cast: Any, admin: Any) -> None:
+    end = datetime(2026, 11, 1, tzinfo=UTC)
+    meter = factories.make_meter("requests", retired_at=end)
+
+    admin.post(
+        reverse("admin:insights_meter_change", args=[meter.pk]),
+        {**METER, "name": "Calls", "retired_at_0": "2026-12-01", "retired_at_1": "00:00:00"},
+    )
+
+    with as_staff():
+        meter.refresh_from_db()
+    assert (meter.name, meter.retired_at) == ("Calls", end)

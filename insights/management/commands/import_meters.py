@@ -44,6 +44,7 @@ def _make(description: MeterDescription) -> str:
     }
     existing = Meter.objects.filter(key=description.key, version=description.version).first()
     if existing is None:
+        _refuse_out_of_turn(description)
         save_meter(meter=Meter(**wanted), actor=None)
         return "made"
     changed = [name for name in MEANING if getattr(existing, name) != wanted[name]]
@@ -53,3 +54,16 @@ def _make(description: MeterDescription) -> str:
             "a meter with another meaning is a new version"
         )
     return "unchanged"
+
+
+def _refuse_out_of_turn(description: MeterDescription) -> None:
+    for other in Meter.objects.filter(key=description.key).order_by("version"):
+        if other.version > description.version:
+            raise CommandError(
+                f"{description.key}: version {other.version} exists; a new version comes after it"
+            )
+        if other.retired_at is None:
+            raise CommandError(
+                f"{description.key}: version {other.version} is open; retire it in the admin, from the instant on "
+                f"that version {description.version} counts"
+            )
