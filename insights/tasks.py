@@ -8,18 +8,23 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from celery import shared_task
 from django.db import IntegrityError, OperationalError, transaction
 
+from accounts.operations import drop_sign_in_failures
 from accounts.tenancy import as_worker, connection, current_alias
 from insights.books import operations as books
 from insights.ingest import chunk_operations as chunks
 from insights.ingest import keeping_operations, replay_operations, work_operations
+from insights.ingest import revert_operations as reverts
 from insights.ingest.read_operations import BatchRun, ReadChunk, open_batch, read_chunk
 from insights.ingest.refusals import RequestRefused
+from insights.ingest.revert_operations import RevertRun
 from insights.ingest.store_operations import ConcurrentChange
 from insights.ingest.work_operations import Lease, LeaseLost
 from insights.metering import operations as metering
@@ -56,7 +61,7 @@ def ingest_batch(batch_id: int) -> None:
             return
         try:
             with work_operations.kept_lease(lease):
-                _ingest(lease)
+                _work_on(lease)
         except LeaseLost:
             logger.warning("lease lost", batch_id=batch_id)
         except RequestRefused as refusal:
@@ -65,6 +70,20 @@ def ingest_batch(batch_id: int) -> None:
             logger.exception("batch interrupted", batch_id=batch_id)
             _let_go(lease, error)
             raise
+
+
+def _work_on(lease: Lease) -> None:
+    """Read a batch into the books, or do what its revert waits for."""
+    revert = reverts.find_open_revert(lease.batch_id)
+    if revert is None:
+        _ingest(lease)
+    elif revert.prepared_at is None:
+        with transaction.atomic(using=current_alias()):
+            work_operations.hold_lease(lease)
+            reverts.prepare_revert(reverts.open_revert(revert), now=datetime.now(UTC))
+            work_operations.finish_work(lease)
+    else:
+        _revert(lease, reverts.open_revert(revert))
 
 
 def _refuse(lease: Lease, refusal: RequestRefused) -> None:
@@ -115,7 +134,7 @@ def _ingest(lease: Lease) -> None:
     while following is not None:
         chunk, following = following, next(waiting, None)
         read = read_chunk(run, chunk)
-        _write_with_retries(run, read, lease, is_last=following is None)
+        _with_retries(partial(_write_chunk, run, read, lease, is_last=following is None))
         run.batch.lines_done = chunk.last_line_no
         let_past = work_operations.find_work_to_let_past() if following is not None else None
         if let_past is not None:
@@ -126,10 +145,35 @@ def _ingest(lease: Lease) -> None:
             return
 
 
-def _write_with_retries(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool) -> None:
+def _revert(lease: Lease, run: RevertRun) -> None:
+    """Take a batch out of the books, one of its chunks after the other, in the order in which they went in."""
+    if not run.stretches:
+        with transaction.atomic(using=current_alias()):
+            work_operations.hold_lease(lease)
+            reverts.close_revert(run)
+            work_operations.finish_work(lease)
+    for stretch in run.stretches:
+        _with_retries(partial(_write_revert, run, stretch, lease, is_last=stretch == run.stretches[-1]))
+
+
+def _write_revert(run: RevertRun, stretch: tuple[int, int], lease: Lease, *, is_last: bool) -> None:
+    """Retractions, what is current instead, rollups and the ledger position: all of it or nothing."""
+    with transaction.atomic(using=current_alias()):
+        work_operations.hold_lease(lease)
+        entry_id = reverts.revert_stretch(run, *stretch)
+        metering.roll_up_stage()
+        if is_last:
+            reverts.close_revert(run)
+            work_operations.finish_work(lease)
+        else:
+            work_operations.extend_lease(lease)
+        chunks.take_position(entry_id)
+
+
+def _with_retries(write: Callable[[], None]) -> None:
     for attempt in range(RETRIES_MAX):
         try:
-            _write_chunk(run, read, lease, is_last=is_last)
+            write()
         except (ConcurrentChange, IntegrityError, OperationalError) as error:
             if attempt + 1 == RETRIES_MAX or not _may_pass(error):
                 raise
@@ -190,6 +234,13 @@ def expire_kept_bytes() -> int:
     """Drop the bytes of batches that were done more than 30 days ago."""
     with as_worker():
         return keeping_operations.drop_bytes(finished_before=datetime.now(UTC) - timedelta(days=30))
+
+
+@shared_task
+def expire_sign_in_failures() -> int:
+    """Drop failed sign-ins, which hold addresses, after 30 days."""
+    with as_worker():
+        return drop_sign_in_failures(before=datetime.now(UTC) - timedelta(days=30))
 
 
 @shared_task

@@ -70,6 +70,10 @@ def timetable() -> dict[str, dict[str, Any]]:
             "task": "insights.tasks.expire_kept_bytes",
             "schedule": crontab(hour="3", minute="10"),
         },
+        "expire_sign_in_failures": {
+            "task": "insights.tasks.expire_sign_in_failures",
+            "schedule": crontab(hour="3", minute="30"),
+        },
         "expire_rejected_lines": {
             "task": "insights.tasks.expire_rejected_lines",
             "schedule": crontab(hour="3", minute="20"),

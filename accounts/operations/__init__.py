@@ -14,6 +14,7 @@ from accounts.operations.lifecycle import (
 )
 from accounts.operations.members import add_member, change_role, remove_member
 from accounts.operations.refusals import UnableToChange
+from accounts.operations.sign_in import drop_sign_in_failures
 from accounts.operations.support import end_support_access, start_support_access
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "change_role",
     "close_account",
     "create_account",
+    "drop_sign_in_failures",
     "end_support_access",
     "ensure_account",
     "issue_api_key",

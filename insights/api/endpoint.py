@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
-from django.http import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -36,9 +37,7 @@ class Endpoint(APIView):
             detail = f"This key may make {self.allowance.size} requests a minute; see Retry-After."
             raise Problem("too_many_requests", detail, retry_after=self.allowance.retry_after_seconds)
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: object, **kwargs: object
-    ) -> Response:
+    def finalize_response(self, request: Request, response: Any, *args: object, **kwargs: object) -> Response:
         """Tell every key how much of its minute is left, in the words of the RateLimit header fields draft."""
         final = super().finalize_response(request, response, *args, **kwargs)
         if self.allowance is not None:
