@@ -8,9 +8,9 @@ from datetime import datetime
 
 from accounts.tenancy import connection
 from insights.ingest.outcomes import RejectedLine
+from insights.ingest.reject_operations import keep_rejects
 from insights.ingest.verdicts import StagedLine
-from insights.models import Batch, LineVerdict, UnattributedReject
-from insights.models import RejectedLine as RejectedLineRow
+from insights.models import Batch, LineVerdict
 
 _COUNTED = ("new", "replaced", "duplicate", "stale", "rejected")
 
@@ -46,7 +46,7 @@ def count_chunk(
             parts.setdefault(reject.account_id, _Part()).counts["rejected"] += 1
     _add_to_parts(batch, window_end, parts)
     _keep_verdicts(batch, verdict_runs(lines, verdicts, rejected))
-    _keep_rejects(batch, rejected)
+    keep_rejects(batch_id=batch.pk, rejected=rejected)
 
 
 def _add_to_parts(
@@ -133,25 +133,3 @@ def _keep_verdicts(batch: Batch, runs: Sequence[VerdictRun]) -> None:
         ],
         batch_size=5_000,
     )
-
-
-def _keep_rejects(batch: Batch, rejected: Sequence[RejectedLine]) -> None:
-    known, unattributed = [], []
-    for reject in rejected:
-        facts = {
-            "batch": batch,
-            "line_no": reject.line_no,
-            "code": reject.code,
-            "field": reject.field[:100],
-            "message": reject.message[:300],
-            "value": reject.value[:200],
-            "raw": reject.raw,
-        }
-        if reject.account_id is not None:
-            known.append(RejectedLineRow(account_id=reject.account_id, **facts))
-        else:
-            unattributed.append(
-                UnattributedReject(account_reference=(reject.account_reference or "")[:200], **facts)
-            )
-    RejectedLineRow.objects.bulk_create(known, batch_size=2_000)
-    UnattributedReject.objects.bulk_create(unattributed, batch_size=2_000)
