@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views.defaults import server_error
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 logger = structlog.get_logger(__name__)
+
+OUTAGES = (OperationalError, InterfaceError)
 
 
 class PrivateResponseMiddleware:
@@ -42,12 +46,20 @@ class DatabaseOutageMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503 for errors of the connection; every other error stays what it is."""
-        if not isinstance(exception, OperationalError | InterfaceError):
-            return None
-        logger.error("database unavailable", path=request.path, error=type(exception).__name__)
-        return HttpResponse(
-            "The service is briefly unavailable. Nothing was changed; please try again.\n",
-            status=503,
-            content_type="text/plain; charset=utf-8",
-            headers={"Retry-After": "5"},
-        )
+        return _unavailable(request, exception) if isinstance(exception, OUTAGES) else None
+
+
+def answer_uncaught(request: HttpRequest) -> HttpResponse:
+    """Answer what no view raised: a middleware that reads the session meets a lost database before any view does."""
+    error = sys.exc_info()[1]
+    return _unavailable(request, error) if isinstance(error, OUTAGES) else server_error(request)
+
+
+def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.error("database unavailable", path=request.path, error=type(error).__name__)
+    return HttpResponse(
+        "The service is briefly unavailable. Nothing was changed; please try again.\n",
+        status=503,
+        content_type="text/plain; charset=utf-8",
+        headers={"Retry-After": "5", "Cache-Control": "no-store"},
+    )

@@ -31,6 +31,8 @@ sign_in_urls: list[URLPattern | URLResolver] = [
     ),
 ]
 
+handler500 = "accounts.middleware.answer_uncaught"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", probes.healthz, name="healthz"),
     path("readyz", probes.readyz, name="readyz"),
