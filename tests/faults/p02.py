@@ -1,4 +1,4 @@
-"""P2: quantity is conserved. The sums of records and rollups agree exactly after deaths, and a rebuild changes nothing."""
+"""P2: quantity is conserved. Records and rollups add up to the same after deaths, and a rebuild changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _BUCKETS = """
         SELECT account_id, meter_id, day, sum(quantity) AS quantity, sum(records) AS records
         FROM insights_usagerollup GROUP BY 1, 2, 3
     )
-    SELECT count(*), count(*) FILTER (WHERE r.quantity IS DISTINCT FROM l.quantity OR r.records IS DISTINCT FROM l.records),
+    SELECT count(*),
+        count(*) FILTER (WHERE (r.quantity, r.records) IS DISTINCT FROM (l.quantity, l.records)),
         count(*) FILTER (WHERE r.quantity = 'NaN' OR l.quantity = 'NaN')
     FROM records r FULL JOIN rollups l USING (account_id, meter_id, day)
 """

@@ -148,5 +148,6 @@ def _check_repeats(site: Site, outcome: Outcome, *, behind: int) -> None:
     outcome.require(f"{otherwise} repeated lines were not duplicates", holds=otherwise == 0)
     outcome.require(f"{unlike} repeats refused other lines than the first time", holds=unlike == 0)
     outcome.figures.append(
-        f"{outcome.faults} deliveries; {batches} repeats after the first round: {duplicate} of {received} lines duplicate"
+        f"{outcome.faults} deliveries; {batches} repeats after the first round: "
+        f"{duplicate} of {received} lines duplicate"
     )

@@ -66,7 +66,8 @@ def write_catalogue(load: Load, *, max_age_days: int | None = None) -> None:
         )
         Meter.objects.bulk_create(
             Meter(
-                key=plan.key, name=plan.key, unit="unit", aggregation=plan.aggregation, dimensions=list(plan.dimensions),
+                key=plan.key, name=plan.key, unit="unit", aggregation=plan.aggregation,
+                dimensions=list(plan.dimensions),
                 unique_dimensions=["endpoint"] if plan.aggregation == "unique_count" else [],
             )
             for plan in load.meters
