@@ -76,6 +76,10 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_sourcekey": {_STAFF: WRITE, _WORKER: WRITE, _INTAKE: "SELECT (id, last_used_at), UPDATE (last_used_at)"},
     # Uploads and work.
     "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
+    "insights_batchrevert": {
+        _STAFF: "SELECT, INSERT, UPDATE (asked_at, asked_by_id, prepared_at, confirmed_at, confirmed_by_id, reason)",
+        _WORKER: WRITE,
+    },
     "insights_batchbytes": {_WORKER: ALL, _INTAKE: "INSERT, SELECT (id)"},
     "insights_workitem": {_STAFF: "SELECT, UPDATE (state, deliveries, created_at)", _WORKER: ALL, _INTAKE: APPEND},
     "insights_unattributedreject": {_STAFF: f"SELECT ({_REJECT_FACTS})", _WORKER: ALL, _INTAKE: READ},

@@ -170,4 +170,4 @@ class BatchFacts:
 
     @property
     def is_finished(self) -> bool:
-        return self.state in ("done", "refused", "quarantined")
+        return self.state in ("done", "refused", "quarantined", "reverted")

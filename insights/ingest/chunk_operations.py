@@ -36,6 +36,7 @@ class StoredChunk:
 
 def store_chunk(run: BatchRun, read: ReadChunk) -> StoredChunk:
     """Write a chunk's records inside the caller's transaction; raises ConcurrentChange to be tried again."""
+    _hold_off_reverts(run.batch.source_id)
     entry_id = _open_entry(run.batch, read.chunk)
     ledger = Ledger(
         source_id=run.batch.source_id,
@@ -73,6 +74,15 @@ def _conflict(line: StagedLine, chunk: Chunk) -> RejectedLine:
         raw=chunk.lines[line.line_no - chunk.first_line_no].encode(),
         retryable=False,
     )
+
+
+def _hold_off_reverts(source_id: int) -> None:
+    """Keep a revert of the source out until this transaction ends; other chunks come in beside it.
+
+    A line whose record is being retracted would otherwise wait for the revert and then be taken for new.
+    """
+    with connection().cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('revert'), %s)", [source_id])
 
 
 def _open_entry(batch: Batch, chunk: Chunk) -> int:

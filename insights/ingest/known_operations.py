@@ -76,7 +76,7 @@ _PAST_WINDOW = """
     CROSS JOIN LATERAL (
         SELECT * FROM insights_usagerevision h
         WHERE h.account_id = p.account_id AND h.series_id = p.series_id AND h.window_start = p.window_start
-          AND h.row_id = '' OFFSET 0
+          AND h.row_id = '' AND NOT h.is_further OFFSET 0
     ) h
 """
 _PAST_ROW_ID = """
@@ -85,7 +85,7 @@ _PAST_ROW_ID = """
     CROSS JOIN LATERAL (
         SELECT * FROM insights_usagerevision h
         WHERE h.account_id = p.account_id AND h.source_id = %(source)s AND h.row_id = p.row_id
-          AND h.row_id <> '' OFFSET 0
+          AND h.row_id <> '' AND NOT h.is_further OFFSET 0
     ) h
 """
 

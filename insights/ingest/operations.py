@@ -33,7 +33,9 @@ IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 MEDIA_TYPES = frozenset({"csv", "ndjson", "json", "any"})
 # Who polls with the key of another batch has sent nothing new, so there is nothing to keep.
 UNKEPT_REFUSALS = frozenset({"in_progress", "idempotency_mismatch"})
-FINISHED_STATES = frozenset({BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED})
+FINISHED_STATES = frozenset(
+    {BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED, BatchState.REVERTED}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from typing import Any
 
 from accounts.tenancy import connection
 from insights.ingest.known_operations import Ledger, find_known, plain_duplicates
-from insights.ingest.stage_operations import NEW, REPLACEMENT, copy_stage, copy_taken, open_stage
+from insights.ingest.stage_operations import (
+    NEW,
+    REPLACEMENT,
+    copy_probe,
+    copy_stage,
+    copy_taken,
+    open_stage,
+)
 from insights.ingest.verdicts import Judgement, StagedLine, Verdict, judge
 
 
@@ -77,9 +84,16 @@ _INSERT_ROW_ID = f"""
     ORDER BY account_id, series_id, window_start, row_id
     RETURNING line_no
 """
+_HAS_RETRACTED = (
+    "SELECT EXISTS (SELECT 1 FROM insights_usagerevision WHERE source_id = %s AND kind = 'retracted')"
+)
+# One index look-up for each line, however many facts were ever retracted; OFFSET keeps it from becoming a join.
 _RETRACTED = """
-    SELECT account_id, series_id, window_start, row_id FROM insights_usagerevision
-    WHERE source_id = %s AND kind = 'retracted'
+    SELECT p.line_no FROM ingest_probe p WHERE EXISTS (
+        SELECT 1 FROM insights_usagerevision h
+        WHERE h.source_id = %s AND h.account_id = p.account_id AND h.series_id = p.series_id
+          AND h.window_start = p.window_start AND h.kind = 'retracted' OFFSET 0
+    )
 """
 
 
@@ -109,9 +123,15 @@ def _without_retracted(ledger: Ledger, lines: Sequence[StagedLine]) -> Sequence[
     if ledger.key_kind == "row_id":
         return lines  # usage_identity keeps them known
     with connection().cursor() as cursor:
+        cursor.execute(_HAS_RETRACTED, [ledger.source_id])
+        if not cursor.fetchone()[0]:
+            return lines
+        copy_probe(lines)
+        cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(_RETRACTED, [ledger.source_id])
-        retracted = {(row[1], row[2]) for row in cursor.fetchall()}
-    return [line for line in lines if (line[2], line[3]) not in retracted] if retracted else lines
+        retracted = {row[0] for row in cursor.fetchall()}
+        cursor.execute("SET LOCAL enable_seqscan = on")
+    return [line for line in lines if line.line_no not in retracted]
 
 
 _TAKE_OUT = """
@@ -122,12 +142,14 @@ _TAKE_OUT = """
         RETURNING r.*
     )
     INSERT INTO insights_usagerevision (account_id, source_id, series_id, window_start, row_id, revision, quantity,
-        entry_id, batch_id, line_no, kind, ended_by_entry_id)
+        entry_id, batch_id, line_no, kind, ended_by_entry_id, is_further)
     SELECT account_id, %(source)s, series_id, window_start, row_id, revision, quantity, entry_id, batch_id, line_no,
-        'superseded', %(entry)s
+        'superseded', %(entry)s,
+        -- What a revert made current again stands in history already.
+        EXISTS (SELECT 1 FROM insights_ledgerentry e WHERE e.id = taken.entry_id AND e.kind = 'revert')
     FROM taken
 """
-_MOVE_IDENTITY = """
+MOVE_IDENTITY = """
     UPDATE insights_usageidentity i SET series_id = s.series_id, window_start = s.window_start
     FROM ingest_stage s
     WHERE s.phase = %(phase)s AND i.account_id = s.account_id AND i.source_id = %(source)s AND i.row_id = s.row_id
@@ -156,7 +178,7 @@ def _apply(ledger: Ledger, judgement: Judgement, verdicts: Mapping[int, Verdict]
 def _put_finals(ledger: Ledger, cursor: Any, finals: Sequence[StagedLine]) -> None:
     copy_stage(phase=REPLACEMENT, lines=finals, meters=ledger.meters)
     if ledger.key_kind == "row_id":
-        cursor.execute(_MOVE_IDENTITY, _parameters(ledger, REPLACEMENT))
+        cursor.execute(MOVE_IDENTITY, _parameters(ledger, REPLACEMENT))
     cursor.execute(_INSERT_WINDOW, _parameters(ledger, REPLACEMENT))
     if cursor.rowcount != len(finals):
         raise ConcurrentChange("another record took the place of a replacement")
@@ -171,8 +193,8 @@ def _append_history(
     cursor.executemany(
         """
         INSERT INTO insights_usagerevision (account_id, source_id, series_id, window_start, row_id, revision, quantity,
-            entry_id, batch_id, line_no, kind, ended_by_entry_id)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            entry_id, batch_id, line_no, kind, ended_by_entry_id, is_further)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, false)
         """,
         [
             (line.account_id, ledger.source_id, line.series_id, line.window_start, line.row_id, line.revision,

@@ -29,6 +29,13 @@ DELIVERIES_MAX = 3
 _END_PARTS = "UPDATE insights_batchpart SET finished_at = clock_timestamp() WHERE batch_id = %s AND finished_at IS NULL"
 
 
+# A batch that was set aside stays so while it is taken out of the books.
+_IS_REVERTED = """EXISTS (
+    SELECT 1 FROM insights_batchrevert v WHERE v.batch_id = insights_batch.id AND v.finished_at IS NULL
+      AND (v.prepared_at IS NULL OR v.confirmed_at IS NOT NULL)
+)"""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to work on one batch; the number grows with every new lease."""
@@ -84,7 +91,7 @@ def claim_work(*, batch_id: int, owner: str) -> Lease | None:
             return None
         cursor.execute(
             "UPDATE insights_batch SET state = 'processing', finished_at = NULL, error_code = '', error_detail = '', "
-            "error_line = NULL, error_field = '' WHERE id = %s AND error_code <> ''",
+            f"error_line = NULL, error_field = '' WHERE id = %s AND error_code <> '' AND NOT {_IS_REVERTED}",
             [batch_id],
         )
         if cursor.rowcount:
@@ -182,11 +189,15 @@ def find_work_to_let_past() -> int | None:
 
 
 def finish_work(lease: Lease) -> None:
-    """Mark the batch's work as done, in the transaction that stores its last chunk."""
+    """Mark the batch's work as done, in the transaction that stores its last chunk.
+
+    A batch that is still set aside, because only its revert was prepared, can be tried again as before.
+    """
     with connection().cursor() as cursor:
         cursor.execute(
-            "UPDATE insights_workitem SET state = 'done', leased_until = NULL "
-            "WHERE batch_id = %s AND lease_number = %s AND state = 'leased'",
+            "UPDATE insights_workitem w SET leased_until = NULL, "
+            "state = CASE WHEN b.state = 'quarantined' THEN 'quarantined' ELSE 'done' END FROM insights_batch b "
+            "WHERE b.id = w.batch_id AND w.batch_id = %s AND w.lease_number = %s AND w.state = 'leased'",
             [lease.batch_id, lease.number],
         )
         if cursor.rowcount != 1:

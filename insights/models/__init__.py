@@ -1,6 +1,14 @@
 """Every table of the pipeline, named once, in the order a record passes them."""
 
-from insights.models.batches import Batch, BatchBytes, BatchState, UnattributedReject, WorkItem, WorkState
+from insights.models.batches import (
+    Batch,
+    BatchBytes,
+    BatchRevert,
+    BatchState,
+    UnattributedReject,
+    WorkItem,
+    WorkState,
+)
 from insights.models.books import BookCheck
 from insights.models.catalog import Aggregation, Meter
 from insights.models.downloads import Download, DownloadState
@@ -23,6 +31,7 @@ __all__ = [
     "Batch",
     "BatchBytes",
     "BatchPart",
+    "BatchRevert",
     "BatchState",
     "BookCheck",
     "Download",

@@ -20,6 +20,7 @@ class BatchState(models.TextChoices):
     DONE = "done"
     REFUSED = "refused"
     QUARANTINED = "quarantined"
+    REVERTED = "reverted"
 
 
 class Batch(models.Model):
@@ -93,6 +94,41 @@ class BatchBytes(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["batch", "piece_no"], name="batchbytes_piece")]
+
+
+class BatchRevert(models.Model):
+    """A batch to be taken out of the books: prepared first, so that staff see in numbers what it will do.
+
+    `preview` counts records by meter and day and never holds a quantity: staff have no right to those.
+    """
+
+    batch = models.OneToOneField(Batch, on_delete=models.PROTECT, related_name="revert")
+    asked_at = models.DateTimeField(db_default=Now(), editable=False)
+    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    prepared_at = models.DateTimeField(null=True)
+    preview = models.JSONField(default=dict)
+    confirmed_at = models.DateTimeField(null=True)
+    confirmed_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    reason = models.CharField(max_length=200, blank=True, default="")
+    records_out = models.PositiveIntegerField(default=0, help_text="Current records taken out.")
+    records_back = models.PositiveIntegerField(default=0, help_text="Past revisions that are current again.")
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="batchrevert_prepared_first",
+                condition=Q(confirmed_at__isnull=True) | Q(prepared_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="batchrevert_confirmed_with_reason",
+                condition=Q(confirmed_at__isnull=True) | ~Q(reason=""),
+            ),
+            models.CheckConstraint(
+                name="batchrevert_finished_last",
+                condition=Q(finished_at__isnull=True) | Q(confirmed_at__isnull=False),
+            ),
+        ]
 
 
 class WorkState(models.TextChoices):

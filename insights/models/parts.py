@@ -31,6 +31,7 @@ class BatchPart(models.Model):
     via = models.CharField(max_length=10)
     received_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    reverted_at = models.DateTimeField(null=True)
     received = models.PositiveIntegerField(default=0)
     new = models.PositiveIntegerField(default=0)
     replaced = models.PositiveIntegerField(default=0)

@@ -89,7 +89,11 @@ class RevisionKind(models.TextChoices):
 
 
 class UsageRevision(models.Model):
-    """A revision that is not current: superseded by a higher one, stale on arrival, or retracted by a revert."""
+    """A stretch of ledger positions in which a revision was current; empty for one that never was.
+
+    Superseded by a higher one, stale on arrival, or retracted by a revert. Rows are only added: a revision that was
+    current again, or was retracted when it was past already, has a further row.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+")
@@ -103,6 +107,7 @@ class UsageRevision(models.Model):
     line_no = models.IntegerField()
     kind = models.CharField(max_length=10, choices=RevisionKind.choices)
     ended_by_entry_id = models.BigIntegerField()
+    is_further = models.BooleanField(default=False, help_text="History held the revision before this row.")
 
     objects = AccountQuerySet.as_manager()
 
@@ -111,12 +116,12 @@ class UsageRevision(models.Model):
             models.UniqueConstraint(fields=["account", "id"], name="usagerevision_account_id"),
             models.UniqueConstraint(
                 fields=["account", "series", "window_start", "revision"],
-                condition=Q(row_id=""),
+                condition=Q(row_id="", is_further=False),
                 name="usagerevision_window",
             ),
             models.UniqueConstraint(
                 fields=["account", "source", "row_id", "revision"],
-                condition=~Q(row_id=""),
+                condition=~Q(row_id="") & Q(is_further=False),
                 name="usagerevision_row_id",
             ),
             models.CheckConstraint(
