@@ -119,7 +119,7 @@ def batch_sentence(batch: BatchFacts) -> str:
     if batch.state == "quarantined":
         return f"Set aside after failing three times; {counts.received:,} lines were counted before"
     if batch.state == "processing":
-        return f"Being read: {batch.lines_done:,} lines are counted so far"
+        return f"Being read: {batch.lines_done:,} lines so far"
     return "Stored safely, waiting for a worker"
 
 
@@ -128,8 +128,8 @@ def _done_sentence(counts: LineCounts) -> str:
         return "Done; the file held no usage lines"
     received = f"{counts.received:,} {'line' if counts.received == 1 else 'lines'} received"
     if not counts.rejected:
-        return f"{received}, all accounted for, none refused"
-    return f"{received}, {counts.rejected:,} of them refused"
+        return f"{received}, all accounted for, none rejected"
+    return f"{received}, {counts.rejected:,} of them rejected"
 
 
 def equation_of(counts: LineCounts) -> str:

@@ -28,6 +28,8 @@ from insights.values.period import local_day, months_after, previous_period
 from insights.web.words import PRESET_WORDS, label, period_words
 
 _ONE_DAY = timedelta(days=1)
+# A new period takes the granularity that fits it.
+_OF_THE_PERIOD = ("period", "from", "to", "granularity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def make_refused_bar(
     messages: dict[str, list[str]] = {}
     for fault in faults:
         messages.setdefault(fault.field, []).append(fault.message)
+    at_fault = {fault.field for fault in faults}
     at_period = [text for field in ("period", "from", "to") for text in messages.pop(field, [])]
     dimensions = tuple(
         replace(field, typed=given.get(field.name, ""), error=" ".join(messages.pop(field.name, [])))
@@ -129,6 +132,9 @@ def make_refused_bar(
     )
     picker = {
         **bar.picker,
+        "hidden": [
+            pair for pair in typed if pair[0] not in (*_OF_THE_PERIOD, "page") and pair[0] not in at_fault
+        ],
         "errors": at_period,
         "from_value": given.get("from", "") or bar.picker["from_value"],
         "to_value": given.get("to", "") or bar.picker["to_value"],
@@ -240,6 +246,7 @@ def with_value(question: UsageFilter, key: str, value: str) -> UsageFilter:
 
 def _picker(question: UsageFilter, zone: tzinfo, now: datetime) -> dict[str, Any]:
     today = local_day(now, zone)
+    last_shown = min(question.last_day, today) if question.first_day <= today else question.last_day
     earlier, later = _neighbours(question, zone)
     presets = [
         {
@@ -250,14 +257,12 @@ def _picker(question: UsageFilter, zone: tzinfo, now: datetime) -> dict[str, Any
         for preset in PRESETS
     ]
     return {
-        "label": period_words(question.first_day, min(question.last_day, max(today, question.first_day))),
+        "label": period_words(question.first_day, last_shown),
         "previous_url": url(earlier),
         "next_url": url(later) if later.first_day <= today else None,
         "presets": presets,
         "action": "",
-        "hidden": [
-            pair for pair in question.pairs() if pair[0] not in ("period", "from", "to", "granularity")
-        ],
+        "hidden": [pair for pair in question.pairs() if pair[0] not in _OF_THE_PERIOD],
         "from_value": question.first_day.isoformat(),
         "to_value": question.last_day.isoformat(),
         "zone": str(zone),

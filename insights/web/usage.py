@@ -18,7 +18,8 @@ from insights.metering.explore import Exploration
 from insights.metering.queries import Asked, answer_query
 from insights.metering.usage_filter import Fault, UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
-from insights.values.period import local_day
+from insights.templatetags.portal import day
+from insights.values.period import local_day, start_of_day
 from insights.values.quantity import Scale
 from insights.web import usage_tables, words
 from insights.web.charts import scale_of, usage_figure
@@ -130,6 +131,7 @@ def _shown(
         "compare_words": _compare_words(answer, zone=zone, clock=clock, count=len(complete)),
         "completeness": words.completeness_badge(answer.completeness, end=slots[-1].end, zone=zone),
         "sources": words.sources_words(answer.completeness),
+        "begins_later": all(bucket.kind is Kind.BEFORE for bucket in answer.buckets),
         "has_usage": any(bucket.records for bucket in answer.buckets),
         "figure": usage_figure(answer, zone=zone, clock=clock, scale=scale),
         "summary": _summary(answer, zone=zone, clock=clock),
@@ -145,6 +147,7 @@ def _shown(
         "has_previous": any(bucket.previous is not None for bucket in answer.buckets),
         "hidden_groups": answer.values_found - len(answer.groups) if not answer.stacks else 0,
         "first_used": answer.first_used_day,
+        "first_used_words": f"The first usage is from {day(answer.first_used_day)}.",
     }
 
 
@@ -165,7 +168,8 @@ def _compared(answer: Exploration, *, zone: tzinfo, clock: tzinfo, count: int) -
     slots = answer.previous_slots[:count]
     if answer.previous is None or not slots:
         return ""
-    if answer.filter.granularity == "hour":
+    are_days = slots[-1].end == start_of_day(local_day(slots[-1].end, zone), zone)
+    if answer.filter.granularity == "hour" and not (are_days and clock == zone):
         end = words.hour_words(slots[-1].end, clock)
         return f"{words.hour_words(slots[0].start, clock)} to {end}"
     first, end_day = days_of(slots, zone)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from decimal import Decimal
 
 from django.utils.safestring import SafeString
 
 from insights.metering.explore import Bucket, Exploration, change_of
-from insights.metering.windows import Kind
+from insights.metering.usage_filter import UsageFilter
+from insights.metering.windows import ONE_DAY, Kind, Slot, days_of
 from insights.templatetags.portal import quantity_in
 from insights.values.quantity import Scale
 from insights.web import words
@@ -18,6 +19,7 @@ from insights.web.filters import url, with_value
 
 # A heading longer than this would make its column wider than its numbers.
 SHORT_LABEL_MAX = 16
+FINER = {"month": "day", "day": "hour"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Row:
     change: Decimal | None
     state: str
     css_class: str
+    url: str
+    leads_to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,24 @@ def row(answer: Exploration, bucket: Bucket, *, zone: tzinfo, clock: tzinfo, sca
     granularity = answer.filter.granularity
     is_complete = bucket.kind is not Kind.INCOMPLETE
     state = "total of the day" if bucket.holds_daily_totals else words.KIND_WORDS[bucket.kind]
+    label = words.slot_words(bucket.slot, granularity=granularity, zone=zone, clock=clock)
+    finer = FINER.get(granularity, "") if bucket.records else ""
     return Row(
-        label=words.slot_words(bucket.slot, granularity=granularity, zone=zone, clock=clock),
+        label=label,
         cells=tuple(_cell(value, answer.unit, scale) for value in (bucket.quantity, *bucket.parts)),
         previous=_cell(bucket.previous, answer.unit, scale),
         change=change_of(bucket.quantity, bucket.previous) if is_complete and compares_rows(answer) else None,
         state=state,
         css_class={Kind.INCOMPLETE: "is-incomplete", Kind.GAP: "is-gap"}.get(bucket.kind, ""),
+        url=_url_within(answer.filter, bucket.slot, finer, zone) if finer else "",
+        leads_to=f"{label} by {finer}" if finer else "",
     )
+
+
+def _url_within(question: UsageFilter, slot: Slot, finer: str, zone: tzinfo) -> str:
+    """The same question of one stretch alone, in smaller steps: why is this day different."""
+    first, end = days_of((slot,), zone)
+    return url(replace(question, preset="", first_day=first, last_day=end - ONE_DAY, granularity=finer))
 
 
 def compares_rows(answer: Exploration) -> bool:
@@ -93,10 +107,12 @@ def _cell(value: Decimal | None, unit: str, scale: Scale) -> SafeString:
     return _DASH if value is None else quantity_in(value, unit, scale)
 
 
-def marks(answer: Exploration) -> list[dict[str, str]]:
-    """The legend of the marks that appear in this chart, and of no others."""
+def marks(answer: Exploration) -> list[dict[str, str | int]]:
+    """The legend of what appears in this chart, groups in the order of their table, and of nothing else."""
     kinds = {bucket.kind for bucket in answer.buckets}
-    legend = []
+    legend: list[dict[str, str | int]] = [
+        {"series": group.series, "label": group.label} for group in group_rows(answer)
+    ]
     if any(bucket.previous is not None for bucket in answer.buckets):
         legend.append({"kind": "previous", "label": "Period before"})
     if Kind.INCOMPLETE in kinds:
@@ -130,6 +146,8 @@ def compare_note(answer: Exploration, complete: int) -> str:
         return (
             f"No data arrived for {missing:,} of the {unit}s before, so the change is larger than usage was."
         )
+    if not complete and any(bucket.previous is not None for bucket in answer.buckets):
+        return f"No {unit} of this period is complete yet, so there is no change to name."
     if answer.previous is None and any(bucket.previous is not None for bucket in answer.buckets):
         return "Usage began within the period before, so there is no change to name."
     if answer.previous is None or complete == len(answer.buckets):

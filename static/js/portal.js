@@ -74,6 +74,18 @@ function focusError(part) {
   if (field) field.focus();
 }
 
+// A swap takes the pressed control away. Focus goes on to what it led to, so that the next Tab does not begin at the
+// top of the page; a part that renews itself never takes it.
+function keepFocus(part, { requestConfig }) {
+  focusError(part);
+  const kind = requestConfig?.triggeringEvent?.type;
+  if (document.activeElement !== document.body || (kind !== "click" && kind !== "submit")) return;
+  const cameFromPeriod = requestConfig.elt?.closest?.(".period");
+  const next = (cameFromPeriod && part.querySelector("#period-choice")) || part.querySelector("#key-once") || part;
+  if (!next.matches("a, button, summary, [tabindex]")) next.tabIndex = -1;
+  next.focus({ preventScroll: next === part });
+}
+
 document.addEventListener("click", (event) => {
   const theme = event.target.closest("[data-theme-choice]");
   if (theme) chooseTheme(theme.dataset.themeChoice);
@@ -102,7 +114,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
 document.addEventListener("htmx:responseError", (event) => toast(failureWords(event.detail.xhr.status)));
 document.addEventListener("htmx:sendError", () => toast("The portal cannot be reached. Check the connection and try again."));
 document.addEventListener("htmx:timeout", () => toast("This takes too long. Nothing was changed; try again."));
-document.addEventListener("htmx:afterSwap", (event) => focusError(event.detail.target));
+document.addEventListener("htmx:afterSwap", (event) => keepFocus(event.target, event.detail));
 
 showTheme();
 focusError(document);

@@ -34,10 +34,10 @@ def batch(**fields: Any) -> BatchFacts:
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
-        (batch(), "1,000 lines received, 15 of them refused"),
+        (batch(), "1,000 lines received, 15 of them rejected"),
         (batch(counts=NOTHING), "Done; the file held no usage lines"),
         (batch(state="received"), "Stored safely, waiting for a worker"),
-        (batch(state="processing"), "Being read: 400 lines are counted so far"),
+        (batch(state="processing"), "Being read: 400 lines so far"),
         (batch(state="refused"), "Refused as a whole; nothing of it was counted"),
         (
             batch(state="quarantined"),
@@ -50,7 +50,7 @@ def batch(**fields: Any) -> BatchFacts:
             ),
             "The same file came before, so nothing was counted a second time",
         ),
-        (batch(duplicate_of=uuid.uuid4()), "1,000 lines received, 15 of them refused"),
+        (batch(duplicate_of=uuid.uuid4()), "1,000 lines received, 15 of them rejected"),
     ],
 )
 def test_the_first_line_of_a_batch(facts: BatchFacts, sentence: str) -> None:

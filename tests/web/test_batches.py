@@ -54,11 +54,11 @@ class TestList:
         html = signed_in(cast.viewer).get(list_url(cast)).content.decode()
 
         assert (
-            "2 batches came in the last 30 days, with 6 lines for you; <strong>2</strong> were refused."
+            "2 batches came in the last 30 days, with 6 lines for you; <strong>2</strong> were rejected."
             in html
         )
         assert "monday.csv" in html
-        assert "Refused lines" in html
+        assert "Rejected lines" in html
         assert "CANARY" not in html
 
     def test_an_account_without_batches_is_told_so(self, cast: Cast, signed_in: Any) -> None:
@@ -121,7 +121,7 @@ class TestDetail:
         html = signed_in(cast.viewer).get(detail_url(cast, mixed)).content.decode()
 
         assert "5 received = 2 new + 0 replaced + 1 duplicate + 0 stale + 2 rejected." in html
-        assert "5 lines were for you, <strong>2</strong> of them refused." in " ".join(html.split())
+        assert "5 lines were for you, <strong>2</strong> of them rejected." in " ".join(html.split())
         assert REJECT_WORDS["number_format"].meaning in html
         assert "Duplicate: the same fact was known already" in html
         assert "1e3" in html

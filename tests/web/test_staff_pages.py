@@ -149,7 +149,7 @@ def test_a_batch_says_where_every_line_went(cast: Any, edge: Source, signed_in: 
 
     page = signed_in(cast.staff).get(reverse("staff-batch", args=[batch.public_id])).content.decode()
 
-    assert "4 lines received, 2 of them refused." in page
+    assert "4 lines received, 2 of them rejected." in page
     assert "4 received = 2 new + 0 replaced + 0 duplicate + 0 stale + 2 rejected" in page
     assert "number_format" in page
     assert "unknown_account" in page

@@ -188,7 +188,7 @@ def test_a_preview_shows_codes_and_records_and_stores_nothing(edge: Source, staf
 
     page = staff.post(reverse("source-preview", args=["edge"]), {"lines": lines}).content.decode()
 
-    assert "1 would be counted, 2 refused" in page
+    assert "1 would be counted, 2 rejected" in page
     assert "1,500\u202fbyte" in page
     assert "unknown_account" in page
     assert "window_misaligned" in page
@@ -248,7 +248,7 @@ def test_an_upload_is_counted_and_its_page_says_so(edge: Source, staff: Any) -> 
     assert answer["Location"] == reverse("staff-batch", args=[batch.public_id])
     assert (batch.via, batch.name, batch.state, batch.new) == ("browser", "monday.csv", "done", 1)
     page = staff.get(answer["Location"]).content.decode()
-    assert "1 line received, all accounted for, none refused." in page
+    assert "1 line received, all accounted for, none rejected." in page
 
 
 def test_an_upload_takes_gzip_revision_and_new_accounts(edge: Source, staff: Any) -> None:
