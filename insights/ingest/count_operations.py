@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 
 from accounts.tenancy import connection
 from insights.ingest.outcomes import RejectedLine
 from insights.ingest.reject_operations import keep_rejects
 from insights.ingest.verdicts import StagedLine
-from insights.models import Batch, LineVerdict
+from insights.models import Batch
 
 _COUNTED = ("new", "replaced", "duplicate", "stale", "rejected")
+_LINE_NO = itemgetter(0)
+_ACCOUNT = itemgetter(StagedLine._fields.index("account_id"))
+_ACCOUNT_AND_WINDOW = itemgetter(
+    StagedLine._fields.index("account_id"), StagedLine._fields.index("window_start")
+)
 
 
 @dataclass(slots=True)
 class _Part:
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
+    counts: Counter[str] = field(default_factory=Counter)
     first_window: datetime | None = None
     last_window: datetime | None = None
-
-    def see(self, verdict: str, window: datetime) -> None:
-        self.counts[verdict] += 1
-        if self.first_window is None or window < self.first_window:
-            self.first_window = window
-        if self.last_window is None or window > self.last_window:
-            self.last_window = window
 
 
 def count_chunk(
@@ -38,15 +38,34 @@ def count_chunk(
     rejected: Sequence[RejectedLine],
 ) -> None:
     """Add a chunk to the parts of its accounts and keep its verdicts and refusals."""
-    parts: dict[int, _Part] = {}
-    for line in lines:
-        parts.setdefault(line.account_id, _Part()).see(verdicts.get(line.line_no, "new"), line.window_start)
-    for reject in rejected:
-        if reject.account_id is not None:
-            parts.setdefault(reject.account_id, _Part()).counts["rejected"] += 1
-    _add_to_parts(batch, window_end, parts)
+    _add_to_parts(batch, window_end, _parts_of(lines, verdicts, rejected))
     _keep_verdicts(batch, verdict_runs(lines, verdicts, rejected))
     keep_rejects(batch_id=batch.pk, rejected=rejected)
+
+
+def _parts_of(
+    lines: Sequence[StagedLine], verdicts: Mapping[int, str], rejected: Sequence[RejectedLine]
+) -> dict[int, _Part]:
+    parts: dict[int, _Part] = defaultdict(_Part)
+    # Each account's windows are few beside its lines.
+    for account_id, window in set(map(_ACCOUNT_AND_WINDOW, lines)):
+        part = parts[account_id]
+        if part.first_window is None or window < part.first_window:
+            part.first_window = window
+        if part.last_window is None or window > part.last_window:
+            part.last_window = window
+    for account_id, number in Counter(map(_ACCOUNT, lines)).items():
+        parts[account_id].counts["new"] = number
+    not_new = (
+        Counter((line[1], verdicts[line[0]]) for line in lines if line[0] in verdicts) if verdicts else {}
+    )
+    for (account_id, verdict), number in not_new.items():
+        parts[account_id].counts[verdict] = number
+        parts[account_id].counts["new"] -= number
+    for reject in rejected:
+        if reject.account_id is not None:
+            parts[reject.account_id].counts["rejected"] += 1
+    return parts
 
 
 def _add_to_parts(
@@ -100,16 +119,18 @@ def verdict_runs(
     """Return the runs; a new or refused line of the same account ends a run, other accounts' lines do not."""
     if not verdicts:
         return []
-    outcomes = [(line.line_no, line.account_id, verdicts.get(line.line_no)) for line in lines]
+    outcomes = [(line[0], line[1], verdicts.get(line[0])) for line in lines]
     outcomes += [
         (reject.line_no, reject.account_id, None) for reject in rejected if reject.account_id is not None
     ]
+    outcomes.sort(key=_LINE_NO)
     open_runs: dict[int, VerdictRun] = {}
     runs: list[VerdictRun] = []
-    for line_no, account_id, verdict in sorted(outcomes, key=lambda outcome: outcome[0]):
+    for line_no, account_id, verdict in outcomes:
         run = open_runs.get(account_id)
         if run is not None and run.verdict == verdict:
-            run.last_line, run.lines = line_no, run.lines + 1
+            run.last_line = line_no
+            run.lines += 1
         elif verdict is None:
             open_runs.pop(account_id, None)
         else:
@@ -119,17 +140,22 @@ def verdict_runs(
 
 
 def _keep_verdicts(batch: Batch, runs: Sequence[VerdictRun]) -> None:
-    LineVerdict.objects.bulk_create(
-        [
-            LineVerdict(
-                account_id=run.account_id,
-                batch=batch,
-                first_line=run.first_line,
-                last_line=run.last_line,
-                lines=run.lines,
-                verdict=run.verdict,
-            )
-            for run in runs
-        ],
-        batch_size=5_000,
-    )
+    # Corrections spread over a file make as many runs as lines, too many for objects of Django.
+    if not runs:
+        return
+    columns: list[list[int] | list[str]] = [
+        [run.account_id for run in runs],
+        [run.first_line for run in runs],
+        [run.last_line for run in runs],
+        [run.lines for run in runs],
+        [str(run.verdict) for run in runs],
+    ]
+    with connection().cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO insights_lineverdict (account_id, first_line, last_line, lines, verdict, batch_id)
+            SELECT r.*, %s
+            FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::int[], %s::text[]) AS r
+            """,
+            [batch.pk, *columns],
+        )
