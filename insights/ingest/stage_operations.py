@@ -6,8 +6,9 @@ row-level security. The tables empty themselves at the end of every transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 
 from accounts.tenancy import connection
 from insights.ingest.verdicts import StagedLine
@@ -27,6 +28,9 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_taken (
 ) ON COMMIT DELETE ROWS;
 """
 
+_SERIES_ID = itemgetter(StagedLine._fields.index("series_id"))
+_WINDOW_START = itemgetter(StagedLine._fields.index("window_start"))
+
 NEW = 1
 REPLACEMENT = 2
 
@@ -39,31 +43,40 @@ def open_stage() -> None:
 
 def copy_stage(*, phase: int, lines: Sequence[StagedLine], meters: Mapping[int, int]) -> None:
     """Put lines on the stage; `meters` maps series id to meter id."""
-    texts = _record_texts(lines)
+    ends = {series_id: f"\t{meters[series_id]}\t{phase}\n" for series_id in set(map(_SERIES_ID, lines))}
     _copy(
         "ingest_stage (line_no, account_id, series_id, window_start, row_id, revision, quantity, meter_id, phase)",
-        [f"{text}\t{meters[line[2]]}\t{phase}\n" for text, line in zip(texts, lines, strict=True)],
+        _record_rows(lines, ends),
     )
+
+
+def keep_on_stage(line_nos: Collection[int]) -> None:
+    """Take every other line off the stage."""
+    with connection().cursor() as cursor:
+        if line_nos:
+            cursor.execute("DELETE FROM ingest_stage WHERE line_no <> ALL(%s)", [list(line_nos)])
+        else:
+            cursor.execute("DELETE FROM ingest_stage")
 
 
 def copy_probe(lines: Sequence[StagedLine]) -> None:
     """Put lines where they can be compared with what the ledger knows."""
     with connection().cursor() as cursor:
         cursor.execute("DELETE FROM ingest_probe")
-    _copy("ingest_probe", [f"{text}\n" for text in _record_texts(lines)])
+    _copy("ingest_probe", _record_rows(lines, dict.fromkeys(set(map(_SERIES_ID, lines)), "\n")))
 
 
-def _record_texts(lines: Sequence[StagedLine]) -> list[str]:
-    clock: dict[datetime, str] = {}
-    texts = []
-    for line_no, account_id, series_id, window_start, row_id, revision, quantity in lines:
-        instant = clock.get(window_start)
-        if instant is None:
-            instant = clock[window_start] = window_start.isoformat()
-        texts.append(
-            f"{line_no}\t{account_id}\t{series_id}\t{instant}\t{_copy_text(row_id)}\t{revision}\t{quantity:f}"
-        )
-    return texts
+def _record_rows(lines: Sequence[StagedLine], ends: Mapping[int, str]) -> list[str]:
+    """Return the lines as COPY reads them; what ends a row follows from its series.
+
+    A quantity is written as str() writes it, which may have an exponent: PostgreSQL reads that as the same number.
+    """
+    instants = {start: start.isoformat() for start in set(map(_WINDOW_START, lines))}
+    return [
+        f"{line_no}\t{account_id}\t{series_id}\t{instants[start]}\t{row_id and _copy_text(row_id)}\t{revision}\t"
+        f"{quantity!s}{ends[series_id]}"
+        for line_no, account_id, series_id, start, row_id, revision, quantity in lines
+    ]
 
 
 def copy_taken(rows: Iterable[tuple[int, int, datetime, str, int]]) -> None:

@@ -7,19 +7,33 @@ and judged. A concurrent writer shows as a count that does not match and the who
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from accounts.tenancy import connection
-from insights.ingest.known_operations import Ledger, find_known, plain_duplicates
+from insights.ingest.known_operations import (
+    Ledger,
+    find_known,
+    is_stage_unknown,
+    plain_duplicates,
+    staged_duplicates,
+)
 from insights.ingest.stage_operations import (
     NEW,
     REPLACEMENT,
     copy_probe,
     copy_stage,
     copy_taken,
+    keep_on_stage,
     open_stage,
 )
 from insights.ingest.verdicts import Judgement, StagedLine, Verdict, judge
+
+
+_SERIES_AND_WINDOW = itemgetter(
+    StagedLine._fields.index("series_id"), StagedLine._fields.index("window_start")
+)
+_ACCOUNT_AND_ROW_ID = itemgetter(StagedLine._fields.index("account_id"), StagedLine._fields.index("row_id"))
 
 
 class ConcurrentChange(Exception):
@@ -33,8 +47,8 @@ def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdic
     """
     open_stage()
     first, repeated = _first_of_each(ledger.key_kind, lines)
-    known = _insert_new(ledger, first)
-    duplicates = plain_duplicates(known)
+    known, duplicates = _insert_new(ledger, first)
+    duplicates |= plain_duplicates(known)
     verdicts = dict.fromkeys(duplicates, Verdict.DUPLICATE)
     undecided = repeated + [line for line in known if line.line_no not in duplicates]
     if undecided:
@@ -46,12 +60,16 @@ def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdic
     return verdicts
 
 
-def _first_of_each(key_kind: str, lines: Sequence[StagedLine]) -> tuple[list[StagedLine], list[StagedLine]]:
+def _first_of_each(
+    key_kind: str, lines: Sequence[StagedLine]
+) -> tuple[Sequence[StagedLine], list[StagedLine]]:
+    identity_of = _ACCOUNT_AND_ROW_ID if key_kind == "row_id" else _SERIES_AND_WINDOW
+    if len(set(map(identity_of, lines))) == len(lines):
+        return lines, []
     seen: set[Any] = set()
     first, repeated = [], []
-    by_row = key_kind == "row_id"
     for line in lines:
-        identity = (line[1], line[4]) if by_row else (line[2], line[3])
+        identity = identity_of(line)
         if identity in seen:
             repeated.append(line)
         else:
@@ -63,13 +81,13 @@ def _first_of_each(key_kind: str, lines: Sequence[StagedLine]) -> tuple[list[Sta
 _RECORD_COLUMNS = (
     "account_id, series_id, window_start, row_id, revision, quantity, entry_id, batch_id, line_no"
 )
-_INSERT_WINDOW = f"""
+_INSERT_ALL = f"""
     INSERT INTO insights_usagerecord ({_RECORD_COLUMNS})
     SELECT account_id, series_id, window_start, row_id, revision, quantity, %(entry)s, %(batch)s, line_no
     FROM ingest_stage WHERE phase = %(phase)s
     ORDER BY account_id, series_id, window_start, row_id
-    ON CONFLICT DO NOTHING RETURNING line_no
 """
+_INSERT_WINDOW = f"{_INSERT_ALL} ON CONFLICT DO NOTHING RETURNING line_no"
 # The identity decides: a row id that is known anywhere is not new, whatever its window now says.
 _INSERT_ROW_ID = f"""
     WITH first_seen AS (
@@ -97,21 +115,41 @@ _RETRACTED = """
 """
 
 
-def _insert_new(ledger: Ledger, lines: Sequence[StagedLine]) -> Sequence[StagedLine]:
-    """Insert what is new, leave only that on the stage, and return the lines whose identity is known."""
+def _insert_new(ledger: Ledger, lines: Sequence[StagedLine]) -> tuple[Sequence[StagedLine], set[int]]:
+    """Insert what is new and leave only that on the stage.
+
+    Return the lines whose identity is known, and apart from them the numbers of those found to be duplicates already.
+    """
     candidates = _without_retracted(ledger, lines)
     copy_stage(phase=NEW, lines=candidates, meters=ledger.meters)
-    statement = _INSERT_ROW_ID if ledger.key_kind == "row_id" else _INSERT_WINDOW
+    duplicates = staged_duplicates()
+    if duplicates:
+        candidates = [line for line in candidates if line.line_no not in duplicates]
+        keep_on_stage([line.line_no for line in candidates])
+    inserted = _insert_stage(ledger, candidates)
+    if len(inserted) < len(candidates):
+        keep_on_stage(inserted)
+    settled = inserted | duplicates
+    if len(settled) == len(lines):
+        return (), duplicates
+    return [line for line in lines if line.line_no not in settled], duplicates
+
+
+def _insert_stage(ledger: Ledger, candidates: Sequence[StagedLine]) -> set[int]:
+    """Insert the candidates, which are on the stage, and return the numbers of those that were new."""
+    if not candidates:
+        return set()
+    by_row = ledger.key_kind == "row_id"
     with connection().cursor() as cursor:
-        cursor.execute(statement, _parameters(ledger, NEW))
-        if cursor.rowcount == len(lines):
-            return ()
-        inserted = {row[0] for row in cursor.fetchall()}
-        if inserted:
-            cursor.execute("DELETE FROM ingest_stage WHERE line_no <> ALL(%s)", [list(inserted)])
-        else:
-            cursor.execute("DELETE FROM ingest_stage")
-    return [line for line in lines if line.line_no not in inserted]
+        if not by_row and is_stage_unknown():
+            # Without ON CONFLICT a row costs half. Another transaction's row in between breaks the key, and the
+            # chunk is tried again.
+            cursor.execute(_INSERT_ALL, _parameters(ledger, NEW))
+            return {line.line_no for line in candidates}
+        cursor.execute(_INSERT_ROW_ID if by_row else _INSERT_WINDOW, _parameters(ledger, NEW))
+        if cursor.rowcount == len(candidates):
+            return {line.line_no for line in candidates}
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _parameters(ledger: Ledger, phase: int) -> dict[str, int]:
