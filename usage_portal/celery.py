@@ -4,19 +4,23 @@ The broker is a doorbell: the work list is a PostgreSQL table. So publishing fai
 and what is lost there is rung again by `ring_waiting_work`.
 """
 
+import gc
 import os
 from datetime import timedelta
 from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 TASK_SECONDS_MAX = 600
 # Longer than the longest task, or a second worker would start what the first still does.
 VISIBILITY_SECONDS = TASK_SECONDS_MAX + 300
 BROKER_SECONDS_MAX = 1.0
+
+# A chunk is some hundred thousand tuples without a cycle among them.
+OBJECTS_BETWEEN_COLLECTIONS = 200_000
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usage_portal.settings")
 
@@ -84,6 +88,14 @@ def timetable() -> dict[str, dict[str, Any]]:
 @setup_logging.connect
 def keep_django_logging(**_: Any) -> None:
     """Being connected stops Celery from replacing the logging that the settings have set up."""
+
+
+@worker_process_init.connect
+def collect_seldom(**_: Any) -> None:
+    """Look for cycles once a chunk and never among what was imported: it took a third of the time in Python."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 10, 10)
 
 
 app = Celery("usage_portal")
