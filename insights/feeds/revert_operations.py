@@ -14,6 +14,7 @@ from django.db import transaction
 from accounts.models import User
 from accounts.operations import record_act
 from accounts.tenancy import connection, current_alias
+from insights.feeds.batch_queries import UnknownBatch
 from insights.models import Batch, BatchRevert, BatchState
 
 REVERTIBLE_STATES = frozenset({BatchState.DONE, BatchState.QUARANTINED})
@@ -69,7 +70,9 @@ def confirm_revert(*, public_id: UUID, actor: User, reason: str, now: datetime) 
 
 
 def _revertible(public_id: UUID) -> Batch:
-    batch = Batch.objects.select_related("source").get(public_id=public_id)
+    batch = Batch.objects.select_related("source").filter(public_id=public_id).first()
+    if batch is None:
+        raise UnknownBatch(str(public_id))
     if batch.state not in REVERTIBLE_STATES:
         raise UnableToRevert(f"A batch that is {batch.state} cannot be reverted.")
     return batch

@@ -114,6 +114,8 @@ def batch_sentence(batch: BatchFacts) -> str:
         return "The same file came before, so nothing was counted a second time"
     if batch.state == "done":
         return _done_sentence(counts)
+    if batch.state == "reverted":
+        return f"Taken out of the books: {counts.new + counts.replaced + counts.stale:,} revisions of it are retracted"
     if batch.state == "refused":
         return "Refused as a whole; nothing of it was counted"
     if batch.state == "quarantined":

@@ -62,6 +62,8 @@ _NAV_OF_URL = {
     "staff-feeds": "feeds",
     "staff-batch": "feeds",
     "batch-replay": "feeds",
+    "batch-revert": "feeds",
+    "batch-revert-prepare": "feeds",
     "staff-accounts": "accounts",
     "staff-account-new": "accounts",
     "staff-account": "accounts",

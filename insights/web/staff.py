@@ -28,6 +28,8 @@ from insights.feeds.facts import BatchFacts
 from insights.feeds.lag import count_feeds, feeds_sentence
 from insights.feeds.operations import try_batch_again
 from insights.feeds.queries import list_feeds
+from insights.feeds.revert_operations import REVERTIBLE_STATES
+from insights.feeds.revert_queries import find_revert
 from insights.feeds.wording import batch_sentence, equation_of
 from insights.ingest.replay_operations import NothingToReplay, replay_rejects
 from insights.web.partials import render_page
@@ -110,7 +112,11 @@ def _batch_context(facts: BatchFacts, after_line: int) -> dict[str, Any]:
     groups = list_reject_groups(batch_id=facts.id)
     rejects = list_reject_facts(batch_id=facts.id, after_line=after_line, limit=REJECTS_PER_PAGE + 1)
     shown = rejects[:REJECTS_PER_PAGE]
+    revert = find_revert(batch_id=facts.id)
     return {
+        "revert": revert,
+        "shows_revert": revert is not None or facts.state in REVERTIBLE_STATES,
+        "changes_by_itself": not facts.is_finished or (revert is not None and revert.is_worked_on),
         "nav": "feeds",
         "batch": facts,
         "answer": batch_sentence(facts),

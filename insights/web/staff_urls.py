@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from insights.web import staff, staff_keys, staff_sources, staff_uploads
+from insights.web import staff, staff_keys, staff_reverts, staff_sources, staff_uploads
 
 urlpatterns = [
     path("", staff.feeds, name="staff-feeds"),
     path("batches/<uuid:batch_uuid>/", staff.batch, name="staff-batch"),
     path("batches/<uuid:batch_uuid>/replay/", staff.batch_replay, name="batch-replay"),
     path("batches/<uuid:batch_uuid>/try-again/", staff.batch_try_again, name="batch-try-again"),
+    path(
+        "batches/<uuid:batch_uuid>/revert/prepare/",
+        staff_reverts.batch_revert_prepare,
+        name="batch-revert-prepare",
+    ),
+    path("batches/<uuid:batch_uuid>/revert/", staff_reverts.batch_revert, name="batch-revert"),
     path("sources/", staff_sources.sources, name="staff-sources"),
     path("sources/new/", staff_sources.source_new, name="staff-source-new"),
     path("sources/new/toml/", staff_sources.source_new_toml, name="source-new-toml"),
