@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from accounts.tenancy import as_worker
+from insights.ingest.replay_operations import replay_rejects
 from insights.models import Batch
 from tests import factories
 
@@ -40,9 +41,13 @@ def test_240_megabytes_of_long_lines_stay_in_bounds() -> None:
     batch_id, receiving_peak = answers_of("receive")
     [working_peak] = answers_of(str(batch_id))
 
-    print(f"receiving: {receiving_peak} MiB, working: {working_peak} MiB")
     with as_worker():
         batch = Batch.objects.get(pk=batch_id)
+    replay = replay_rejects(batch_public_id=batch.public_id, submitted_by_id=None)
+    [replaying_peak] = answers_of(str(replay.batch_id))
+
+    print(f"receiving: {receiving_peak} MiB, working: {working_peak} MiB, replaying: {replaying_peak} MiB")
     assert (batch.state, batch.new, batch.rejected) == ("done", LINES // 2, LINES // 2)
     assert receiving_peak < RECEIVING_MEBIBYTES_MAX
     assert working_peak < WORKER_MEBIBYTES_MAX
+    assert replaying_peak < WORKER_MEBIBYTES_MAX
