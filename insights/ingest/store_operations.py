@@ -29,7 +29,6 @@ from insights.ingest.stage_operations import (
 )
 from insights.ingest.verdicts import Judgement, StagedLine, Verdict, judge
 
-
 _SERIES_AND_WINDOW = itemgetter(
     StagedLine._fields.index("series_id"), StagedLine._fields.index("window_start")
 )
