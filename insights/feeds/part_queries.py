@@ -32,6 +32,7 @@ class PartFacts:
     counts: LineCounts
     first_window: datetime | None
     last_window_end: datetime | None
+    reverted_at: datetime | None
 
     @property
     def is_finished(self) -> bool:
@@ -152,6 +153,7 @@ def _facts(part: BatchPart) -> PartFacts:
         counts=LineCounts(part.received, part.new, part.replaced, part.duplicate, part.stale, part.rejected),
         first_window=part.first_window,
         last_window_end=part.last_window_end,
+        reverted_at=part.reverted_at,
     )
 
 

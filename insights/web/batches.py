@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
+from accounts.models import Account
 from insights.exports.reject_queries import REJECTS, rejects_copy
 from insights.feeds.part_queries import (
     PartFacts,
@@ -26,12 +27,14 @@ from insights.feeds.part_queries import (
 )
 from insights.feeds.reject_words import words_for
 from insights.feeds.wording import equation_of
+from insights.metering.change_queries import list_changes
 from insights.web.downloads import stream_csv
 from insights.web.partials import render_page
 
 BATCHES_PER_PAGE = 50
 LINES_PER_PAGE = 100
 RUNS_SHOWN_MAX = 200
+CHANGES_SHOWN_MAX = 400
 SUMMARY_DAYS = 30
 _LINE_NUMBER_DIGITS_MAX = 9
 VIA_WORDS = {
@@ -97,6 +100,7 @@ def batch_detail(request: Any, batch_uuid: UUID) -> HttpResponse:
         "runs": runs[:RUNS_SHOWN_MAX],
         "has_more_runs": len(runs) > RUNS_SHOWN_MAX,
         "runs_shown_max": RUNS_SHOWN_MAX,
+        **_change_context(request.account, part),
         "page": {
             "summary": f"Lines {shown[0].line_no:,} to {shown[-1].line_no:,}" if shown else "",
             "previous_url": "?#refused" if after_line else None,
@@ -105,6 +109,21 @@ def batch_detail(request: Any, batch_uuid: UUID) -> HttpResponse:
         "zone": request.account.billing_zone,
     }
     return render_page(request, "batches/detail.html", context, part="batch-part")
+
+
+def _change_context(account: Account, part: PartFacts) -> dict[str, Any]:
+    changes = list_changes(
+        account,
+        batch_id=part.batch_id,
+        first_window=part.first_window,
+        last_window_end=part.last_window_end,
+    )
+    return {
+        "changes": changes[:CHANGES_SHOWN_MAX],
+        "changes_in_all": len(changes),
+        "records_before": sum(change.records_before for change in changes),
+        "records_after": sum(change.records_after for change in changes),
+    }
 
 
 @account_page

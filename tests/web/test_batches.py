@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from accounts.tenancy import as_worker
 from insights.feeds.reject_words import REJECT_WORDS
 from insights.ingest.refusals import CODES
-from insights.models import Batch, Source
+from insights.models import Batch, BatchPart, Source
 from insights.web import batches
 from tests import factories
 from tests.conftest import Cast
@@ -126,6 +128,40 @@ class TestDetail:
         assert "Duplicate: the same fact was known already" in html
         assert "1e3" in html
         assert "CANARY" not in html
+
+    def test_says_what_it_changed_by_meter_and_day(
+        self, cast: Cast, edge: Source, mixed: Batch, signed_in: Any
+    ) -> None:
+        browser = signed_in(cast.viewer)
+        higher = (
+            HEADER.replace("\n", ",revision\n")
+            + line(1, "41").replace("\n", ",2\n")
+            + line(9).replace("\n", ",1\n")
+        )
+        batch = factories.ingest_now(
+            edge, higher + line(1, "977", account="brook-CANARY").replace("\n", ",2\n")
+        )
+
+        html = " ".join(browser.get(detail_url(cast, batch)).content.decode().split())
+
+        assert "2 records of yours came in with it, 1 of earlier batches gave way." in html
+        changed = [html.split('<data value="')[place].split('"')[0] for place in (1, 2, 3)]
+        assert changed == ["1", "42", "41"]
+        assert "977" not in html
+        known = factories.ingest_now(edge, HEADER + line(2))
+        assert (
+            "Nothing: its lines were known already" in browser.get(detail_url(cast, known)).content.decode()
+        )
+
+    def test_says_that_it_was_taken_back(self, cast: Cast, mixed: Batch, signed_in: Any) -> None:
+        with as_worker():
+            BatchPart.objects.filter(batch=mixed).update(reverted_at=datetime(2026, 11, 20, 9, tzinfo=UTC))
+
+        html = signed_in(cast.viewer).get(detail_url(cast, mixed)).content.decode()
+
+        assert "Taken back on" in html
+        assert "20 Nov 2026" in html
+        assert "All of it was taken back since" in html
 
     def test_shows_what_was_sent_as_text(self, cast: Cast, edge: Source, signed_in: Any) -> None:
         quoted = '"' + NASTY.replace('"', '""') + '"'
