@@ -4,6 +4,7 @@ source.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +31,9 @@ from insights.models import BatchState
 
 REJECTS_SHOWN = 100
 LINE_MAX = 2**31 - 1
+# A request that waits occupies a thread of this process, and pages need threads too.
+WAITERS_MAX = 4
+_waiters = threading.BoundedSemaphore(WAITERS_MAX)
 
 
 class BatchCollection(WriteEndpoint):
@@ -39,7 +43,8 @@ class BatchCollection(WriteEndpoint):
     def post(self, request: Request) -> Response:
         """Take one batch of usage.
 
-        200 with the receipt when it was finished at once, 202 with the receipt while it is being worked on.
+        200 with the receipt when it was finished at once, 202 with the receipt while it is being worked on
+        or while too many requests wait already.
         Sent again with the same Idempotency-Key it answers with the first receipt and `Idempotency-Replayed:
         true`.
         """
@@ -59,7 +64,7 @@ class BatchCollection(WriteEndpoint):
         )
         if not received.is_repeat:
             tasks.ring(received.batch_id)
-        receipt = wait_for_batch(public_id=received.public_id, seconds=settings.UPLOAD_WAIT_SECONDS)
+        receipt = _wait(received.public_id)
         return _answer(receipt, is_repeat=received.is_repeat)
 
 
@@ -91,6 +96,16 @@ class BatchRejects(WriteEndpoint):
         return Response(RejectsSerializer(document).data)
 
 
+def _wait(batch_id: uuid.UUID) -> Receipt:
+    """Wait for the worker a moment, or not at all where enough requests of this process wait already."""
+    may_wait = _waiters.acquire(blocking=False)
+    try:
+        return wait_for_batch(public_id=batch_id, seconds=settings.UPLOAD_WAIT_SECONDS if may_wait else 0)
+    finally:
+        if may_wait:
+            _waiters.release()
+
+
 def _find(batch_id: uuid.UUID, source_id: int) -> Receipt:
     receipt = get_receipt(public_id=batch_id, source_id=source_id)
     if receipt is None:
@@ -104,7 +119,8 @@ def _answer(receipt: Receipt, *, is_repeat: bool) -> Response:
         headers["Idempotency-Replayed"] = "true"
     if receipt.state == BatchState.REFUSED and receipt.fault is not None:
         return _refused(receipt, headers)
-    status = HTTPStatus.OK if receipt.state == BatchState.DONE else HTTPStatus.ACCEPTED
+    # A batch set aside is finished too: whoever polls until 200 reads its state and its code there.
+    status = HTTPStatus.OK if receipt.is_finished else HTTPStatus.ACCEPTED
     return Response(_receipt_document(receipt), status=status, headers=headers)
 
 

@@ -113,7 +113,7 @@ SEND_BATCH: dict[str, Any] = {
     ],
     "request": dict.fromkeys(MEDIA_TYPES, OpenApiTypes.BINARY),
     "responses": {
-        200: OpenApiResponse(serializers.ReceiptSerializer, description="Finished."),
+        200: OpenApiResponse(serializers.ReceiptSerializer, description="Finished, or set aside."),
         202: OpenApiResponse(serializers.ReceiptSerializer, description="Kept, and being worked on."),
         **_problems(408, 409, 413, 415, 422),
     },

@@ -11,7 +11,9 @@ from typing import Any
 from accounts.tenancy import as_intake, connection
 from insights.ingest.operations import FINISHED_STATES
 
-POLL_SECONDS = 0.03
+# Small uploads are finished within the first pauses; those that are not need not be asked after as often.
+POLL_SECONDS_FIRST = 0.03
+POLL_SECONDS_MAX = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,16 @@ def _receipt(row: Any) -> Receipt:
 def wait_for_batch(*, public_id: uuid.UUID, seconds: float) -> Receipt:
     """Return the receipt as soon as the batch is finished, or as it stands after `seconds`."""
     deadline = time.monotonic() + seconds
+    pause = POLL_SECONDS_FIRST
     while True:
         receipt = get_receipt(public_id=public_id)
         if receipt is None:
             raise LookupError(f"no batch {public_id}")
-        if receipt.is_finished or time.monotonic() >= deadline:
+        left = deadline - time.monotonic()
+        if receipt.is_finished or left <= 0:
             return receipt
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, POLL_SECONDS_MAX)
 
 
 _REFUSED = """

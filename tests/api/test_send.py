@@ -6,8 +6,11 @@ import base64
 import gzip
 import hashlib
 import io
+import threading
+import time
 import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +18,8 @@ from django.test import Client
 
 from accounts.tenancy import as_worker
 from insights import tasks
+from insights.api import batches
+from insights.ingest import queries
 from insights.models import Batch, BatchState, Source
 from tests import factories
 from tests.api.conftest import HEADER, SEND_TO, Caller, line, lines, make_source_key, problem_of
@@ -111,6 +116,65 @@ class TestTaken:
 
         assert (response.status_code, response.json()["state"]) == (202, "received")
         assert sender.get(response.json()["url"]).json()["state"] == "received"
+
+    def test_only_so_many_requests_of_a_process_wait(
+        self, sender: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "ring", lambda batch_id: None)
+        monkeypatch.setattr(batches, "_waiters", threading.BoundedSemaphore(1))
+        settings.UPLOAD_WAIT_SECONDS = 30
+        with batches._waiters:
+            began = time.monotonic()
+            response = sender.send(lines(line()))
+
+        assert response.status_code == 202
+        assert time.monotonic() - began < 15
+
+    def test_who_waited_makes_room_for_the_next(
+        self, sender: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[float] = []
+
+        def fail_after_noting(*, public_id: uuid.UUID, seconds: float) -> None:
+            asked.append(seconds)
+            raise LookupError(public_id)
+
+        monkeypatch.setattr(batches, "wait_for_batch", fail_after_noting)
+        for _again in range(batches.WAITERS_MAX + 1):
+            sender.send(lines(line()))
+
+        assert asked == [settings.UPLOAD_WAIT_SECONDS] * (batches.WAITERS_MAX + 1)
+
+    def test_the_pauses_grow_and_end_with_the_wait(
+        self, sender: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "ring", lambda batch_id: None)
+        pauses: list[float] = []
+        clock = SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+        monkeypatch.setattr(queries, "time", clock)
+        settings.UPLOAD_WAIT_SECONDS = 1.0
+
+        sender.send(lines(line()))
+
+        assert pauses == pytest.approx([0.03, 0.06, 0.12, 0.24, 0.3, 0.25])
+
+    def test_a_batch_set_aside_is_answered_200_with_its_state_and_code(
+        self, sender: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def set_aside(batch_id: int) -> None:
+            with as_worker():
+                Batch.objects.filter(pk=batch_id).update(
+                    state=BatchState.QUARANTINED, error_code="quarantined", error_detail="It was set aside."
+                )
+
+        monkeypatch.setattr(tasks, "ring", set_aside)
+
+        response = sender.send(lines(line()), Idempotency_Key="monday")
+        again = sender.send(lines(line()), Idempotency_Key="monday")
+
+        assert (response.status_code, again.status_code) == (200, 200)
+        assert response.json()["state"] == "quarantined"
+        assert response.json()["error"]["code"] == "quarantined"
 
 
 def digest_of(body: bytes) -> str:
