@@ -154,12 +154,22 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "accounts.sign_in.typed_address"
+AXES_CLIENT_IP_CALLABLE = "accounts.sign_in.client_address"
+# How many proxies of ours stand in front; X-Forwarded-For is believed that deep and no deeper.
+TRUSTED_PROXIES = int(os.environ.get("TRUSTED_PROXIES", "0"))
+# Failed sign-ins are counted by axes, in the database, for all web processes together.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
 AXES_USERNAME_FORM_FIELD = "login"
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # Successful sign-ins are not kept; failed ones are dropped after 30 days.
 AXES_DISABLE_ACCESS_LOG = True
-EMAIL_BACKEND = os.environ.get("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+EMAIL_BACKEND = os.environ.get("EMAIL_BACKEND", "")
+if not EMAIL_BACKEND:
+    if PRODUCTION:
+        raise ImproperlyConfigured("EMAIL_BACKEND is not set; without it links to set a password would go to the logs")
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "usage-portal@localhost")
 
 # --- Time and language: stored in UTC, shown in the account's billing zone ----------------------

@@ -82,5 +82,9 @@ def get_or_create_user(email: str, *, field: str) -> tuple[User, bool]:
         raise UnableToChange("Enter an e-mail address such as name@example.com.", field=field) from error
     existing = User.objects.filter(email=address).first()
     if existing is not None:
+        if existing.is_staff or existing.is_superuser:
+            raise UnableToChange(
+                "Staff cannot be members of an account; they look into it by support access.", field=field
+            )
         return existing, False
     return User.objects.create_user(address), True

@@ -123,12 +123,13 @@ _NAME_EVERY_DAY = """
     JOIN accounts_account a ON a.id = u.account_id
     WHERE u.account_id = %(account)s
 """
+# Nothing is complete beyond the moment when it was received, whatever a sender declares: a mark never falls again.
 _RAISE_BY_PARTS = """
     INSERT INTO insights_watermark AS w (account_id, source_id, source_slug, source_name, cadence_seconds, complete_to,
         last_window_end, last_received_at)
     SELECT p.account_id, s.id, s.slug, s.name, s.cadence_seconds,
-        max(CASE WHEN p.rejected = 0 AND b.complete_to IS NOT NULL THEN b.complete_to
-            ELSE p.last_window_end - make_interval(secs => s.lateness_seconds) END),
+        max(least(b.received_at, CASE WHEN p.rejected = 0 AND b.complete_to IS NOT NULL THEN b.complete_to
+            ELSE p.last_window_end - make_interval(secs => s.lateness_seconds) END)),
         max(p.last_window_end), max(p.received_at)
     FROM insights_batch b JOIN insights_batchpart p ON p.batch_id = b.id JOIN insights_source s ON s.id = b.source_id
     WHERE b.upload_id = %(upload)s AND p.last_window_end IS NOT NULL
@@ -153,7 +154,9 @@ _RAISE_ALL = """
     )
 """
 _UPLOAD_IS_DONE = """
-    SELECT bool_or(is_last_part) AND bool_and(state = 'done'), max(complete_to) FROM insights_batch WHERE upload_id = %s
+    SELECT bool_or(is_last_part) AND bool_and(state = 'done'),
+        max(CASE WHEN complete_to IS NOT NULL THEN least(complete_to, received_at) END)
+    FROM insights_batch WHERE upload_id = %s
 """
 
 

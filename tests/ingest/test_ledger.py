@@ -390,3 +390,11 @@ class TestBooks:
 
         with as_worker():
             assert Watermark.objects.get().complete_to == datetime(2026, 3, 29, 22, tzinfo=UTC)
+
+    def test_nothing_is_complete_beyond_its_receipt(self, source: Any) -> None:
+        batch = ingest_now(
+            source, HOUR + line("ansel", 2, 1), complete_to=datetime.now(UTC) + timedelta(days=400)
+        )
+
+        with as_worker():
+            assert Watermark.objects.get().complete_to == batch.received_at

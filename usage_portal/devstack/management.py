@@ -110,9 +110,10 @@ def _stamp_file(places: Places) -> Path:
 
 
 def _migrations_checksum() -> str:
-    """Our migrations, and the locked packages that bring migrations of their own."""
+    """Our migrations, the grants applied after them, and the locked packages that bring migrations of their own."""
     digest = hashlib.sha256()
-    for file in sorted([*ROOT.glob("*/migrations/*.*"), ROOT / "requirements.txt"]):
+    others = [ROOT / "accounts" / "row_security.py", ROOT / "requirements.txt"]
+    for file in sorted([*ROOT.glob("*/migrations/*.*"), *others]):
         if file.is_file():
             digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
