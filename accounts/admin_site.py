@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, resolve_url
 
@@ -14,6 +15,13 @@ from accounts.access import Access, rendered
 from accounts.tenancy import as_staff
 
 SHOWN_APPS = frozenset({"accounts", "insights", "auth"})
+# Plurals that an s at the end does not make.
+PLURALS = {
+    "AuditEntry": "audit entries",
+    "Batch": "batches",
+    "LedgerEntry": "ledger entries",
+    "SupportAccess": "support accesses",
+}
 
 
 class PortalAdminSite(AdminSite):
@@ -29,6 +37,8 @@ class PortalAdminSite(AdminSite):
             [model_or_iterable] if isinstance(model_or_iterable, type) else list(model_or_iterable)
         )
         ours = [model for model in models if model._meta.app_label in SHOWN_APPS]
+        for model in ours:
+            model._meta.verbose_name_plural = PLURALS.get(model.__name__, model._meta.verbose_name_plural)
         super().register(ours, admin_class, **options)
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
@@ -40,6 +50,8 @@ class PortalAdminSite(AdminSite):
                 return redirect_to_login(request.get_full_path(), resolve_url("account_login"))
             if not self.has_permission(request):
                 raise Http404
+            if _holds_nul(request):
+                raise BadRequest("An address cannot hold the character NUL.")
             with as_staff():
                 return rendered(inner(request, *arguments, **named))
 
@@ -53,3 +65,8 @@ class PortalAdminSite(AdminSite):
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Leave signing out to the portal's own page."""
         return redirect("account_logout")
+
+
+def _holds_nul(request: HttpRequest) -> bool:
+    """Tell whether a parameter holds what PostgreSQL stores in no text; the admin would ask it all the same."""
+    return any("\0" in text for name, values in request.GET.lists() for text in (name, *values))

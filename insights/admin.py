@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.db import models
 from django.http import HttpRequest
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
@@ -60,6 +61,14 @@ class MeterAdmin(AnyAdmin):
     list_filter = ("aggregation",)
     search_fields = ("key", "name")
     fields = (*MEANING, "name", "description", "allows_negative", "position", "retired_at")
+    # The admin's pair of date and time has no label of its own and styles its clock by script.
+    formfield_overrides = {
+        models.DateTimeField: {
+            "form_class": forms.DateTimeField,
+            "widget": forms.DateTimeInput,
+            "help_text": "In UTC, such as 2026-12-01 00:00.",
+        }
+    }
 
     def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> tuple[str, ...]:
         """Leave the meaning of a stored version, and its end once it is set, as they are."""

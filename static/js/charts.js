@@ -67,6 +67,10 @@
     } else if (series === "previous") {
       trace.line = { color: colour("--chart-previous"), width: 1.5, dash: "dot", shape: "hvh" };
       Object.assign(trace, { type: "scatter", mode: "lines" });
+      if (trace.y.filter((height) => height !== null).length === 1) {
+        // One point makes no line.
+        Object.assign(trace, { mode: "markers", marker: { color: trace.line.color, symbol: "line-ew-open", size: 80, line: { width: 1.5, color: trace.line.color } } });
+      }
     } else if (trace.type === "bar") {
       drawnBar(trace, series);
     } else {
