@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 _DAY_TEXT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+# Far from the ends of the calendar, so that the month before and the month after always exist.
+YEAR_FIRST, YEAR_LAST = 2000, 2100
 _ONE_DAY = timedelta(days=1)
 _ONE_HOUR = timedelta(hours=1)
 
@@ -63,8 +65,10 @@ def parse_day(text: str) -> date:
         day = date(*(int(part) for part in match.groups()))
     except ValueError:
         raise InvalidDay("that day is not in the calendar") from None
-    if not 2000 <= day.year <= 9998:
-        raise InvalidDay("the year must be 2000 or later")
+    if day.year < YEAR_FIRST:
+        raise InvalidDay(f"the year must be {YEAR_FIRST} or later")
+    if day.year > YEAR_LAST:
+        raise InvalidDay(f"the year must be {YEAR_LAST} or earlier")
     return day
 
 

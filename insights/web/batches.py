@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -17,6 +18,7 @@ from insights.exports.reject_queries import REJECTS, rejects_copy
 from insights.feeds.part_queries import (
     PartFacts,
     PartPage,
+    SourceName,
     find_part,
     list_part_page,
     list_part_sources,
@@ -51,7 +53,7 @@ def batch_list(request: Any) -> HttpResponse:
     """List the batches that brought usage for the account, newest first."""
     now = timezone.now()
     sources = list_part_sources(request.account)
-    source_slug = request.GET.get("source", "")
+    source_slug = _source_slug(request, sources)
     with_rejects = request.GET.get("rejects", "") == "with"
     page = list_part_page(
         request.account,
@@ -134,6 +136,14 @@ def batch_rejects_csv(request: Any, batch_uuid: UUID) -> HttpResponseBase:
     source = rejects_copy(account_id=request.account.pk, batch_id=part.batch_id)
     name = f"rejected-lines-{part.public_id}.csv"
     return stream_csv(request, source=source, kind=REJECTS, query=f"batch={part.public_id}", name=name)
+
+
+def _source_slug(request: Any, sources: tuple[SourceName, ...]) -> str:
+    """The source to filter by; one that never sent for the account is refused, whether it exists or not."""
+    slug: str = request.GET.get("source", "")
+    if slug and slug not in {source.slug for source in sources}:
+        raise BadRequest(f"No source “{slug[:80]}” has sent for this account.")
+    return slug
 
 
 def _part_or_404(request: Any, batch_uuid: UUID) -> PartFacts:

@@ -89,12 +89,28 @@ def test_a_day_is_written_in_one_way(text: str, day: date) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2026-11-3", "20261103", "2026-02-29", "2026-13-01", "1999-12-31", "9999-01-01", "2026-11-03 ",
+    ["", "2026-11-3", "20261103", "2026-02-29", "2026-13-01", "1999-12-31", "2101-01-01", "9998-12-31", "2026-11-03 ",
      "\uff12026-11-03", "2026-W01-1", "-2026-01-01", "3 Nov 2026"],
 )  # fmt: skip
 def test_any_other_day_is_refused(text: str) -> None:
     with pytest.raises(InvalidDay):
         parse_day(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("1999-12-31", "2000 or later"), ("9998-01-01", "2100 or earlier")]
+)
+def test_a_year_beyond_an_end_is_told_that_end(text: str, told: str) -> None:
+    with pytest.raises(InvalidDay, match=told):
+        parse_day(text)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_last_months_have_neighbours_and_parts(zone: ZoneInfo) -> None:
+    last = period_of_days(parse_day("2100-01-01"), parse_day("2100-12-31") + timedelta(days=1), zone)
+
+    assert len(list(split_by_month(last, zone))) == 12
+    assert whole_months(previous_period(last, zone), zone) == 12
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,17 @@ class TestList:
         assert ("other.csv" in with_rejects, "monday.csv" in with_rejects) == (False, True)
         assert "No batch matches" in neither
 
+    @pytest.mark.parametrize("slug", ["\0", "absent", "theirs", "edge\0"])
+    def test_a_source_that_never_sent_for_the_account_is_refused(
+        self, cast: Cast, mixed: Batch, signed_in: Any, slug: str
+    ) -> None:
+        theirs = factories.make_source("theirs")
+        factories.ingest_now(theirs, HEADER + line(1, account="brook-CANARY"))
+
+        answer = signed_in(cast.viewer).get(list_url(cast), {"source": slug})
+
+        assert answer.status_code == 400
+
     def test_pages_lead_there_and_back(
         self, cast: Cast, edge: Source, signed_in: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

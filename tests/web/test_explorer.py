@@ -133,6 +133,8 @@ class TestUsageExplorer:
             ("?group_by=colour", "has no dimension “colour”"),
             ("?from=1926-01-01&to=2026-01-01", "2000 or later"),
             ("?from=2000-01-01&to=2026-01-01&granularity=hour", "Choose month, or fewer days."),
+            ("?from=9998-01-01&to=9998-12-31&granularity=month", "the year must be 2100 or earlier."),
+            ("?from=2026-01-01&to=9998-12-31", "the year must be 2100 or earlier."),
             ("?page=0", "A page is a whole number from 1."),
             ("?page=abc", "A page is a whole number from 1."),
             ("?page=99999999999999999999", "A page is a whole number from 1."),

@@ -142,3 +142,11 @@ def test_the_end_of_a_meter_version_cannot_be_moved(cast: Any, admin: Any) -> No
     with as_staff():
         meter.refresh_from_db()
     assert (meter.name, meter.retired_at) == ("Calls", end)
+
+
+@pytest.mark.parametrize("query", [{"act": "\0"}, {"q": "a\0"}, {"\0": "1"}])
+def test_an_address_with_nul_is_refused(cast: Any, signed_in: Any, query: dict[str, str]) -> None:
+    address = reverse("admin:accounts_auditentry_changelist")
+
+    assert signed_in(cast.superuser).get(address, query).status_code == 400
+    assert signed_in(cast.viewer).get(address, query).status_code == 404
