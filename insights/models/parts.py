@@ -59,8 +59,9 @@ class BatchPart(models.Model):
 class LineVerdict(models.Model):
     """A run of neighbouring lines of one account with the same verdict."""
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="+")
+    # Corrections spread over a file make as many runs as lines; each is found by account and batch.
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
+    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="+", db_index=False)
     first_line = models.PositiveIntegerField()
     last_line = models.PositiveIntegerField()
     lines = models.PositiveIntegerField()

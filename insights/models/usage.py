@@ -95,9 +95,12 @@ class UsageRevision(models.Model):
     current again, or was retracted when it was past already, has a further row.
     """
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+")
-    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    # Read by keys that begin with the account: further indexes would be written with every correction.
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_index=False)
+    series = models.ForeignKey(
+        Series, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     window_start = models.DateTimeField()
     row_id = models.TextField(default="")
     revision = models.IntegerField()
@@ -169,16 +172,22 @@ class UsageRollup(models.Model):
 
 
 class Watermark(models.Model):
-    """Up to when one source's usage for one account is believed complete."""
+    """Up to when one source's usage for one account is believed complete.
+
+    It counts from its first window, or from when it was first expected, until it ended. A source that is bound to
+    the account has its row from the beginning, with nothing complete.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+")
     source_slug = models.CharField(max_length=60)
     source_name = models.CharField(max_length=100)
     cadence_seconds = models.PositiveIntegerField()
-    complete_to = models.DateTimeField()
+    counts_from = models.DateTimeField()
+    complete_to = models.DateTimeField(null=True)
     last_window_end = models.DateTimeField(null=True)
-    last_received_at = models.DateTimeField()
+    last_received_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
 
     objects = AccountQuerySet.as_manager()
 
