@@ -165,9 +165,11 @@ class TestCurrent:
             source, line(1, 9, revision=4), line(2, 6), line(1, 7, revision=2), line(1, 8, revision=3)
         )
 
-        revert(batch, staff)
+        done = revert(batch, staff)
 
         assert current() == [("ansel", "bytes_out", 1, 1, Decimal(1))]
+        # None of its own comes back in between, to be taken out again by a later stretch.
+        assert (done.records_out, done.records_back) == (2, 1)
         verify()
 
     def test_a_row_that_was_moved_moves_back(self, staff: User) -> None:
