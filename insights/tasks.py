@@ -28,7 +28,7 @@ from insights.ingest.revert_operations import RevertRun
 from insights.ingest.store_operations import ConcurrentChange
 from insights.ingest.work_operations import Lease, LeaseLost
 from insights.metering import operations as metering
-from insights.models import Batch
+from insights.models import Batch, BatchState
 
 logger = structlog.get_logger(__name__)
 
@@ -39,6 +39,7 @@ RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "23505"})
 LOST_SQLSTATES = frozenset({"08000", "08003", "08006", "57P01", "57P02", "57P03"})
 # Disk full, too many connections, a lock that another holds: no batch's fault.
 NO_FAULT_SQLSTATES = frozenset({"53100", "53300", "55P03"})
+SET_ASIDE = (BatchState.REFUSED, BatchState.QUARANTINED)
 OUTAGE_SECONDS_MAX = 15.0
 OUTAGE_POLL_SECONDS = 0.5
 
@@ -58,6 +59,7 @@ def ingest_batch(batch_id: int) -> None:
     with as_worker():
         lease = work_operations.claim_work(batch_id=batch_id, owner=owner)
         if lease is None:
+            _release_replay(batch_id)
             return
         try:
             with work_operations.kept_lease(lease):
@@ -94,6 +96,14 @@ def _refuse(lease: Lease, refusal: RequestRefused) -> None:
         work_operations.refuse_batch(
             lease, code=refusal.code, detail=refusal.detail, line=refusal.line, field=refusal.field or ""
         )
+    _release_replay(lease.batch_id)
+
+
+def _release_replay(batch_id: int) -> None:
+    """Let the lines of a replay that was set aside wait for another one."""
+    batch = Batch.objects.filter(pk=batch_id, state__in=SET_ASIDE, replay_of__isnull=False).first()
+    if batch is not None:
+        replay_operations.release_replayed_lines(batch)
 
 
 def _let_go(lease: Lease, error: OperationalError) -> None:
@@ -122,7 +132,7 @@ def _ingest(lease: Lease) -> None:
     if batch.replay_of_id is not None:
         with transaction.atomic(using=current_alias()):
             work_operations.hold_lease(lease)
-            replay_operations.fetch_replayed_lines(batch, now=datetime.now(UTC))
+            replay_operations.fetch_replayed_lines(batch)
         batch.refresh_from_db()
     run, waiting = open_batch(batch)
     # Looking one chunk ahead tells which is the last, whose transaction also closes the batch.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 
 from django.db import transaction
 
@@ -70,7 +69,7 @@ def _count_waiting(batch_id: int) -> int:
         return int(cursor.fetchone()[0])
 
 
-def fetch_replayed_lines(batch: Batch, *, now: datetime | None = None) -> None:
+def fetch_replayed_lines(batch: Batch) -> None:
     """Give a replay its bytes, once: the refused lines that wait, in their old order under the old header.
 
     May run inside the caller's transaction. The lines carry the instant at which the replay was asked for.

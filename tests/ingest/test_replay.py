@@ -260,3 +260,23 @@ class TestRelease:
 
         assert waiting(first) == 0
         assert kept(replay) != b""
+
+
+def test_a_replay_that_is_refused_gives_its_lines_back(portal_db: None) -> None:
+    factories.make_meter("bytes_out")
+    source = factories.make_source("edge", clock_zone="")
+    body = "account,meter,window_start,quantity\nlater,bytes_out,2026-11-03T01:00:00Z,5\n"
+    first = factories.ingest_now(source, body)
+    factories.make_account("later")
+    replay = replay_rejects(batch_public_id=first.public_id, submitted_by_id=None)
+    columns = {"account": "who", "window_start": "at", "quantity": "n", "meter": "m"}
+    factories.change_source(source, columns=columns)
+    ingest_batch(replay.batch_id)
+    factories.change_source(source, columns={})
+
+    again = replay_rejects(batch_public_id=first.public_id, submitted_by_id=None)
+    ingest_batch(again.batch_id)
+
+    with as_worker():
+        assert Batch.objects.get(pk=replay.batch_id).state == "refused"
+        assert Batch.objects.get(pk=again.batch_id).new == 1
