@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Account
+from accounts.reading_rights import is_live_key
 from accounts.tenancy import account_scope
 from insights.api import documents
 from insights.api.endpoint import ReadEndpoint
@@ -60,7 +62,12 @@ class UsageCsv(ReadEndpoint):
             asked_by=f"API key {self.key_facts.name}",
         )
         try:
-            download = open_download(request=asked, source=source, compress=as_file or coded)
+            download = open_download(
+                request=asked,
+                source=source,
+                compress=as_file or coded,
+                still_allowed=partial(is_live_key, key_id=self.key_facts.key_id, account_id=self.account_id),
+            )
         except TooManyDownloads:
             detail = (
                 f"At most {settings.DOWNLOADS_PER_ACCOUNT} downloads of an account and "

@@ -8,7 +8,7 @@ so that a killed process gives its slot back without anybody's help.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -21,7 +21,7 @@ from django.db import connections
 from psycopg.types.json import Jsonb
 
 from insights.exports.queries import CopyStatement, CsvSource, running_lock_name
-from insights.exports.stream import CsvStream, Line, Proof
+from insights.exports.stream import CsvStream, Line, Proof, RightToRead
 
 logger = structlog.get_logger(__name__)
 
@@ -48,9 +48,11 @@ class OpenDownload:
     stream: CsvStream
 
 
-def open_download(*, request: DownloadRequest, source: CsvSource, compress: bool) -> OpenDownload:
+def open_download(
+    *, request: DownloadRequest, source: CsvSource, compress: bool, still_allowed: Callable[[], bool]
+) -> OpenDownload:
     """Take a slot, note the download and start it; raises TooManyDownloads. Errors of the query are raised
-    here.
+    here. `still_allowed` is asked while the stream runs; where it says no, the stream raises and ends as cut.
     """
     with ExitStack() as on_failure:
         connection = _connect()
@@ -60,7 +62,10 @@ def open_download(*, request: DownloadRequest, source: CsvSource, compress: bool
         on_failure.callback(_note_end, request.account_id, public_id, Proof(False, 0, 0, ""))
         lines = _open_lines(connection, request.account_id, source)
         stream = CsvStream(
-            lines, compress=compress, on_end=_Ending(connection, request.account_id, public_id)
+            lines,
+            compress=compress,
+            on_end=_Ending(connection, request.account_id, public_id),
+            right=RightToRead(still_allowed),
         )
         on_failure.pop_all()
     return OpenDownload(public_id, stream)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -20,7 +21,34 @@ PIECE_BYTES = 64 * 1024
 _GZIP_LEVEL = 1
 _GZIP_WBITS = 31
 
+# What may still leave after a right was taken away: so much time and so many bytes, whichever is over first.
+RECHECK_SECONDS = 5.0
+RECHECK_BYTES = 8 * 1024 * 1024
+
 Line = bytes | bytearray | memoryview
+
+
+class NoLongerAllowed(Exception):
+    """Whoever reads the download lost the right to it while it ran."""
+
+
+class RightToRead:
+    """Asks every few seconds or megabytes whether the reader may still have the download."""
+
+    def __init__(self, still_allowed: Callable[[], bool]) -> None:
+        self._still_allowed = still_allowed
+        self._checked_at = time.monotonic()
+        self._bytes_since = 0
+
+    def check(self, size_bytes: int) -> None:
+        """Count bytes that are about to leave; raises NoLongerAllowed before they do."""
+        self._bytes_since += size_bytes
+        elapsed = time.monotonic() - self._checked_at
+        if elapsed < RECHECK_SECONDS and self._bytes_since < RECHECK_BYTES:
+            return
+        if not self._still_allowed():
+            raise NoLongerAllowed
+        self._checked_at, self._bytes_since = time.monotonic(), 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +80,10 @@ class CsvStream:
         *,
         compress: bool,
         on_end: OnEnd,
+        right: RightToRead,
     ) -> None:
         self._lines = lines
+        self._right = right
         self._on_end = on_end
         self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS) if compress else None
         self._sha256 = hashlib.sha256()
@@ -82,6 +112,7 @@ class CsvStream:
 
     def _next_piece(self) -> bytes:
         plain = self._gather()
+        self._right.check(len(plain))
         self._exhausted = not plain
         self._sha256.update(plain)
         self._size_bytes += len(plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
+from accounts.reading_rights import is_still_member, is_still_support
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
 from insights.exports.queries import AGGREGATES, RECORDS, CsvSource, csv_source
@@ -74,7 +77,9 @@ def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: 
         account_id=request.account.pk, kind=kind, query=query, asked_by=_asked_by(request)
     )
     try:
-        download = open_download(request=asked, source=source, compress=coded)
+        download = open_download(
+            request=asked, source=source, compress=coded, still_allowed=_right_of(request)
+        )
     except TooManyDownloads:
         response = render(request, "batches/too_many_downloads.html", status=429)
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -82,6 +87,14 @@ def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: 
     bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
     headers = download_headers(download_id=download.public_id, file_name=name, as_file=False, coded=coded)
     return StreamingHttpResponse(download.stream, headers=headers)
+
+
+def _right_of(request: Any) -> Callable[[], bool]:
+    """How to ask, while the download runs, what the page asked before it began."""
+    user_id, account = request.user.pk, request.account
+    if request.support_access is not None:
+        return partial(is_still_support, user_id=user_id, account_public_id=account.public_id)
+    return partial(is_still_member, user_id=user_id, account_id=account.pk)
 
 
 def _asked_by(request: Any) -> str:

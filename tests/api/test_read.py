@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from accounts.models import Account
+from accounts.models import Account, ApiKey
+from accounts.tenancy import as_owner
+from insights.exports import stream
 from insights.models import Meter, Source
 from tests import factories
 from tests.api.conftest import HEADER, Caller, problem_of
@@ -234,3 +237,26 @@ def test_the_account_says_which_zone_its_days_are_in(cast: Cast, reader: Caller)
         "billing_zone": "UTC",
         "currency": "USD",
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        (ApiKey, {"revoked_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (ApiKey, {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (Account, {"state": "closed", "closed_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+    ],
+)
+def test_a_download_ends_with_its_key(
+    used: Account, reader: Caller, monkeypatch: pytest.MonkeyPatch, model: Any, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(stream, "RECHECK_BYTES", 1)
+    address = f"/api/v1/usage.csv?kind=records&{NOVEMBER}"
+    assert body_of(reader.get(address))
+
+    response = reader.get(address)
+    with as_owner():
+        model.objects.update(**change)
+
+    with pytest.raises(stream.NoLongerAllowed):
+        body_of(response)

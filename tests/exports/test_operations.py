@@ -14,6 +14,7 @@ from django.db import connections
 
 from accounts.models import Account
 from accounts.tenancy import account_scope, as_worker, connection
+from insights.exports import stream
 from insights.exports.operations import DownloadRequest, OpenDownload, TooManyDownloads, open_download
 from insights.exports.queries import CopyStatement, RecordsFilter, find_download, records_copy
 from insights.models import Download, Meter
@@ -47,6 +48,7 @@ def opened() -> Iterator[Any]:
                 ),
                 source=changes.get("source", records_of(account, meter)),
                 compress=False,
+                still_allowed=changes.get("still_allowed", lambda: True),
             )
             cleanup.callback(download.stream.close)
             return download
@@ -169,6 +171,19 @@ class TestCut:
             assert cursor.fetchone()[0] == 1
         with pytest.raises(psycopg.OperationalError):
             b"".join(download.stream)
+
+        assert proof_of(cast.ours, download).state == "cut"
+
+    def test_a_right_that_ends_meanwhile_raises_and_is_cut(
+        self, cast: Cast, meter: Meter, rows: int, opened: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stream, "RECHECK_BYTES", 1)
+        answers = iter((True, False))
+        download = opened(cast.ours, meter, still_allowed=lambda: next(answers))
+
+        assert next(download.stream)
+        with pytest.raises(stream.NoLongerAllowed):
+            next(download.stream)
 
         assert proof_of(cast.ours, download).state == "cut"
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights.exports.stream import PIECE_BYTES, CsvStream, Proof, wants_gzip
+from insights.exports import stream as stream_module
+from insights.exports.stream import (
+    PIECE_BYTES,
+    RECHECK_BYTES,
+    RECHECK_SECONDS,
+    CsvStream,
+    NoLongerAllowed,
+    Proof,
+    RightToRead,
+    wants_gzip,
+)
 
 HEADER = b"a,b\n"
 
@@ -27,7 +38,7 @@ class Ends:
 
 def stream_of(lines: list[bytes], *, compress: bool = False) -> tuple[CsvStream, Ends]:
     ends = Ends()
-    return CsvStream(iter(lines), compress=compress, on_end=ends), ends
+    return CsvStream(iter(lines), compress=compress, on_end=ends, right=RightToRead(lambda: True)), ends
 
 
 @given(st.lists(st.binary(max_size=200), max_size=50), st.booleans())
@@ -69,7 +80,7 @@ def test_an_error_goes_through_and_the_download_is_cut() -> None:
         raise ConnectionError
 
     ends = Ends()
-    stream = CsvStream(failing(), compress=False, on_end=ends)
+    stream = CsvStream(failing(), compress=False, on_end=ends, right=RightToRead(lambda: True))
     next(stream)
 
     with pytest.raises(ConnectionError):
@@ -83,7 +94,7 @@ def test_a_proof_that_cannot_be_stored_breaks_the_stream() -> None:
     def failing(proof: Proof) -> None:
         raise ConnectionError
 
-    stream = CsvStream(iter([HEADER]), compress=False, on_end=failing)
+    stream = CsvStream(iter([HEADER]), compress=False, on_end=failing, right=RightToRead(lambda: True))
     next(stream)
 
     with pytest.raises(ConnectionError):
@@ -118,3 +129,24 @@ def test_closing_early_cuts_even_before_the_first_piece(pieces_taken: int) -> No
 )
 def test_gzip_is_sent_only_where_it_is_asked_for(header: str, wanted: bool) -> None:
     assert wants_gzip(header) is wanted
+
+
+def test_the_right_is_asked_for_again_after_so_many_bytes() -> None:
+    asked: list[int] = []
+    right = RightToRead(lambda: not asked.append(1))
+
+    for _piece in range(20):
+        right.check(RECHECK_BYTES // 4)
+
+    assert len(asked) == 5
+
+
+def test_the_right_is_asked_for_again_after_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(stream_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    right = RightToRead(lambda: False)
+
+    right.check(1)
+    now[0] = RECHECK_SECONDS
+    with pytest.raises(NoLongerAllowed):
+        right.check(1)

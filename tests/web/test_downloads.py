@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import SupportAccessPage
-from accounts.tenancy import as_worker
+from accounts.models import Membership, SupportAccess, SupportAccessPage, User
+from accounts.operations import end_support_access
+from accounts.tenancy import as_owner, as_staff, as_worker
+from insights.exports import stream
 from insights.models import Download, Source
 from tests import factories
 from tests.conftest import Cast
@@ -89,6 +93,63 @@ def test_support_downloads_read_only_and_is_logged(cast: Cast, edge: Source, sig
         [page] = SupportAccessPage.objects.all()
     assert (download.state, download.asked_by) == ("done", "support: staff@example.com")
     assert "records.csv" in page.path
+
+
+def lose_membership(cast: Cast) -> None:
+    Membership.objects.filter(user=cast.viewer).delete()
+
+
+def leave(cast: Cast) -> None:
+    User.objects.filter(pk__in=(cast.viewer.pk, cast.staff.pk)).update(is_active=False)
+
+
+def leave_staff(cast: Cast) -> None:
+    User.objects.filter(pk=cast.staff.pk).update(is_staff=False)
+
+
+def end_support(cast: Cast) -> None:
+    with as_staff():
+        assert end_support_access(staff=cast.staff, account=cast.ours, now=timezone.now())
+
+
+def let_support_run_out(cast: Cast) -> None:
+    SupportAccess.objects.update(
+        started_at=timezone.now() - timedelta(hours=2), expires_at=timezone.now() - timedelta(hours=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("who", "lose"),
+    [
+        ("viewer", lose_membership),
+        ("viewer", leave),
+        ("staff", leave),
+        ("staff", leave_staff),
+        ("staff", end_support),
+        ("staff", let_support_run_out),
+    ],
+)
+def test_a_download_ends_with_the_right_to_it(
+    cast: Cast,
+    edge: Source,
+    signed_in: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    who: str,
+    lose: Callable[[Cast], None],
+) -> None:
+    monkeypatch.setattr(stream, "RECHECK_BYTES", 1)
+    factories.open_support_access(cast.ours, cast.staff)
+    client = signed_in(getattr(cast, who))
+    assert read(client.get(url(cast, "usage-records-csv")))
+
+    response = client.get(url(cast, "usage-records-csv"))
+    with as_owner():
+        lose(cast)
+
+    with pytest.raises(stream.NoLongerAllowed):
+        read(response)
+    with as_worker():
+        assert [one.state for one in Download.objects.order_by("started_at")] == ["done", "cut"]
 
 
 def test_head_notes_no_download(cast: Cast, edge: Source, signed_in: Any) -> None:
