@@ -46,6 +46,9 @@ class Cluster:
         """Start both servers and make the database that the others are copies of."""
         self.start_postgres()
         self.start_redis()
+        with self.superuser() as connection:
+            # Of an earlier run, perhaps with other migrations.
+            connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
         postgres.prepare_database(places=self.places, database=TEMPLATE)
         apply_migrations(env=environment(places=self.places, mode="manage", database=TEMPLATE))
 

@@ -48,7 +48,7 @@ def run(site: Site) -> Outcome:
     cluster.start_web()
     workers = Workers(
         env=site.env, directory=site.directory / "workers", lease_seconds=site.lease_seconds,
-        ring_seconds=site.ring_seconds, chunk_lines=30, more={"FAULTS_SABOTAGE": site.sabotage},
+        ring_seconds=site.ring_seconds, chunk_lines=50_000, more={"FAULTS_SABOTAGE": site.sabotage},
     )  # fmt: skip
     clients = Clients(cluster.port, load, make_source_keys(load))
     workers.start()

@@ -1,0 +1,46 @@
+"""A sample of `./portal faults` on the servers of the tests: real workers are killed and the books hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults import p01, p04
+from tests.faults.site import Outcome, Site
+from usage_portal.celery import app
+
+pytestmark = [pytest.mark.database, pytest.mark.slow, pytest.mark.usefixtures("portal_db")]
+
+# Short, so that a sample of recoveries fits; the full run keeps the product's own thirty seconds.
+LEASE_SECONDS = 3.0
+
+
+def try_promise(promise: object, directory: Path, *, count: int, sabotage: str = "") -> Outcome:
+    """Run one promise small."""
+    # Whatever an earlier test rang for is gone from the database, so the bell's queue starts empty.
+    app.control.purge()
+    site = Site(
+        env=dict(os.environ), directory=directory, seed=20261123, count=count, lease_seconds=LEASE_SECONDS,
+        sabotage=sabotage,
+    )  # fmt: skip
+    return promise.run(site)  # type: ignore[attr-defined, no-any-return]
+
+
+def test_every_row_is_accounted_for_when_workers_are_killed(tmp_path: Path) -> None:
+    outcome = try_promise(p01, tmp_path, count=6)
+
+    assert outcome.failures == []
+    assert outcome.faults >= 6
+    assert outcome.rows > 5_000
+
+
+def test_the_check_sees_counters_that_are_written_after_the_commit(tmp_path: Path) -> None:
+    outcome = try_promise(p01, tmp_path, count=4, sabotage="P1")
+
+    assert any("counts of part" in failure for failure in outcome.failures)
+
+
+def test_other_content_never_wins_silently(tmp_path: Path) -> None:
+    assert try_promise(p04, tmp_path, count=60).failures == []
