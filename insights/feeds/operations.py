@@ -27,6 +27,7 @@ from insights.ingest.source_definition import (
     validate_definition,
 )
 from insights.ingest.work_operations import try_again
+from insights.metering.expectations import apply_declared_end, end_with_last_window, expect_source
 from insights.models import Batch, Meter, Source, SourceKey, SourceWindow
 
 # These decide which lines are the same fact; a source that has sent something keeps them.
@@ -90,6 +91,8 @@ def create_source(*, definition: SourceDefinition, actor: User | None, billable:
                 source = Source.objects.create(billable=billable, **columns_of(definition))
         except IntegrityError:
             raise InvalidSource((_SLUG_TAKEN,)) from None
+        expect_source(source_id=source.pk)
+        _end_if_off(source)
         _audit(source, actor, "source.create", {**columns_of(definition), "billable": billable})
     return SavedSource(slug=source.slug, is_new=True, changed=())
 
@@ -104,6 +107,11 @@ def change_source(
         wanted = columns_of(definition)
         if billable is not None:
             wanted["billable"] = billable
+        if not definition.enabled and definition.ended_at is None and source.ended_at is not None:
+            # What is switched off has an end, also where a text without one is imported again.
+            wanted["ended_at"] = source.ended_at
+        if definition.enabled and not source.enabled and definition.ended_at == source.ended_at:
+            wanted["ended_at"] = None
         before = {name: getattr(source, name) for name in wanted}
         changes = {name: [before[name], wanted[name]] for name in wanted if before[name] != wanted[name]}
         if not changes:
@@ -112,6 +120,11 @@ def change_source(
         for name in changes:
             setattr(source, name, wanted[name])
         source.save(update_fields=list(changes))
+        if "account_id" in changes:
+            expect_source(source_id=source.pk)
+        if "ended_at" in changes:
+            apply_declared_end(source_id=source.pk)
+        _end_if_off(source)
         _audit(source, actor, "source.change", changes)
     return SavedSource(slug=source.slug, is_new=False, changed=tuple(changes))
 
@@ -134,14 +147,29 @@ def import_source_toml(
 
 
 def set_source_enabled(*, slug: str, is_enabled: bool, actor: User | None) -> None:
-    """Let a source send, or refuse what it sends from now on; what it has sent stays."""
+    """Let a source send, or refuse what it sends from now on; what it has sent stays.
+
+    Nothing is expected of a source that is switched off: it ended with its last window, unless an end was declared.
+    """
     with transaction.atomic(using=current_alias()):
         source = _locked(slug)
         if source.enabled == is_enabled:
             return
+        ended_at = source.ended_at
         source.enabled = is_enabled
-        source.save(update_fields=["enabled"])
-        _audit(source, actor, "source.enable" if is_enabled else "source.disable", {})
+        source.ended_at = None if is_enabled else ended_at
+        source.save(update_fields=["enabled", "ended_at"])
+        if is_enabled:
+            apply_declared_end(source_id=source.pk)
+        _end_if_off(source)
+        changed = {} if source.ended_at == ended_at else {"ended_at": [ended_at, source.ended_at]}
+        _audit(source, actor, "source.enable" if is_enabled else "source.disable", changed)
+
+
+def _end_if_off(source: Source) -> None:
+    if not source.enabled and source.ended_at is None:
+        end_with_last_window(source_id=source.pk)
+        source.refresh_from_db(fields=["ended_at"])
 
 
 def issue_source_key(*, slug: str, name: str, actor: User, expires_at: datetime | None = None) -> IssuedKey:
@@ -249,9 +277,11 @@ def _audit(source: Source, actor: User | None, act: str, details: Mapping[str, A
         actor_name=COMMAND_LINE,
         act=act,
         subject=source.slug,
-        details=dict(details),
+        details={name: _plain(value) for name, value in details.items()},
     )
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return value.isoformat() if isinstance(value, datetime) else value

@@ -32,6 +32,7 @@ def definition_of(source: Source) -> SourceDefinition:
         cadence_seconds=source.cadence_seconds,
         default_revision=source.default_revision,
         enabled=source.enabled,
+        ended_at=source.ended_at,
         account_id=source.account_id,
     )
 
@@ -58,6 +59,7 @@ def columns_of(definition: SourceDefinition) -> dict[str, Any]:
         "cadence_seconds": definition.cadence_seconds,
         "default_revision": definition.default_revision,
         "enabled": definition.enabled,
+        "ended_at": definition.ended_at,
         "account_id": definition.account_id,
     }
 

@@ -11,6 +11,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from insights.ingest.grammar import scan_quantity
@@ -61,6 +62,7 @@ class SourceDefinition:
     cadence_seconds: int = 3600
     default_revision: int = 1
     enabled: bool = True
+    ended_at: datetime | None = None
     account_id: int | None = None
 
     @property
@@ -130,6 +132,10 @@ def _typed(name: str, value: object) -> object:
         if not isinstance(value, bool):
             raise InvalidSource(((name, "must be true or false"),))
         return value
+    if name == "ended_at":
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise InvalidSource(((name, "must be an instant with its offset, such as 2026-11-03T00:00:00Z"),))
+        return value.astimezone(UTC)
     if name == "ignored":
         if not isinstance(value, list):
             raise InvalidSource(((name, "must be a list of column names"),))
@@ -182,6 +188,8 @@ def source_to_toml(definition: SourceDefinition) -> str:
         f"{name} = {_quoted(value)}" for name in _TEXTS if (value := getattr(definition, name)) is not None
     ]
     lines.append(f"enabled = {'true' if definition.enabled else 'false'}")
+    if definition.ended_at is not None:
+        lines.append(f"ended_at = {definition.ended_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}".replace(".000000", ""))
     for name in _NUMBERS:
         value = getattr(definition, name)
         lines.append(f"{name} = {_quoted(_NO_LIMIT) if value is None else value}")

@@ -35,7 +35,8 @@ def assemble(question: UsageFilter, reads: Reads) -> Exploration:
     parts = _part_table(reads.current, reads.plan)
     wholes = _wholes(question, reads.current, parts)
     kinds = _kinds(reads, wholes)
-    previous = _Previous.of(question, reads, complete=_complete_count(kinds))
+    complete = _complete_count(kinds, reads)
+    previous = _Previous.of(question, reads, complete=complete)
     is_sum = adds_over_time(aggregation)
     total = sum_known(wholes) if is_sum else sum_known(reads.current.totals.values())
     records = _records(reads.current)
@@ -58,10 +59,10 @@ def assemble(question: UsageFilter, reads: Reads) -> Exploration:
         unit=unit_of(question.meter),
         stacks=not question.group_by or adds_up(question.meter, question.group_by),
         values_found=len(reads.plan.values) + len(reads.plan.rest),
-        groups=_groups(question, reads, parts, previous, complete=_complete_count(kinds)),
+        groups=_groups(question, reads, parts, previous, complete=complete),
         buckets=buckets,
         total=_shown(aggregation, total),
-        comparable=_shown(aggregation, sum_known(wholes[: _complete_count(kinds)]) if is_sum else total),
+        comparable=_shown(aggregation, sum_known(wholes[:complete]) if is_sum else total),
         previous=_shown(aggregation, previous.total),
         previous_slots=previous.slots,
         completeness=reads.completeness,
@@ -170,7 +171,7 @@ def _kinds(reads: Reads, wholes: Sequence[Decimal | None]) -> list[Kind]:
             slot,
             records=records[number],
             is_zero=not wholes[number],
-            complete_to=reads.completeness.complete_to,
+            is_complete=reads.completeness.covers(slot.start, slot.end),
             first_used_at=reads.first_used_at,
             is_in_daily_total=slot.day in daily,
         )
@@ -185,9 +186,18 @@ def _records(read: PeriodRead) -> list[int]:
     return records
 
 
-def _complete_count(kinds: Sequence[Kind]) -> int:
-    """How many stretches from the first are complete; what follows is not compared."""
-    return next((number for number, kind in enumerate(kinds) if kind is Kind.INCOMPLETE), len(kinds))
+def _complete_count(kinds: Sequence[Kind], reads: Reads) -> int:
+    """How many stretches from the first are complete, as are those before; what follows is not compared."""
+    earlier = reads.previous.slots if reads.previous else ()
+    return next(
+        (
+            number
+            for number, kind in enumerate(kinds)
+            if kind is Kind.INCOMPLETE
+            or (number < len(earlier) and not reads.completeness.covers(earlier[number].start, earlier[number].end))
+        ),
+        len(kinds),
+    )
 
 
 def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:

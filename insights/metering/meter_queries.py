@@ -52,7 +52,7 @@ def list_dimension_values(account: Account, meter: MeterFacts) -> dict[str, tupl
 
 
 def list_marks(account: Account) -> tuple[SourceMark, ...]:
-    """The account's watermarks, one for each source that ever sent."""
+    """The account's watermarks, one for each source that ever sent or is expected to."""
     rows = Watermark.objects.for_account(account).order_by("source_slug")
     return tuple(
         SourceMark(
@@ -60,8 +60,11 @@ def list_marks(account: Account) -> tuple[SourceMark, ...]:
             slug=row.source_slug,
             name=row.source_name,
             cadence_seconds=row.cadence_seconds,
+            counts_from=row.counts_from,
             complete_to=row.complete_to,
+            last_window_end=row.last_window_end,
             last_received_at=row.last_received_at,
+            ended_at=row.ended_at,
         )
         for row in rows
     )

@@ -126,11 +126,11 @@ _NAME_EVERY_DAY = """
 # Nothing is complete beyond the moment when it was received, whatever a sender declares: a mark never falls again.
 _RAISE_BY_PARTS = """
     INSERT INTO insights_watermark AS w (account_id, source_id, source_slug, source_name, cadence_seconds, complete_to,
-        last_window_end, last_received_at)
+        counts_from, last_window_end, last_received_at, ended_at)
     SELECT p.account_id, s.id, s.slug, s.name, s.cadence_seconds,
         max(least(b.received_at, CASE WHEN p.rejected = 0 AND b.complete_to IS NOT NULL THEN b.complete_to
             ELSE p.last_window_end - make_interval(secs => s.lateness_seconds) END)),
-        max(p.last_window_end), max(p.received_at)
+        min(p.first_window), max(p.last_window_end), max(p.received_at), s.ended_at
     FROM insights_batch b JOIN insights_batchpart p ON p.batch_id = b.id JOIN insights_source s ON s.id = b.source_id
     WHERE b.upload_id = %(upload)s AND p.last_window_end IS NOT NULL
     GROUP BY p.account_id, s.id
@@ -139,6 +139,7 @@ _RAISE_BY_PARTS = """
         source_name = excluded.source_name,
         cadence_seconds = excluded.cadence_seconds,
         complete_to = greatest(w.complete_to, excluded.complete_to),
+        counts_from = least(w.counts_from, excluded.counts_from),
         last_window_end = greatest(w.last_window_end, excluded.last_window_end),
         last_received_at = greatest(w.last_received_at, excluded.last_received_at)
 """
@@ -146,7 +147,7 @@ _RAISE_ALL = """
     UPDATE insights_watermark SET complete_to = greatest(complete_to, %(complete_to)s)
     WHERE id IN (
         SELECT w.id FROM insights_watermark w
-        WHERE w.source_id = %(source)s AND w.complete_to < %(complete_to)s AND NOT EXISTS (
+        WHERE w.source_id = %(source)s AND coalesce(w.complete_to < %(complete_to)s, true) AND NOT EXISTS (
             SELECT 1 FROM insights_batch b JOIN insights_batchpart p ON p.batch_id = b.id
             WHERE b.upload_id = %(upload)s AND p.account_id = w.account_id AND p.rejected > 0
         )

@@ -113,7 +113,9 @@ class ComparedDays:
 def compared_days(month: MonthSoFar, completeness: Completeness, zone: tzinfo) -> ComparedDays:
     """Which days may be compared; in a month shorter than the days passed, all of it is."""
     end = month.first
-    if completeness.complete_to is not None:
+    if completeness.is_settled:
+        end = month.today + ONE_DAY
+    elif completeness.complete_to is not None:
         end = min(max(month.first, local_day(completeness.complete_to, zone)), month.today + ONE_DAY)
     same_end = month.previous_first + (end - month.first)
     return ComparedDays(month, end, min(same_end, month.first))
@@ -178,7 +180,7 @@ def _trend(
             slot,
             records=found.records,
             is_zero=not found.quantity,
-            complete_to=completeness.complete_to,
+            is_complete=completeness.covers(slot.start, slot.end),
             first_used_at=first_used_at,
             is_in_daily_total=False,
         )

@@ -14,7 +14,7 @@ from accounts.models import Account
 from accounts.tenancy import connection
 from insights.metering import overview_sql
 from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up, settled
-from insights.metering.completeness import completeness_of
+from insights.metering.completeness import Completeness, completeness_of
 from insights.metering.meter_queries import list_marks, list_meters
 from insights.metering.overview import (
     AccountOverview,
@@ -29,6 +29,7 @@ from insights.metering.overview import (
 from insights.metering.queries import explore
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, MonthSoFar, month_so_far
+from insights.values.period import start_of_day
 
 Days = Mapping[date, DaySum]
 
@@ -49,10 +50,16 @@ def get_account_overview(account: Account, now: datetime) -> AccountOverview:
     marks = list_marks(account)
     feeding = _feeding(account)
     meters = tuple(meter for meter in list_meters(account) if meter.id in feeding)
-    completeness = {
-        meter.id: completeness_of(marks, source_ids=feeding[meter.id].source_ids, now=now) for meter in meters
+    first, previous_first = (start_of_day(day, zone) for day in (month.first, month.previous_first))
+
+    def completeness_since(meters: Iterable[MeterFacts], since: datetime) -> Completeness:
+        source_ids = {source_id for meter in meters for source_id in feeding[meter.id].source_ids}
+        return completeness_of(marks, source_ids=source_ids, now=now, since=since)
+
+    # Both months must be complete where they are compared, but a badge is about this one.
+    compared = {
+        meter.id: compared_days(month, completeness_since([meter], previous_first), zone) for meter in meters
     }
-    compared = {meter.id: compared_days(month, completeness[meter.id], zone) for meter in meters}
     days = _days(account, meters, feeding, month, now)
     totals = _totals(account, meters, days, compared)
     shares = _shares(account, [meter for meter in meters if feeding[meter.id].is_distinct], month)
@@ -63,14 +70,13 @@ def get_account_overview(account: Account, now: datetime) -> AccountOverview:
             totals=totals[meter.id],
             compared=compared[meter.id],
             shares=shares[meter.id],
-            completeness=completeness[meter.id],
+            completeness=completeness_since([meter], first),
             first_day=feeding[meter.id].first_day,
             zone=zone,
         )
         for meter in meters
     )
-    everything = {source_id for one in feeding.values() for source_id in one.source_ids}
-    return AccountOverview(month, cards, completeness_of(marks, source_ids=everything, now=now))
+    return AccountOverview(month, cards, completeness_since(meters, first))
 
 
 def _feeding(account: Account) -> dict[int, _Feeding]:

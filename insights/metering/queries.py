@@ -133,8 +133,11 @@ def explore(account: Account, question: UsageFilter, now: datetime) -> Explorati
     zone = ZoneInfo(account.billing_zone)
     series = _list_series(account, question)
     reading = _Reading(account.pk, zone, question, series, _reads_records(question, series))
-    marks = completeness_of(list_marks(account), source_ids={one.source_id for one in series}, now=now)
-    slots = slots_of(question.period(zone), granularity=question.granularity, zone=zone, now=now)
+    period = question.period(zone)
+    marks = completeness_of(
+        list_marks(account), source_ids={one.source_id for one in series}, now=now, since=period.start
+    )
+    slots = slots_of(period, granularity=question.granularity, zone=zone, now=now)
     plan, current = EVERYTHING, PeriodRead(slots, (), (), {})
     if slots and series:
         plan, current = _read_current(reading, slots)

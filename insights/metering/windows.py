@@ -67,12 +67,12 @@ def kind_of(
     *,
     records: int,
     is_zero: bool,
-    complete_to: datetime | None,
+    is_complete: bool,
     first_used_at: datetime | None,
     is_in_daily_total: bool,
 ) -> Kind:
     """Say what a stretch of time is; what is not complete is that before anything else."""
-    if complete_to is None or slot.end > complete_to:
+    if not is_complete:
         return Kind.INCOMPLETE
     if records:
         return Kind.ZERO if is_zero else Kind.COMPLETE

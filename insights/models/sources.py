@@ -49,6 +49,8 @@ class Source(models.Model):
     max_ahead_seconds = models.PositiveIntegerField(default=300)
     lateness_seconds = models.PositiveIntegerField(default=0)
     cadence_seconds = models.PositiveIntegerField(default=3600)
+    # Of what comes after this instant nothing is expected, and so nothing is missed.
+    ended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

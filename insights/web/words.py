@@ -126,21 +126,32 @@ def completeness_badge(completeness: Completeness, *, end: datetime, zone: tzinf
     detail = f"Complete to {to}. {sources_words(completeness)}"
     if completeness.missing:
         return {"state": "missing", "label": f"Source missing, complete to {to}", "detail": detail}
-    if completeness.complete_to >= end:
+    if completeness.is_settled or completeness.complete_to >= end:
         return {"state": "complete", "label": "Complete", "detail": detail}
     return {"state": "incomplete", "label": f"Complete to {to}", "detail": detail}
 
 
 def sources_words(completeness: Completeness) -> str:
     """Which sources are heard of, and which are not."""
+    sentences = [_reporting_words(completeness)] if completeness.sources else []
+    if completeness.ended:
+        names = " and ".join(mark.name for mark in completeness.ended)
+        sentences.append(f"{names} {'has' if len(completeness.ended) == 1 else 'have'} ended.")
+    return " ".join(sentences) or "Every source of it had ended before."
+
+
+def _reporting_words(completeness: Completeness) -> str:
     count = completeness.sources
     if not completeness.missing:
         return "Its source reports on time." if count == 1 else f"All {count} sources report on time."
-    silent = ", ".join(mark.name for mark in completeness.missing)
-    return (
-        f"{completeness.reporting} of {count} sources report on time; "
-        f"nothing from {silent} for more than twice the time it usually takes."
-    )
+    parts = [f"{completeness.reporting} of {count} sources report on time"]
+    silent = ", ".join(mark.name for mark in completeness.missing if mark.has_reported)
+    if silent:
+        parts.append(f"nothing from {silent} for more than twice the time it usually takes")
+    unheard = [mark.name for mark in completeness.missing if not mark.has_reported]
+    if unheard:
+        parts.append(f"{', '.join(unheard)} {'has' if len(unheard) == 1 else 'have'} not reported yet")
+    return f"{'; '.join(parts)}."
 
 
 def filter_words(question: UsageFilter) -> str:

@@ -60,24 +60,23 @@ class TestKindOf:
     slot = Slot(datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 4, tzinfo=UTC), date(2026, 11, 3))
 
     @pytest.mark.parametrize(
-        ("records", "is_zero", "complete_to", "first_used_at", "in_daily", "kind"),
+        ("records", "is_zero", "is_complete", "first_used_at", "in_daily", "kind"),
         [
-            (1, False, 4, 1, False, Kind.COMPLETE),
-            (1, True, 4, 1, False, Kind.ZERO),
-            (0, True, 4, 1, False, Kind.GAP),
-            (0, True, 4, 4, False, Kind.BEFORE),
-            (0, True, 4, None, False, Kind.BEFORE),
-            (0, True, 4, 1, True, Kind.DAILY),
-            (1, False, 3, 1, False, Kind.INCOMPLETE),
-            (0, True, 3, 1, False, Kind.INCOMPLETE),
-            (1, False, None, 1, False, Kind.INCOMPLETE),
+            (1, False, True, 1, False, Kind.COMPLETE),
+            (1, True, True, 1, False, Kind.ZERO),
+            (0, True, True, 1, False, Kind.GAP),
+            (0, True, True, 4, False, Kind.BEFORE),
+            (0, True, True, None, False, Kind.BEFORE),
+            (0, True, True, 1, True, Kind.DAILY),
+            (1, False, False, 1, False, Kind.INCOMPLETE),
+            (0, True, False, 1, False, Kind.INCOMPLETE),
         ],
     )
     def test_tells_them_apart(
         self,
         records: int,
         is_zero: bool,
-        complete_to: int | None,
+        is_complete: bool,
         first_used_at: int | None,
         in_daily: bool,
         kind: Kind,
@@ -89,7 +88,7 @@ class TestKindOf:
             self.slot,
             records=records,
             is_zero=is_zero,
-            complete_to=day(complete_to),
+            is_complete=is_complete,
             first_used_at=day(first_used_at),
             is_in_daily_total=in_daily,
         )

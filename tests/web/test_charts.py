@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 from insights.metering.assemble import Reads, assemble
-from insights.metering.completeness import Completeness, SourceMark
+from insights.metering.completeness import SourceMark, completeness_of
 from insights.metering.explore import Exploration, PeriodRead, Plan, SlotRow
 from insights.metering.usage_filter import parse_usage_filter
 from insights.metering.windows import slots_before, slots_of
@@ -37,14 +37,22 @@ def answer_of(
     slots = slots_of(period, granularity="day", zone=UTC, now=NOW)
     before = slots_before(period, granularity="day", zone=UTC, count=len(slots))
     complete_to = datetime(2026, 11, 5, tzinfo=UTC)
-    mark = SourceMark(1, "edge", "Edge", 3600, complete_to, NOW)
+    mark = SourceMark(
+        source_id=1,
+        slug="edge",
+        name="Edge",
+        cadence_seconds=3600,
+        counts_from=FIRST_USE,
+        complete_to=complete_to,
+        last_received_at=NOW,
+    )
     return assemble(
         question,
         Reads(
             plan=plan,
             current=PeriodRead(slots, tuple(rows), (), {}),
             previous=PeriodRead(before, tuple(previous), (), {}) if previous else None,
-            completeness=Completeness(complete_to, (mark,), ()),
+            completeness=completeness_of([mark], source_ids={1}, now=NOW, since=period.start),
             first_used_day=FIRST_USE.date(),
             first_used_at=FIRST_USE,
             has_series=True,
