@@ -103,10 +103,14 @@ def split_pairs(pairs: Pairs, *, own: tuple[str, ...]) -> tuple[dict[str, str], 
 
 
 def read_question(pairs: Pairs, *, account: Account, now: datetime) -> UsageFilter:
-    """Read the question as the usage page does, or refuse it with every fault named."""
+    """Read the question as the usage page does, or refuse it with every fault named; empty values are faults."""
     try:
         return parse_usage_filter(
-            pairs, meters=list_meters(account), zone=ZoneInfo(account.billing_zone), now=now
+            pairs,
+            meters=list_meters(account),
+            zone=ZoneInfo(account.billing_zone),
+            now=now,
+            from_form=False,
         )
     except UsageFilterRefused as refused:
         first = refused.faults[0]

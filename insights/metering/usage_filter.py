@@ -103,10 +103,17 @@ def parse_usage_filter(
     now: datetime,
     default_meter: str = "",
     also: frozenset[str] = frozenset(),
+    from_form: bool = True,
 ) -> UsageFilter:
-    """Read a query string. Parameters named in `also` are the caller's; an empty value is an absent one."""
+    """Read a query string. Parameters named in `also` are the caller's.
+
+    A form sends its empty fields too, so there an empty value is an absent one; a program that sends one has lost
+    what should have narrowed its question, and is refused.
+    """
     given = tuple(pairs)
     faults = _faults_of_names(given, also)
+    if not from_form:
+        faults += _faults_of_empty_values(given, also)
     single = {name: value for name, value in given if name in SINGLE_PARAMETERS and value}
     meter = _find_meter(single.get("meter", default_meter), meters, faults)
     first, last, preset = _days(single, local_day(now, zone), faults)
@@ -142,6 +149,14 @@ def _faults_of_names(given: Sequence[tuple[str, str]], also: frozenset[str]) -> 
             faults.append(Fault("duplicate_parameter", name[:80], f"“{name[:80]}” was given twice."))
         seen.add(mark)
     return faults
+
+
+def _faults_of_empty_values(given: Sequence[tuple[str, str]], also: frozenset[str]) -> list[Fault]:
+    names = dict.fromkeys(name for name, value in given if not value and name not in also)
+    return [
+        Fault("parameter", name[:80], f"“{name[:80]}” is empty; leave it out or give it a value.")
+        for name in names
+    ]
 
 
 def _find_meter(name: str, meters: Sequence[MeterFacts], faults: list[Fault]) -> MeterFacts | None:

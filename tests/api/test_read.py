@@ -196,6 +196,12 @@ REFUSED_QUERIES = [
     ("NUL", f"{NOVEMBER}&dimension.region=%00", "control_char"),
     ("not UTF-8", f"{NOVEMBER}&dimension.region=%ff", "encoding"),
     ("override", f"{NOVEMBER}&dimension.region=%E2%80%AE", "control_char"),
+    ("empty days", "meter=bytes_out&from=&to=", "parameter"),
+    ("empty period", "meter=bytes_out&period=", "parameter"),
+    ("empty dimension", f"{NOVEMBER}&dimension.region=", "parameter"),
+    ("empty and full", f"{NOVEMBER}&dimension.region=&dimension.region=eu-west", "parameter"),
+    ("empty group", f"{NOVEMBER}&group_by=", "parameter"),
+    ("empty and unknown", f"{NOVEMBER}&form=", "unknown_parameter"),
     ("many", "&".join(f"a{number}=1" for number in range(300)), "parameter"),
 ]
 
@@ -207,6 +213,17 @@ def test_a_question_at_fault_is_refused_and_never_widened(reader: Caller, query:
     body = problem_of(reader.get(f"/api/v1/usage?{query}"), status=400, code=code)
 
     assert body.get("field") or code in ("encoding", "parameter")
+
+
+@pytest.mark.parametrize(
+    ("narrowing", "field"),
+    [("from=&to=", "from"), ("period=", "period"), ("dimension.region=", "dimension.region")],
+)
+@pytest.mark.parametrize("path", ["/api/v1/usage?", "/api/v1/usage.csv?kind=records&"])
+def test_an_empty_value_is_refused_by_name(reader: Caller, path: str, narrowing: str, field: str) -> None:
+    body = problem_of(reader.get(f"{path}meter=bytes_out&{narrowing}"), status=400, code="parameter")
+
+    assert body["field"] == field
 
 
 def test_every_fault_of_a_question_is_named_at_once(reader: Caller) -> None:
