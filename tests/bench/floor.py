@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from accounts.tenancy import as_owner, connection
-from tests.bench.site import settle
+from tests.bench.site import Spent, postgres_cpu_seconds, settle
 
 COLUMNS = "account_id, series_id, window_start, entry_id, batch_id, line_no, revision, quantity, row_id"
 
@@ -41,16 +41,17 @@ def make_tables() -> None:
             cursor.execute(f"CREATE TABLE bench_{name} PARTITION OF bench_floor {bounds}")
 
 
-def copy_in(file: Path) -> float:
-    """Load the rows by one COPY into the empty table, in one stream; return the seconds."""
+def copy_in(file: Path) -> Spent:
+    """Load the rows by one COPY into the empty table, in one stream."""
     with psycopg.connect(os.environ["MIGRATE_DATABASE_URL"], autocommit=True) as owner:
         owner.execute("TRUNCATE bench_floor")
         settle()
+        cpu = postgres_cpu_seconds() + time.process_time()
         began = time.perf_counter()
         with file.open("rb") as rows, owner.cursor().copy(f"COPY bench_floor ({COLUMNS}) FROM STDIN") as copy:
             while piece := rows.read(256 * 1024):
                 copy.write(piece)
-        return time.perf_counter() - began
+        return Spent(time.perf_counter() - began, postgres_cpu_seconds() + time.process_time() - cpu)
 
 
 def copy_out(statement: str, *, account_id: int, file: Path) -> float:
