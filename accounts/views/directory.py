@@ -55,12 +55,14 @@ def staff_account_new(request: Any) -> HttpResponseBase:
         except operations.UnableToChange as error:
             add_refusal(form, error)
         else:
-            if is_new:
-                mail.send_welcome(request, user=owner, account=account)
-            said = (
-                "was sent a mail to set a password" if is_new else "has a sign-in already and can open it now"
-            )
-            messages.success(request, f"{account.name} is open. {owner.email} {said}.")
+            if not is_new:
+                said = f" {owner.email} has a sign-in already and can open it now."
+            elif mail.send_welcome(request, user=owner, account=account):
+                said = f" {owner.email} was sent a mail to set a password."
+            else:
+                said = ""
+                messages.warning(request, mail.unsent_words(owner.email))
+            messages.success(request, f"{account.name} is open.{said}")
             return redirect("staff-account", account.public_id)
     return render(request, "support/account_new.html", {"form": form}, status=422 if form.errors else 200)
 

@@ -52,8 +52,8 @@ def member_add(request: Any, account_uuid: UUID) -> HttpResponseBase:
         except operations.UnableToChange as error:
             add_refusal(form, error)
         else:
-            if is_new:
-                mail.send_welcome(request, user=membership.user, account=account)
+            if is_new and not mail.send_welcome(request, user=membership.user, account=account):
+                messages.warning(request, mail.unsent_words(membership.user.email))
             messages.success(request, f"{membership.user.email} is {membership.role} of {account.name}.")
             return redirect("staff-account", account.public_id)
     return account_page_answer(request, account, member_form=form)
