@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from accounts.models import Account
+from accounts.tenancy import connection
 from insights.metering.aggregations import MeterFacts
 from insights.metering.completeness import SourceMark
-from insights.models import Meter, Series, SeriesDimension, Watermark
+from insights.models import Meter, Series, Watermark
 
 VALUES_OFFERED = 200
 
@@ -34,20 +35,30 @@ def list_meters(account: Account) -> tuple[MeterFacts, ...]:
     )
 
 
+# The index holds the values of a dimension in order, so that only as many are read as are offered.
+_FIRST_VALUES = """
+    SELECT wanted.key, offered.value FROM unnest(%(keys)s::text[]) AS wanted (key)
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT d.value FROM insights_seriesdimension d
+        WHERE d.account_id = %(account)s AND d.meter_id = %(meter)s AND d.key = wanted.key
+        ORDER BY d.value LIMIT %(offered)s
+    ) AS offered ORDER BY wanted.key, offered.value
+"""
+
+
 def list_dimension_values(account: Account, meter: MeterFacts) -> dict[str, tuple[str, ...]]:
     """The first values of each dimension in alphabetical order, for a person to choose from."""
-    rows = (
-        SeriesDimension.objects.for_account(account)
-        .filter(meter_id=meter.id)
-        .order_by("key", "value")
-        .values_list("key", "value")
-        .distinct()
-    )
+    parameters = {
+        "keys": list(meter.dimensions),
+        "account": account.pk,
+        "meter": meter.id,
+        "offered": VALUES_OFFERED,
+    }
     values: dict[str, list[str]] = {key: [] for key in meter.dimensions}
-    for key, value in rows:
-        offered = values.setdefault(key, [])
-        if len(offered) < VALUES_OFFERED:
-            offered.append(value)
+    with connection().cursor() as cursor:
+        cursor.execute(_FIRST_VALUES, parameters)
+        for key, value in cursor.fetchall():
+            values[key].append(value)
     return {key: tuple(offered) for key, offered in values.items()}
 
 

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account
 from accounts.tenancy import account_scope
+from insights.metering import meter_queries
 from insights.metering.explore import Exploration
 from insights.metering.queries import answer_query, explore, list_dimension_values, list_meters
 from insights.metering.usage_filter import parse_usage_filter
@@ -278,6 +279,24 @@ class TestOneAccountAlone:
         assert [group.value for group in answer.groups] == ["ours"]
         assert answer.total == 5
         assert offered == {"endpoint": ("ours",)}
+
+
+def test_only_the_first_values_of_each_dimension_are_offered(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter_queries, "VALUES_OFFERED", 2)
+    make_meter("m", dimensions=["endpoint", "region", "unused"])
+    rows = [
+        {"at": hour("2026-11-02T10"), "quantity": 1, "endpoint": endpoint, "region": region}
+        for endpoint in "cab"
+        for region in ("eu", "us")
+    ]
+    deliver(make_source(), rows, account="ansel", meter="m", complete_to=NOW)
+
+    with account_scope(account.pk):
+        offered = list_dimension_values(account, list_meters(account)[0])
+
+    assert offered == {"endpoint": ("a", "b"), "region": ("eu", "us"), "unused": ()}
 
 
 class TestStatements:
