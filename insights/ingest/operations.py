@@ -160,6 +160,7 @@ def _find_repeat(upload: Upload, digest: bytes) -> Received | None:
         return None
     if (
         bytes(first.sha256) != digest
+        or upload.media_type not in ("any", first.media_type)
         or first.revision != upload.revision
         or first.complete_to != upload.complete_to
     ):

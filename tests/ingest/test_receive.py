@@ -87,6 +87,15 @@ def test_polling_with_the_key_of_a_batch_keeps_nothing(edge: Any) -> None:
     assert batches() == 1
 
 
+def test_the_same_bytes_in_another_form_are_no_repeat(edge: Any) -> None:
+    receive(edge, idempotency_key="k", media_type="csv")
+
+    assert refusal_of(edge, idempotency_key="k", media_type="json")[1] == "idempotency_mismatch"
+    assert refusal_of(edge, idempotency_key="k", media_type="csv")[1] == "in_progress"
+    assert refusal_of(edge, idempotency_key="k", media_type="any")[1] == "in_progress"
+    assert batches() == 1
+
+
 def test_any_other_refusal_is_kept(edge: Any) -> None:
     assert refusal_of(edge, body=b"", idempotency_key="k")[1] == "header"
 
