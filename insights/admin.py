@@ -31,7 +31,7 @@ else:
 MEANING = ("key", "version", "unit", "grain_seconds", "aggregation", "dimensions", "unique_dimensions")
 TOML_HELP = (
     "Needed: slug, name, key_kind (window or row_id), window (5min, 15min, 30min, hour, day). "
-    "Optional: format, clock_zone, enabled, max_age_days (or “none”), max_ahead_seconds, lateness_seconds, "
+    "Optional: format, clock_zone, enabled, ended_at, max_age_days (or “none”), max_ahead_seconds, lateness_seconds, "
     "cadence_seconds, default_revision, ignored, and the tables [columns], [constants] and "
     "[conversions.<meter>]. "
     "The staff page of the source tries the first lines of a file against it."
@@ -131,7 +131,7 @@ class SourceAdmin(AnyAdmin):
     form = SourceAdminForm
     fields = ("account", "billable", "toml")
     autocomplete_fields = ("account",)
-    list_display = ("slug", "name", "enabled", "key_kind", "window", "account")
+    list_display = ("slug", "name", "enabled", "ended_at", "key_kind", "window", "account")
     list_filter = ("enabled", "key_kind")
     list_select_related = ("account",)
     search_fields = ("slug", "name")

@@ -23,6 +23,7 @@ class Punctuality(StrEnum):
     MISSING = "missing"
     NEVER = "nothing yet"
     OFF = "off"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class FeedCounts:
     missing: int
     silent: int
     off: int
+    ended: int
     waiting: int
     quarantined: int
 
@@ -63,17 +65,25 @@ def count_feeds(feeds: Sequence[Feed]) -> FeedCounts:
         missing=number_of(Punctuality.MISSING),
         silent=number_of(Punctuality.NEVER),
         off=number_of(Punctuality.OFF),
+        ended=number_of(Punctuality.ENDED),
         waiting=sum(feed.waiting + feed.leased for feed in feeds),
         quarantined=sum(feed.quarantined for feed in feeds),
     )
 
 
 def punctuality_of(
-    *, last_received_at: datetime | None, cadence_seconds: int, is_enabled: bool, now: datetime
+    *,
+    last_received_at: datetime | None,
+    cadence_seconds: int,
+    is_enabled: bool,
+    ended_at: datetime | None,
+    now: datetime,
 ) -> Punctuality:
     """Judge a feed by the time since its last batch, against its own cadence."""
     if not is_enabled:
         return Punctuality.OFF
+    if ended_at is not None and ended_at <= now:
+        return Punctuality.ENDED
     if last_received_at is None:
         return Punctuality.NEVER
     silence = now - last_received_at
@@ -91,7 +101,7 @@ def feeds_sentence(counts: FeedCounts) -> str:
 
 
 def _reporting(counts: FeedCounts) -> str:
-    on_time = counts.feeds - counts.late - counts.missing - counts.silent - counts.off
+    on_time = counts.feeds - counts.late - counts.missing - counts.silent - counts.off - counts.ended
     if on_time == counts.feeds:
         return "reporting" if counts.feeds == 1 else "all reporting"
     parts = [
@@ -102,6 +112,7 @@ def _reporting(counts: FeedCounts) -> str:
             (counts.late, "late"),
             (counts.silent, "without any batch yet"),
             (counts.off, "switched off"),
+            (counts.ended, "ended"),
         )
         if number
     ]

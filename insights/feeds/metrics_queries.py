@@ -8,7 +8,11 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
 from accounts.tenancy import as_staff, connection
+from insights.feeds.lag import Punctuality
 from insights.feeds.queries import list_feeds
+
+# What sends no more falls behind without anything being wrong.
+_AT_REST = (Punctuality.OFF, Punctuality.ENDED)
 
 
 def read_feed_metrics(*, now: datetime) -> bytes:
@@ -25,7 +29,7 @@ def read_feed_metrics(*, now: datetime) -> bytes:
         for feed in list_feeds(now=now):
             for state in ("waiting", "leased", "quarantined"):
                 batches.labels(feed.slug, state).set(getattr(feed, state))
-            if feed.complete_to is not None:
+            if feed.complete_to is not None and feed.punctuality not in _AT_REST:
                 lag.labels(feed.slug).set((now - feed.complete_to).total_seconds())
         oldest.set(_oldest_waiting_seconds(now))
     return generate_latest(registry)

@@ -103,6 +103,7 @@ def _feed_line(
             last_received_at=None if last_batch is None else last_batch.received_at,
             cadence_seconds=source.cadence_seconds,
             is_enabled=source.enabled,
+            ended_at=source.ended_at,
             now=now,
         ),
         accounts=watermark.get("accounts", 0),

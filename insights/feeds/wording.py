@@ -101,6 +101,8 @@ def _age_words(definition: SourceDefinition) -> str:
 
 
 def _cadence_words(definition: SourceDefinition) -> str:
+    if definition.ended_at is not None:
+        return f"nothing of windows from {definition.ended_at:%-d %b %Y, %H:%M} UTC on"
     batch = f"a batch {every_words(definition.cadence_seconds)}"
     if not definition.lateness_seconds:
         return f"{batch}, complete to the end of its last window"

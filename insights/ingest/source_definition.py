@@ -189,7 +189,9 @@ def source_to_toml(definition: SourceDefinition) -> str:
     ]
     lines.append(f"enabled = {'true' if definition.enabled else 'false'}")
     if definition.ended_at is not None:
-        lines.append(f"ended_at = {definition.ended_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}".replace(".000000", ""))
+        lines.append(
+            f"ended_at = {definition.ended_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}".replace(".000000", "")
+        )
     for name in _NUMBERS:
         value = getattr(definition, name)
         lines.append(f"{name} = {_quoted(_NO_LIMIT) if value is None else value}")

@@ -16,7 +16,7 @@ from insights.feeds.operations import import_source_toml, save_meter
 from insights.models import Meter, Source
 from usage_portal.demo.cast import OWNER_EMAIL, STAFF_EMAIL
 from usage_portal.demo.company import Company, DemoAccount
-from usage_portal.demo.sources import SOURCES
+from usage_portal.demo.sources import describe_sources
 
 KEY_NAME = "Demo"
 LARGEST = "halyard-commerce"
@@ -33,7 +33,7 @@ def set_up(company: Company) -> None:
             if account.reference not in known:
                 _make_account(account, actor=staff)
         stored = set(Source.objects.values_list("slug", flat=True))
-        for slug, text in SOURCES.items():
+        for slug, text in describe_sources(company).items():
             if slug not in stored:
                 import_source_toml(text=text, actor=staff)
 

@@ -194,7 +194,10 @@ def _complete_count(kinds: Sequence[Kind], reads: Reads) -> int:
             number
             for number, kind in enumerate(kinds)
             if kind is Kind.INCOMPLETE
-            or (number < len(earlier) and not reads.completeness.covers(earlier[number].start, earlier[number].end))
+            or (
+                number < len(earlier)
+                and not reads.completeness.covers(earlier[number].start, earlier[number].end)
+            )
         ),
         len(kinds),
     )

@@ -52,7 +52,11 @@ class SourceMark:
         # Its lateness waits for stragglers, and there are none after the end.
         said += [self.last_window_end] if is_over else []
         start = max(instant for instant in said if instant is not None)
-        return None if self.ended_at is not None and self.ended_at <= start else OpenStretch(start, self.ended_at)
+        return (
+            None
+            if self.ended_at is not None and self.ended_at <= start
+            else OpenStretch(start, self.ended_at)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ _END_WITH_LAST_WINDOW = f"""
 """
 _END_SOURCE_WITH_LAST_WINDOW = """
     UPDATE insights_source s SET ended_at = coalesce(
-        (SELECT max(w.last_window_end) FROM insights_watermark w WHERE w.source_id = s.id), s.created_at)
+        (SELECT max(w.last_window_end) FROM insights_watermark w WHERE w.source_id = s.id),
+        date_trunc('second', s.created_at))
     WHERE s.id = %(source)s
 """
 

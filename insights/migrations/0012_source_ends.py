@@ -17,7 +17,8 @@ INSERT INTO insights_watermark (account_id, source_id, source_slug, source_name,
 SELECT s.account_id, s.id, s.slug, s.name, s.cadence_seconds, s.created_at
 FROM insights_source s WHERE s.account_id IS NOT NULL ON CONFLICT (account_id, source_id) DO NOTHING;
 UPDATE insights_source s SET ended_at = coalesce(
-    (SELECT max(w.last_window_end) FROM insights_watermark w WHERE w.source_id = s.id), s.created_at)
+    (SELECT max(w.last_window_end) FROM insights_watermark w WHERE w.source_id = s.id),
+    date_trunc('second', s.created_at))
 WHERE NOT s.enabled;
 UPDATE insights_watermark w SET ended_at = coalesce(w.last_window_end, w.counts_from)
 FROM insights_source s WHERE s.id = w.source_id AND NOT s.enabled;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from django import forms
 
 from insights.feeds.wording import in_field_order
 from insights.ingest.grammar import scan_quantity
+from insights.ingest.instants import scan_instant
 from insights.ingest.refusals import Refusal
 from insights.ingest.source_definition import SourceDefinition, UnitConversion
 from insights.models import KeyKind, SourceWindow
@@ -106,6 +108,26 @@ class SourceForm(forms.Form):
         help_text="How often a batch is expected. Nothing for twice as long is shown as missing.",
     )
 
+    ended_at = forms.CharField(
+        max_length=40,
+        required=False,
+        label="Ended at",
+        help_text=(
+            "Such as 2026-11-03T00:00:00Z: nothing is expected of later windows. Empty: it goes on. "
+            "One that is switched off ends with its last window."
+        ),
+    )
+
+    def clean_ended_at(self) -> datetime | None:
+        """Read the instant in the one form that usage files have too."""
+        text = self.cleaned_data["ended_at"]
+        if not text:
+            return None
+        try:
+            return scan_instant(text, "ended at", clock_zone=None)
+        except Refusal as refusal:
+            raise forms.ValidationError(f"{refusal.message[:1].upper()}{refusal.message[1:]}.") from None
+
     def clean_columns(self) -> dict[str, str]:
         """Read our field and their column from each line."""
         return _pairs(self.cleaned_data["columns"])
@@ -131,7 +153,7 @@ class SourceForm(forms.Form):
 
 
 _PLAIN_FIELDS = (
-    "slug", "name", "enabled", "format", "key_kind", "window", "columns", "ignored", "constants",
+    "slug", "name", "enabled", "ended_at", "format", "key_kind", "window", "columns", "ignored", "constants",
     "conversions", "default_revision", "max_age_days", "max_ahead_seconds", "lateness_seconds",
     "cadence_seconds",
 )  # fmt: skip
@@ -144,6 +166,9 @@ def initial_of(definition: SourceDefinition, *, is_billable: bool, account_refer
         "billable": is_billable,
         "account_reference": account_reference,
         "clock_zone": definition.clock_zone or "",
+        "ended_at": ""
+        if definition.ended_at is None
+        else definition.ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "columns": _written(definition.columns),
         "constants": _written(definition.constants),
         "ignored": "\n".join(definition.ignored),

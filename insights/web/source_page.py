@@ -53,9 +53,12 @@ def _answer(facts: SourceFacts, batches: tuple[Any, ...]) -> str:
         last_received_at=batches[0].received_at,
         cadence_seconds=definition.cadence_seconds,
         is_enabled=definition.enabled,
+        ended_at=definition.ended_at,
         now=now,
     )
     if punctuality is Punctuality.OFF:
         return "Switched off; what it sends is refused"
+    if punctuality is Punctuality.ENDED:
+        return f"Ended on {definition.ended_at:%-d %b %Y, %H:%M} UTC; nothing more is expected"
     silence = span_words(int((now - batches[0].received_at).total_seconds()))
     return f"{punctuality.capitalize()}: last batch {silence} ago, {expected}"

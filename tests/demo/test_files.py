@@ -23,7 +23,7 @@ from usage_portal.demo.broken import list_broken_lines
 from usage_portal.demo.company import Company, build_company
 from usage_portal.demo.files import EDGE_HEADER, DemoBatch, iter_batches
 from usage_portal.demo.meters import METERS, METERS_BY_KEY
-from usage_portal.demo.sources import SOURCES
+from usage_portal.demo.sources import SOURCES, describe_sources
 from usage_portal.demo.totals import expected_totals
 
 NOW = datetime(2026, 11, 23, 14, 20, tzinfo=UTC)
@@ -195,8 +195,11 @@ def test_late_lines_come_after_the_watermark_passed_them(batches: tuple[DemoBatc
 
 
 def test_the_sources_are_valid_descriptions() -> None:
-    for slug, text in SOURCES.items():
-        assert parse_source_toml(text).slug == slug
+    company = build_company(now=NOW)
+    for slug, text in describe_sources(company).items():
+        definition = parse_source_toml(text)
+        assert definition.slug == slug
+        assert (definition.ended_at is not None) == (slug == "edge-history")
 
 
 def test_bytes_do_not_depend_on_the_hash_seed() -> None:

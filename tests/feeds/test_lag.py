@@ -21,6 +21,18 @@ class Line:
     quarantined: int = 0
 
 
+def judged(
+    last_received_at: datetime | None, *, is_enabled: bool = True, ended_at: datetime | None = None
+) -> Punctuality:
+    return punctuality_of(
+        last_received_at=last_received_at,
+        cadence_seconds=3600,
+        is_enabled=is_enabled,
+        ended_at=ended_at,
+        now=NOW,
+    )
+
+
 @pytest.mark.parametrize(
     ("silence", "expected"),
     [
@@ -32,21 +44,26 @@ class Line:
     ],
 )
 def test_a_feed_is_missing_after_twice_its_cadence(silence: timedelta, expected: Punctuality) -> None:
-    found = punctuality_of(last_received_at=NOW - silence, cadence_seconds=3600, is_enabled=True, now=NOW)
+    found = judged(NOW - silence)
 
     assert found is expected
 
 
 def test_a_feed_without_batches_is_not_called_missing() -> None:
-    found = punctuality_of(last_received_at=None, cadence_seconds=3600, is_enabled=True, now=NOW)
+    found = judged(None)
 
     assert found is Punctuality.NEVER
 
 
 def test_a_feed_that_is_switched_off_is_not_called_late() -> None:
-    found = punctuality_of(last_received_at=NOW - 9 * HOUR, cadence_seconds=3600, is_enabled=False, now=NOW)
+    found = judged(NOW - 9 * HOUR, is_enabled=False)
 
     assert found is Punctuality.OFF
+
+
+def test_a_feed_that_has_ended_is_not_called_late() -> None:
+    assert judged(NOW - 9 * HOUR, ended_at=NOW) is Punctuality.ENDED
+    assert judged(NOW - 9 * HOUR, ended_at=NOW + HOUR) is Punctuality.MISSING
 
 
 @pytest.mark.parametrize(
@@ -54,6 +71,7 @@ def test_a_feed_that_is_switched_off_is_not_called_late() -> None:
     [
         ((), "No feeds yet"),
         ((Line(),), "1 feed, reporting; nothing waiting"),
+        ((Line(), Line(Punctuality.ENDED)), "2 feeds, 1 reporting, 1 ended; nothing waiting"),
         ((Line(),) * 4 + (Line(waiting=1, leased=1),), "5 feeds, all reporting; 2 batches still to be read"),
         (
             (Line(), Line(Punctuality.MISSING), Line(Punctuality.LATE, quarantined=1)),

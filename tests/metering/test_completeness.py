@@ -16,6 +16,9 @@ def on(month: int, day: int) -> datetime:
     return datetime(2026, month, day, tzinfo=UTC)
 
 
+NOVEMBER = on(11, 1)
+
+
 def mark(source_id: int = 1, **fields: Any) -> SourceMark:
     """A daily source that is complete to this morning, unless said otherwise."""
     defaults = {
@@ -30,7 +33,7 @@ def mark(source_id: int = 1, **fields: Any) -> SourceMark:
     return SourceMark(source_id=source_id, **{**defaults, **fields})
 
 
-def summed(*marks: SourceMark, since: datetime = on(11, 1), of: set[int] | None = None) -> Completeness:
+def summed(*marks: SourceMark, since: datetime = NOVEMBER, of: set[int] | None = None) -> Completeness:
     source_ids = {one.source_id for one in marks if one.has_reported} if of is None else of
     return completeness_of(marks, source_ids=source_ids, now=NOW, since=since)
 

@@ -13,6 +13,9 @@ import time_machine
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
+from accounts.tenancy import as_staff
+from insights.feeds.operations import create_source, set_source_enabled
+from insights.ingest.source_definition import SourceDefinition
 from tests.conftest import Cast
 from tests.factories import make_meter, make_source
 from tests.metering.facts import deliver, hour
@@ -69,6 +72,32 @@ class TestAccountOverview:
 
     def test_the_other_account_is_not_in_it(self, used: Cast, signed_in: Any) -> None:
         assert "CANARY" not in signed_in(used.viewer).get(f"/a/{used.ours.public_id}/").content.decode()
+
+    def test_a_source_that_never_reported_is_named(self, used: Cast, signed_in: Any) -> None:
+        definition = SourceDefinition(
+            slug="own", name="Own meter", key_kind="window", window="hour", account_id=used.ours.pk
+        )
+        with as_staff():
+            create_source(definition=definition, actor=used.staff)
+
+        text = text_of(signed_in(used.owner).get(f"/a/{used.ours.public_id}/"))
+
+        assert "1 of 2 sources report on time; Own meter has not reported yet." in text
+
+    def test_a_source_that_ended_is_not_waited_for(self, used: Cast, signed_in: Any) -> None:
+        rows = [{"at": hour("2026-10-02T10"), "quantity": 1, "region": "ansel"}]
+        deliver(make_source("past"), rows, account="ansel", meter="requests")
+        url = f"/a/{used.ours.public_id}/"
+        held_up = text_of(signed_in(used.owner).get(url))
+        with as_staff():
+            set_source_enabled(slug="past", is_enabled=False, actor=used.staff)
+
+        text = text_of(signed_in(used.owner).get(url))
+
+        assert "its 4 complete days are" not in held_up.partition("Largest")[0]
+        assert "All 2 sources report on time." in held_up
+        assert "Its source reports on time." in text
+        assert "its 4 complete days are" in text.partition("Largest")[0]
 
     def test_a_silent_source_is_named(self, used: Cast, signed_in: Any) -> None:
         # Rows are received at the database's own time, which does not travel.

@@ -38,6 +38,7 @@ FORM = {
     "max_ahead_seconds": "300",
     "lateness_seconds": "0",
     "cadence_seconds": "3600",
+    "ended_at": "2026-08-21T00:00:00Z",
 }
 
 

@@ -140,17 +140,16 @@ def list_deliveries(company: Company) -> tuple[Delivery, ...]:
 
 
 def _history(company: Company, source: str) -> Iterator[Delivery]:
-    """Files of about a quarter each. The daily feed has ended: its last file says that nothing is missing."""
+    """Files of about a quarter each."""
     stem = "edge-history" if source == EDGE_HISTORY else "edge-endpoint-hours"
     edges = [*range(company.first_hour, company.hourly_from, 24 * HISTORY_DAYS_PER_FILE), company.hourly_from]
     for first_hour, end_hour in pairwise(edges):
-        is_last = source == EDGE_HISTORY and end_hour == company.hourly_from
         yield Delivery(
             source=source,
             name=f"{stem}-{hour_start(first_hour):%Y-%m-%d}.csv",
             first_hour=first_hour,
             end_hour=end_hour,
-            complete_to_hour=company.end_hour if is_last else end_hour,
+            complete_to_hour=end_hour,
             sent_hour=end_hour,
         )
 

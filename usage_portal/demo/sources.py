@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from usage_portal.demo.company import Company, hour_start
 from usage_portal.demo.traffic import DOMAINS, EDGE, EDGE_HISTORY
 
 # No age limits: the demo tells fourteen months in a minute.
@@ -19,7 +20,6 @@ max_ahead_seconds = 300
 lateness_seconds = 3600
 cadence_seconds = 21600
 """,
-    # This feed has ended, so its next file is not missed for as long as a cadence may be.
     EDGE_HISTORY: """\
 slug = "edge-history"
 name = "Edge, daily (until hourly began)"
@@ -29,7 +29,7 @@ window = "day"
 max_age_days = "none"
 max_ahead_seconds = 300
 lateness_seconds = 86400
-cadence_seconds = 31622400
+cadence_seconds = 86400
 """,
     DOMAINS: """\
 slug = "domains"
@@ -55,3 +55,9 @@ meter = "custom_domain_hours"
 unit = "hours"
 """,
 }
+
+
+def describe_sources(company: Company) -> Mapping[str, str]:
+    """Each source's TOML; the daily feed ended when the hourly one began."""
+    ended_at = f"ended_at = {hour_start(company.hourly_from):%Y-%m-%dT%H:%M:%SZ}\n"
+    return {slug: text + ended_at if slug == EDGE_HISTORY else text for slug, text in SOURCES.items()}
