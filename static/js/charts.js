@@ -56,9 +56,10 @@
     const series = trace.meta?.series ?? 1;
     const name = escaped(trace.name || "");
     trace.name = name;
-    trace.hovertext = trace.customdata?.map((row) => hoverText(row));
-    trace.hovertemplate = `%{x}<br>${name}<br>%{hovertext}<extra></extra>`;
-    if (!trace.hovertext) trace.hovertemplate = `%{x}<br>${name} %{y}<extra></extra>`;
+    // A name never stands in the template itself: Plotly would fill in what looks like %{y} in it.
+    const height = trace.customdata ? "" : " %{y}";
+    trace.hovertext = trace.x.map((_, index) => [name, hoverText(trace.customdata?.[index] || [])].filter(Boolean).join("<br>"));
+    trace.hovertemplate = `%{x}<br>%{hovertext}${height}<extra></extra>`;
     if (series in MARKS) {
       const mark = MARKS[series];
       const ink = colour(mark.colour);
