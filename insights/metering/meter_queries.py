@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from accounts.models import Account
 from accounts.tenancy import connection
 from insights.metering.aggregations import MeterFacts
@@ -48,7 +50,7 @@ _FIRST_VALUES = """
 
 def list_dimension_values(account: Account, meter: MeterFacts) -> dict[str, tuple[str, ...]]:
     """The first values of each dimension in alphabetical order, for a person to choose from."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "keys": list(meter.dimensions),
         "account": account.pk,
         "meter": meter.id,
