@@ -29,6 +29,8 @@ STAGES = (
     (store_operations, "copy_stage", "worker: COPY to the stage"),
     (store_operations, "_insert_new", "worker: insert records"),
     (known_operations, "copy_probe", "worker: compare with what is known"),
+    (store_operations, "staged_duplicates", "worker: compare with what is known"),
+    (store_operations, "is_stage_unknown", "worker: compare with what is known"),
     (store_operations, "plain_duplicates", "worker: compare with what is known"),
     (store_operations, "find_known", "worker: compare with what is known"),
     (store_operations, "_apply", "worker: replace records, keep history"),
