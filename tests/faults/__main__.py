@@ -39,7 +39,7 @@ SABOTAGE_COUNT = {
     "P6": 8,
     "P8": 2,
     "P10": 20,
-    "P11": 400_000,
+    "P11": 1_000_000,
     "P39": 3,
 }
 SABOTAGE_LEASE_SECONDS = 5.0

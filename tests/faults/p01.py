@@ -35,12 +35,15 @@ def run(site: Site) -> Outcome:
     """Send the load while workers die at named points and at any moment; then hold the books to the files."""
     kills = site.count or COUNT
     outcome = Outcome("P1", SENTENCE, site.seed, faults_asked=kills)
-    # A handful of kills needs no more lines than they can meet.
-    lines = LINES if kills > SMALL else LINES // 5
-    size = Size(files=max(6, -(-kills // KILLS_PER_FILE)), lines=lines)
+    size = Size(files=max(6, -(-kills // KILLS_PER_FILE)), lines=lines_for(kills))
     load = make_load(site.directory / "load", seed=site.seed, size=size)
     kill_and_compare(site, load, kills=kills, outcome=outcome)
     return outcome
+
+
+def lines_for(kills: int) -> int:
+    """A handful of kills needs no more lines than it can meet."""
+    return LINES if kills > SMALL else LINES // 5
 
 
 def kill_and_compare(site: Site, load: Load, *, kills: int, outcome: Outcome) -> Workers:

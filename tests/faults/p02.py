@@ -6,7 +6,7 @@ import psycopg
 
 from tests.faults import books
 from tests.faults.load import Size, make_load
-from tests.faults.p01 import KILLS_PER_FILE, kill_and_compare
+from tests.faults.p01 import KILLS_PER_FILE, kill_and_compare, lines_for
 from tests.faults.site import Outcome, Site
 
 SENTENCE = "Quantity is conserved"
@@ -36,7 +36,8 @@ def run(site: Site) -> Outcome:
     kills = site.count or COUNT
     outcome = Outcome("P2", SENTENCE, site.seed, faults_asked=kills)
     files = max(6, -(-kills // KILLS_PER_FILE))
-    load = make_load(site.directory / "load", seed=site.seed, size=Size(files=files))
+    size = Size(files=files, lines=lines_for(kills))
+    load = make_load(site.directory / "load", seed=site.seed, size=size)
     kill_and_compare(site, load, kills=kills, outcome=outcome)
     with psycopg.connect(site.conninfo) as connection:
         row = connection.execute(_BUCKETS).fetchone()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -154,7 +156,28 @@ def _redis_in_every_page(application: Application) -> Application:
     return asking
 
 
-WEB: dict[str, Callable[[Application], Application]] = {"P39": _redis_in_every_page}
+def _answer_first(application: Application) -> Application:
+    """P6: the sender is told that the upload is kept, and then it is kept."""
+
+    from django.db import connections
+
+    def keep(environ: dict[str, Any]) -> None:
+        list(application(environ, lambda *_: None))
+        connections.close_all()
+
+    def early(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["REQUEST_METHOD"] != "POST":
+            return application(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        later = environ | {"wsgi.input": io.BytesIO(body)}
+        threading.Timer(0.5, keep, [later]).start()
+        start_response("202 Accepted", [("Content-Type", "application/json")])
+        return [b'{"id": null}']
+
+    return early
+
+
+WEB: dict[str, Callable[[Application], Application]] = {"P6": _answer_first, "P39": _redis_in_every_page}
 
 
 def apply_to_worker(promise: str) -> None:
