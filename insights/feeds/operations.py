@@ -27,7 +27,7 @@ from insights.ingest.source_definition import (
     validate_definition,
 )
 from insights.ingest.work_operations import try_again
-from insights.metering.expectations import apply_declared_end, end_with_last_window, expect_source
+from insights.metering.expectation_operations import apply_declared_end, end_with_last_window, expect_source
 from insights.models import Batch, Meter, Source, SourceKey, SourceWindow
 
 # These decide which lines are the same fact; a source that has sent something keeps them.
