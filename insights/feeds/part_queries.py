@@ -211,3 +211,21 @@ def list_refused_cells(
         .values_list("line_no", "code", "field", "value", "message", "replayed_at")
     )
     return tuple(RefusedCell(*row) for row in rows[:limit])
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Batches that are being read for an account right now, and how many of its lines they have brought so far."""
+
+    batches: int
+    lines: int
+
+
+def find_reading(account: Account) -> Reading | None:
+    """Return what is being read for the account, so that a page can say that its figures still grow."""
+    found = (
+        BatchPart.objects.for_account(account)
+        .filter(finished_at=None)
+        .aggregate(batches=Count("id"), lines=Sum("received"))
+    )
+    return Reading(found["batches"], found["lines"]) if found["batches"] else None

@@ -53,7 +53,10 @@ class BatchPart(models.Model):
                 condition=Q(received=F("new") + F("replaced") + F("duplicate") + F("stale") + F("rejected")),
             ),
         ]
-        indexes = [models.Index(fields=["account", "-received_at", "-id"], name="batchpart_recent")]
+        indexes = [
+            models.Index(fields=["account", "-received_at", "-id"], name="batchpart_recent"),
+            models.Index(fields=["account"], condition=Q(finished_at__isnull=True), name="batchpart_open"),
+        ]
 
 
 class LineVerdict(models.Model):

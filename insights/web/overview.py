@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.models import Account
+from insights.feeds.part_queries import find_reading
 from insights.metering.overview import AccountOverview, MeterOverview, TrendPoint
 from insights.metering.overview_queries import get_account_overview
 from insights.metering.usage_filter import meter_name
@@ -59,10 +60,12 @@ def account_overview(request: HttpRequest) -> HttpResponse:
     zone = ZoneInfo(account.billing_zone)
     overview = get_account_overview(account, now)
     if not overview.meters:
-        return render_page(request, "usage/nothing_yet.html", {"zone": str(zone)}, part="usage-explorer")
+        nothing = {"zone": str(zone), "reading": find_reading(account)}
+        return render_page(request, "usage/nothing_yet.html", nothing, part="usage-explorer")
     usage_url = reverse("usage-explorer", args=[account.public_id])
     cards = [_card(one, overview.month, usage_url=usage_url, zone=zone) for one in overview.meters]
     context = {
+        "reading": find_reading(account),
         "cards": cards,
         "lead": cards[0],
         "lead_words": _change_words(overview.meters[0], overview.month),

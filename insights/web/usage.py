@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.models import Account
+from insights.feeds.part_queries import find_reading
 from insights.metering.explore import Exploration
 from insights.metering.queries import Asked, answer_query
 from insights.metering.usage_filter import Fault, UsageFilter
@@ -42,13 +43,16 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
     asked = answer_query(account, pairs, now, also=frozenset({"page"}))
     zone = ZoneInfo(account.billing_zone)
     if asked.question is None or not any(meter.has_usage for meter in asked.meters):
-        return render_page(request, "usage/nothing_yet.html", {"zone": zone}, part=PART)
+        nothing = {"zone": zone, "reading": find_reading(account)}
+        return render_page(request, "usage/nothing_yet.html", nothing, part=PART)
     page = _page_number(dict(pairs).get("page", "1"))
     if asked.answer is None or page is None:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
     context = _context(asked.answer, page=page, zone=zone, now=now)
     bar = make_filter_bar(asked.question, meters=asked.meters, values=asked.values, zone=zone, now=now)
-    response = render_page(request, PAGE, {"bar": bar, **context}, part=PART)
+    response = render_page(
+        request, PAGE, {"bar": bar, "reading": find_reading(account), **context}, part=PART
+    )
     if getattr(request, "htmx", None):
         # A form sends its empty fields too; the address bar keeps the question alone.
         response["HX-Push-Url"] = reverse("usage-explorer", args=[account.public_id]) + url(

@@ -13,9 +13,11 @@ import time_machine
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from accounts.tenancy import as_staff
+from accounts.tenancy import as_staff, as_worker
 from insights.feeds.operations import create_source, set_source_enabled
 from insights.ingest.source_definition import SourceDefinition
+from insights.models import BatchPart
+from tests import factories
 from tests.conftest import Cast
 from tests.factories import make_meter, make_source
 from tests.metering.facts import deliver, hour
@@ -51,6 +53,26 @@ def used(cast: Cast) -> Cast:
 
 def text_of(response: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def make_open_part(account: Any) -> None:
+    """A batch of which a first chunk is counted for the account."""
+    source = factories.make_source("slow")
+    received = factories.receive_batch(
+        pieces=[b"account,meter,window_start,quantity\n"], source_id=source.pk, via="api"
+    )
+    with as_worker():
+        BatchPart.objects.create(
+            account=account,
+            batch_id=received.batch_id,
+            batch_public_id=received.public_id,
+            source_slug="slow",
+            source_name="Slow",
+            via="api",
+            received_at=datetime.now(UTC),
+            received=1200,
+            new=1200,
+        )
 
 
 class TestAccountOverview:
@@ -119,4 +141,15 @@ class TestAccountOverview:
             client.get(f"/a/{used.ours.public_id}/")
 
         usage = [query for query in captured if "insights_" in query["sql"]]
-        assert len(usage) == 6
+        assert len(usage) == 7
+
+    def test_says_that_usage_is_being_read(self, used: Cast, signed_in: Any) -> None:
+        client = signed_in(used.owner)
+        address = f"/a/{used.ours.public_id}/"
+        assert "being read" not in text_of(client.get(address))
+        make_open_part(used.ours)
+
+        for page in (address, f"{address}usage/"):
+            text = text_of(client.get(page))
+            assert "Usage is being read." in text
+            assert "1 batch in progress, 1,200 lines of it counted so far" in text
