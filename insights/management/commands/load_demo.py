@@ -44,13 +44,14 @@ class Command(BaseCommand):
             names = [delivery.name for delivery in list_deliveries(company)]
             prefix = f"{KEY_PREFIX}{company.now:{HOUR_FORM}}:"
             set_up(company)
+            # Told first, so that the pages can be looked at while usage comes in.
+            self._print_sign_ins(issue_demo_key(now=datetime.now(UTC)))
             missing = [name for name in names if prefix + name not in stored]
             if missing:
                 self.stdout.write(f"The demo's accounts are there; {len(missing)} files of usage follow.")
                 self._send(company, prefix=prefix, without=set(names) - set(missing), total=len(names))
             self._wait(total=len(names))
             self._refuse_unless_loaded()
-            self._print_sign_ins(issue_demo_key(now=datetime.now(UTC)))
 
     def _send(self, company: Company, *, prefix: str, without: set[str], total: int) -> None:
         """Hand over one file after the other, while the worker is busy with those before."""
