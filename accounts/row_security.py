@@ -73,7 +73,11 @@ GRANTS: dict[str, dict[str, str]] = {
     # Catalogue and feeds.
     "insights_meter": {_WEB: READ, _STAFF: WRITE, _WORKER: WRITE, _INTAKE: READ},
     "insights_source": {_STAFF: WRITE, _WORKER: WRITE, _INTAKE: READ},
-    "insights_sourcekey": {_STAFF: WRITE, _WORKER: WRITE, _INTAKE: "SELECT (id, last_used_at), UPDATE (last_used_at)"},
+    "insights_sourcekey": {
+        _STAFF: WRITE,
+        _WORKER: WRITE,
+        _INTAKE: "SELECT (id, last_used_at), UPDATE (last_used_at)",
+    },
     # Uploads and work.
     "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
     "insights_batchrevert": {
@@ -81,7 +85,11 @@ GRANTS: dict[str, dict[str, str]] = {
         _WORKER: WRITE,
     },
     "insights_batchbytes": {_WORKER: ALL, _INTAKE: "INSERT, SELECT (id)"},
-    "insights_workitem": {_STAFF: "SELECT, UPDATE (state, deliveries, created_at)", _WORKER: ALL, _INTAKE: APPEND},
+    "insights_workitem": {
+        _STAFF: "SELECT, UPDATE (state, deliveries, created_at)",
+        _WORKER: ALL,
+        _INTAKE: APPEND,
+    },
     "insights_unattributedreject": {_STAFF: f"SELECT ({_REJECT_FACTS})", _WORKER: ALL, _INTAKE: READ},
     "insights_ledgerhead": {_WORKER: "SELECT, UPDATE (position)", _STAFF: READ},
     "insights_ledgerentry": {_WORKER: WRITE, _STAFF: READ},

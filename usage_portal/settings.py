@@ -168,7 +168,9 @@ AXES_DISABLE_ACCESS_LOG = True
 EMAIL_BACKEND = os.environ.get("EMAIL_BACKEND", "")
 if not EMAIL_BACKEND:
     if PRODUCTION:
-        raise ImproperlyConfigured("EMAIL_BACKEND is not set; without it links to set a password would go to the logs")
+        raise ImproperlyConfigured(
+            "EMAIL_BACKEND is not set; without it links to set a password would go to the logs"
+        )
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "usage-portal@localhost")
 

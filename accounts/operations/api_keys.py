@@ -31,7 +31,9 @@ def issue_api_key(
         # One maker at a time, or two could pass the limit together. The web role may not lock the account's row.
         _lock_for_account(account, "api keys")
         if count_live_api_keys(account, now=now) >= LIVE_KEYS_MAX:
-            raise UnableToChange(f"An account has at most {LIVE_KEYS_MAX} live keys; revoke one first.", field="name")
+            raise UnableToChange(
+                f"An account has at most {LIVE_KEYS_MAX} live keys; revoke one first.", field="name"
+            )
         plain, prefix, sha256 = keys.make_key()
         key = ApiKey.objects.create(
             account=account,
@@ -59,7 +61,11 @@ def revoke_api_key(*, account: Account, key: ApiKey, actor: User, role: str, now
         live = ApiKey.objects.for_account(account).filter(pk=key.pk, revoked_at__isnull=True)
         if live.update(revoked_at=now):
             record_act(
-                account=account, actor=actor, act="api_key.revoke", subject=key.name, details={"prefix": key.prefix}
+                account=account,
+                actor=actor,
+                act="api_key.revoke",
+                subject=key.name,
+                details={"prefix": key.prefix},
             )
 
 

@@ -70,19 +70,27 @@ def ensure_account(*, reference: str, actor_name: str) -> Account:
         account, is_new = Account.objects.get_or_create(reference=reference, defaults={"name": reference})
         if is_new:
             record_act(
-                account=account, actor=None, actor_name=actor_name, act="account.create", subject=account.reference
+                account=account,
+                actor=None,
+                actor_name=actor_name,
+                act="account.create",
+                subject=account.reference,
             )
     return account
 
 
 def suspend_account(*, account: Account, actor: User) -> None:
     """Let an account be read but not changed, until it is resumed."""
-    _move_account(account, actor, act="account.suspend", allowed=(AccountState.ACTIVE,), to=AccountState.SUSPENDED)
+    _move_account(
+        account, actor, act="account.suspend", allowed=(AccountState.ACTIVE,), to=AccountState.SUSPENDED
+    )
 
 
 def resume_account(*, account: Account, actor: User) -> None:
     """Make a suspended account active again."""
-    _move_account(account, actor, act="account.resume", allowed=(AccountState.SUSPENDED,), to=AccountState.ACTIVE)
+    _move_account(
+        account, actor, act="account.resume", allowed=(AccountState.SUSPENDED,), to=AccountState.ACTIVE
+    )
 
 
 def close_account(*, account: Account, actor: User, now: datetime) -> None:

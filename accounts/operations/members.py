@@ -21,7 +21,9 @@ def add_member(*, account: Account, email: str, role: str, actor: User) -> tuple
         Account.objects.select_for_update().get(pk=account.pk)
         user, is_new = get_or_create_user(email, field="email")
         if Membership.objects.for_account(account).filter(user=user).exists():
-            raise UnableToChange("This person is a member already; change the role in the list.", field="email")
+            raise UnableToChange(
+                "This person is a member already; change the role in the list.", field="email"
+            )
         membership = Membership.objects.create(account=account, user=user, role=role)
         record_act(account=account, actor=actor, act="member.add", subject=user.email, details={"role": role})
     return membership, is_new
@@ -37,7 +39,11 @@ def change_role(*, account: Account, user_public_id: UUID, role: str, actor: Use
         details = {"from": membership.role, "to": role}
         Membership.objects.filter(pk=membership.pk).update(role=role)
         record_act(
-            account=account, actor=actor, act="member.change_role", subject=membership.user.email, details=details
+            account=account,
+            actor=actor,
+            act="member.change_role",
+            subject=membership.user.email,
+            details=details,
         )
 
 
@@ -49,7 +55,9 @@ def remove_member(*, account: Account, user_public_id: UUID, actor: User) -> Non
             _refuse_last_owner(account, membership)
         details = {"role": membership.role}
         Membership.objects.filter(pk=membership.pk).delete()
-        record_act(account=account, actor=actor, act="member.remove", subject=membership.user.email, details=details)
+        record_act(
+            account=account, actor=actor, act="member.remove", subject=membership.user.email, details=details
+        )
 
 
 def _lock_member(account: Account, user_public_id: UUID) -> Membership:

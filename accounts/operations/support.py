@@ -30,7 +30,9 @@ def start_support_access(*, staff: User, account: Account, reason: str, now: dat
         Account.objects.select_for_update().get(pk=account.pk)
         mine = SupportAccess.objects.for_account(account).filter(staff_user=staff, ended_at__isnull=True)
         if any(is_open_support_access(access, now=now) for access in mine):
-            raise UnableToChange("You have open support access already; end it before you start again.", field="reason")
+            raise UnableToChange(
+                "You have open support access already; end it before you start again.", field="reason"
+            )
         access = SupportAccess.objects.create(
             account=account,
             staff_user=staff,
@@ -40,7 +42,9 @@ def start_support_access(*, staff: User, account: Account, reason: str, now: dat
             expires_at=now + SUPPORT_ACCESS_LASTS,
         )
         details = {"reason": reason, "expires_at": access.expires_at.isoformat()}
-        record_act(account=account, actor=staff, act="support_access.start", subject=staff.email, details=details)
+        record_act(
+            account=account, actor=staff, act="support_access.start", subject=staff.email, details=details
+        )
     return access
 
 

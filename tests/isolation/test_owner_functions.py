@@ -24,7 +24,9 @@ def test_a_temporary_type_does_not_stand_in_for_a_built_in_one() -> None:
     with connections["worker"].cursor() as cursor:
         cursor.execute("CREATE FUNCTION pg_temp.seen(value date) RETURNS boolean LANGUAGE plpgsql AS "
                        "$$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$")  # fmt: skip
-        cursor.execute("CREATE DOMAIN pg_temp.date AS pg_catalog.date CHECK (pg_temp.seen(value::pg_catalog.date))")
+        cursor.execute(
+            "CREATE DOMAIN pg_temp.date AS pg_catalog.date CHECK (pg_temp.seen(value::pg_catalog.date))"
+        )
 
         cursor.execute("SELECT portal_ensure_month('2026-11-01'::pg_catalog.date)")
 

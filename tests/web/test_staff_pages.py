@@ -291,7 +291,9 @@ def test_a_batch_set_aside_is_tried_again_from_its_page(
     )
     with as_worker():
         WorkItem.objects.update(state="quarantined", deliveries=4)
-        Batch.objects.update(state="quarantined", error_code="quarantined", error_detail="Failed three times.")
+        Batch.objects.update(
+            state="quarantined", error_code="quarantined", error_detail="Failed three times."
+        )
     client = signed_in(cast.staff)
     address = reverse("batch-try-again", args=[received.public_id])
     assert address in client.get(reverse("staff-batch", args=[received.public_id])).content.decode()
