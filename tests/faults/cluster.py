@@ -7,13 +7,12 @@ are ended.
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -136,13 +135,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-
-
-def wait_until(is_so: object, *, seconds: float, poll: float = 0.1) -> bool:
+def wait_until(is_so: Callable[[], bool], *, seconds: float, poll: float = 0.1) -> bool:
     """Ask until the answer is yes; False when the time is over."""
-    assert callable(is_so)
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,9 +45,6 @@ class Site:
         if self.cluster is None:
             raise RuntimeError("this promise needs servers of its own")
         return self.cluster
-
-    def say(self, sentence: str) -> None:
-        print(f"  {sentence}", flush=True)
 
 
 def write_catalogue(load: Load, *, max_age_days: int | None = None) -> None:
@@ -216,7 +212,3 @@ def close_connections() -> None:
     from django.db import connections
 
     connections.close_all()
-
-
-def environment_of_this_process() -> dict[str, str]:
-    return dict(os.environ)

@@ -54,7 +54,6 @@ class Workers:
     chunk_lines: int = 250
     more: dict[str, str] = field(default_factory=dict)
     children: list[Child | None] = field(default_factory=list)
-    missed: int = 0
     _orders: int = 0
 
     def start(self) -> None:
@@ -135,11 +134,6 @@ class Workers:
 
     def open_orders(self) -> int:
         return len(list((self.directory / "orders").iterdir()))
-
-    def drop_orders(self) -> None:
-        for order in (self.directory / "orders").iterdir():
-            with suppress(FileNotFoundError):
-                order.unlink()
 
     # Deaths at any moment.
 

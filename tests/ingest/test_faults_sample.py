@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.faults import p01, p04
+from tests.faults import oracle, p01, p04
 from tests.faults.site import Outcome, Site
 from usage_portal.celery import app
 
@@ -26,6 +28,14 @@ def try_promise(promise: object, directory: Path, *, count: int, sabotage: str =
         sabotage=sabotage,
     )  # fmt: skip
     return promise.run(site)  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_oracle_knows_nothing_of_the_product() -> None:
+    tree = ast.parse(Path(oracle.__file__).read_text())
+    named = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+
+    assert {name.partition(".")[0] for name in named} <= sys.stdlib_module_names
 
 
 def test_every_row_is_accounted_for_when_workers_are_killed(tmp_path: Path) -> None:
