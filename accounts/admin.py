@@ -62,7 +62,6 @@ class UserAdmin(AnyAdmin):
     search_fields = ("email", "name")
     ordering = ("email",)
     fields = ("email", "name", "is_active", *RIGHTS, "last_login")
-    filter_horizontal = ("groups",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Leave to superusers what would raise somebody: rights, and the address a new password is mailed to.

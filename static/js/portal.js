@@ -76,8 +76,10 @@ function focusError(part) {
 
 // A swap takes the pressed control away. Focus goes on to what it led to, so that the next Tab does not begin at the
 // top of the page; a part that renews itself never takes it.
-function keepFocus(part, { requestConfig }) {
+function keepFocus(part, { requestConfig, target }) {
   focusError(part);
+  // What is swapped on the side, such as a count in the heading, leads nowhere.
+  if (part.id !== target.id) return;
   const kind = requestConfig?.triggeringEvent?.type;
   if (document.activeElement !== document.body || (kind !== "click" && kind !== "submit")) return;
   const cameFromPeriod = requestConfig.elt?.closest?.(".period");

@@ -136,7 +136,7 @@ def test_the_end_of_a_meter_version_cannot_be_moved(cast: Any, admin: Any) -> No
 
     admin.post(
         reverse("admin:insights_meter_change", args=[meter.pk]),
-        {**METER, "name": "Calls", "retired_at_0": "2026-12-01", "retired_at_1": "00:00:00"},
+        {**METER, "name": "Calls", "retired_at": "2026-12-01 00:00"},
     )
 
     with as_staff():

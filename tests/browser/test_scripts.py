@@ -1,0 +1,49 @@
+"""What the portal's own scripts do in a page: where focus goes after a refusal, and what a chart says on hovering."""
+
+from __future__ import annotations
+
+import json
+
+from tests.browser.conftest import Visit
+from tests.browser.world import World
+
+HOVER = """(figures) => {
+  const figure = document.querySelector("figure.chart[data-chart-source]");
+  document.getElementById(figure.dataset.chartSource).textContent = figures;
+  document.dispatchEvent(new CustomEvent("portal:theme"));
+  const canvas = figure.querySelector(".chart-canvas");
+  Plotly.Fx.hover(canvas, [{ curveNumber: 0, pointNumber: 0 }]);
+  return canvas.querySelector(".hoverlayer").textContent;
+}"""
+FOCUS = "document.activeElement.id"
+
+
+def test_focus_goes_to_the_field_at_fault_after_a_swap(world: World, visit: Visit) -> None:
+    page = (visitor := visit("owner")).page
+    visitor.open(f"/a/{world.account.public_id}/usage/")
+    visitor.settle()
+    page.evaluate("document.body.dataset.stayed = 'yes'")
+
+    page.click("#period-choice")
+    page.fill("#period-from", "2026-11-20")
+    page.fill("#period-to", "2026-11-10")
+    with page.expect_response(lambda response: response.status == 422):
+        page.click(".period form button[type=submit]")
+    visitor.settle()
+
+    assert page.evaluate("document.body.dataset.stayed") == "yes", "the whole page was loaded"
+    assert page.evaluate(FOCUS) == "period-from"
+    assert page.locator("#period-from").is_visible()
+
+
+def test_a_name_that_looks_like_a_template_is_shown_as_it_is(world: World, visit: Visit) -> None:
+    visitor = visit("owner")
+    visitor.open(f"/a/{world.account.public_id}/usage/")
+    visitor.settle()
+
+    for customdata in ([["5 bytes", "", ""]], None):
+        trace = {"type": "bar", "name": "%{y} <b>%{x}</b>", "x": ["3 Nov"], "y": [5]}
+        figure = {"data": [trace | ({"customdata": customdata} if customdata else {})], "layout": {}}
+        said = visitor.page.evaluate(HOVER, json.dumps(figure))
+        assert "%{y} <b>%{x}</b>" in said
+    assert visitor.complaints == []

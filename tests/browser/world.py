@@ -1,0 +1,136 @@
+"""A small company for the browser: accounts in each state, weeks of usage, rejected lines, keys, support access."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.hashers import make_password
+
+from accounts import keys
+from accounts.models import Account, ApiKey, User
+from accounts.tenancy import as_owner, as_worker
+from insights.ingest.operations import receive_batch
+from insights.models import Batch, Source, SourceKey
+from tests import factories
+
+PASSWORD = "a long password of the tests"
+DAYS = 40
+HEADER = ("account", "meter", "window_start", "quantity", "endpoint", "region", "protocol")
+PLACES = (("api.example", "eu-west"), ("www.example", "us-east"), ("shop.example", "eu-west"))
+METERS = (("requests", "requests", 1000), ("bytes_out", "bytes", 7_000_000_000))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Who and what the pages are about."""
+
+    account: Account
+    closed: Account
+    empty: Account
+    people: dict[str, User]
+    source: Source
+    batch: Batch
+    waiting: Batch
+    key: ApiKey
+    source_key: SourceKey
+
+    def values(self, kind: str) -> dict[str, Any]:
+        """Return what stands in the variable parts of addresses."""
+        return {
+            "account_uuid": self.account.public_id,
+            "batch_uuid": self.batch.public_id,
+            "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
+            "user_uuid": self.people["viewer"].public_id,
+            "slug": self.source.slug,
+        }
+
+
+def make_world() -> World:
+    """Fill the database; every instant lies before now, the newest day is not complete."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    account = factories.make_account("ansel", name="Ansel Ltd", billing_zone="Europe/Berlin", currency="EUR")
+    people = _people(account)
+    for key, unit, _ in METERS:
+        factories.make_meter(key, unit=unit)
+    source = factories.make_source("edge", name="Edge, hourly", lateness_seconds=3600)
+    batch = factories.ingest_now(source, _usage(now), name="usage.csv", via="browser")
+    row, _ = factories.make_api_key(account, created_by=people["owner"], name="nightly export")
+    factories.open_support_access(account, people["looker"], reason="ticket 512: why is one day lower")
+    return World(
+        account=account,
+        closed=factories.make_account("closed", name="Closed Ltd", state="closed", closed_at=now),
+        empty=_account_without_usage(people["owner"]),
+        people=people,
+        source=source,
+        batch=batch,
+        waiting=_waiting_batch(),
+        key=row,
+        source_key=_source_key(source),
+    )
+
+
+def _people(account: Account) -> dict[str, User]:
+    hashed = make_password(PASSWORD)
+    people = {
+        "owner": factories.make_user("owner@example.com", name="Olive Owner"),
+        "viewer": factories.make_user("viewer@example.com"),
+        "staff": factories.make_user("staff@example.com", is_staff=True),
+        "looker": factories.make_user("looker@example.com", is_staff=True),
+        "root": factories.make_user("root@example.com", is_staff=True, is_superuser=True),
+    }
+    for name in ("owner", "staff"):
+        factories.change_user(people[name], password=hashed)
+        people[name].password = hashed
+    factories.make_membership(account, people["owner"], role="owner")
+    factories.make_membership(account, people["viewer"], role="viewer")
+    return people
+
+
+def _account_without_usage(owner: User) -> Account:
+    account = factories.make_account("brook", name="Brook Ltd")
+    factories.make_membership(account, owner, role="owner")
+    return account
+
+
+def _waiting_batch() -> Batch:
+    """Store a file that no worker takes, since the tests run none."""
+    lab = factories.make_source("lab", name="Lab")
+    line = "ansel,requests,2026-11-01T10:00:00Z,5,api.example,eu-west,https\n"
+    received = receive_batch(
+        source_id=lab.pk, pieces=[f"{','.join(HEADER)}\n{line}".encode()], via="browser", name="waiting.csv"
+    )
+    with as_owner():
+        return Batch.objects.get(pk=received.batch_id)
+
+
+def _source_key(source: Source) -> SourceKey:
+    _, prefix, sha256 = keys.make_key()
+    with as_worker():
+        return SourceKey.objects.create(source=source, name="feed", prefix=prefix, secret_sha256=sha256)
+
+
+def _usage(now: datetime) -> str:
+    """Four windows a day for weeks, every second place quiet on one day, and four lines to reject."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    for back in range(DAYS * 4):
+        at = now - timedelta(hours=2 + 6 * back)
+        for number, (endpoint, region) in enumerate(PLACES):
+            if back // 4 == 7 and region == "us-east":
+                continue
+            for meter, _, size in METERS:
+                quantity = size * (number + 1) + back
+                writer.writerow(
+                    ("ansel", meter, f"{at:%Y-%m-%dT%H:%M:%SZ}", quantity, endpoint, region, "https")
+                )
+    at = now - timedelta(hours=3)
+    for wrong in ("1_000", "abc", "", "1e5"):
+        writer.writerow(
+            ("ansel", "requests", f"{at:%Y-%m-%dT%H:%M:%SZ}", wrong, "api.example", "eu-west", "https")
+        )
+    return out.getvalue()
