@@ -25,7 +25,8 @@ FIND_FAULTS = """async (rules) => {
 # At a width that was looked at before, another theme changes colours alone.
 COLOUR_RULES = ("color-contrast", "link-in-text-block")
 # A swap fades in once and colours change at once; a frame later all of it is drawn.
-SETTLE = """() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)))
+SETTLE = """() => Promise.all(document.getAnimations()
+  .filter((one) => one.effect.getComputedTiming().endTime !== Infinity).map((one) => one.finished.catch(() => null)))
   .then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))"""
 
 
