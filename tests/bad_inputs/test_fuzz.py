@@ -28,7 +28,7 @@ from tests.ingest.deliveries import NOW
 SEED = int(os.environ.get("SEED", "20261123"))
 COUNT = int(os.environ.get("COUNT", "500"))
 SECRETS = re.compile(
-    rb'Traceback|File "/|/work/|site-packages|SELECT |INSERT |insights_|psycopg|CANARY|up_live_[a-z0-9]{10}_',
+    rb'Traceback|File "/|/home/|site-packages|SELECT |INSERT |insights_|psycopg|CANARY|up_live_[a-z0-9]{10}_',
 )
 
 
