@@ -103,7 +103,8 @@ class Delivery:
             lines = block.count("\n")
             count += lines
             if count > self._limits.lines:
-                raise _too_many_lines(self._limits)
+                detail = f"the delivery has more than {self._limits.lines} lines"
+                raise RequestRefused("batch_too_many_rows", detail)
             yield block, lines
 
 
@@ -118,20 +119,12 @@ class DocumentDelivery(Delivery):
         place = max(0, from_line - 1)
         while place < len(self._rows):
             most = self._rows[place : place + self._limits.chunk_lines]
-            full = (
-                _fitting_lines(most, self._limits)
-                if sum(map(len, most)) > self._limits.chunk_characters
-                else len(most)
-            )
+            full = _fitting_lines(most, self._limits)
             yield Chunk(place + 1, most[:full])
             place += full
 
     def count(self) -> tuple[int, int]:
         return len(self._rows), sum(1 for row in self._rows if row.strip(" \t"))
-
-
-def _too_many_lines(limits: Limits) -> RequestRefused:
-    return RequestRefused("batch_too_many_rows", f"the delivery has more than {limits.lines} lines")
 
 
 def _lines_of(text: str) -> list[str]:
