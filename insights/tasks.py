@@ -203,7 +203,8 @@ def _write_chunk(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool)
     with transaction.atomic(using=current_alias()):
         work_operations.hold_lease(lease)
         stored = chunks.store_chunk(run, read)
-        metering.roll_up_stage()
+        if stored.changes_records:
+            metering.roll_up_stage()
         chunks.close_chunk(run, read, stored)
         if is_last:
             _close(run, lease)

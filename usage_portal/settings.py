@@ -230,6 +230,8 @@ DOWNLOAD_STALL_SECONDS = 30
 
 # What one key may ask of the API in a minute, refilled evenly; uploads and reads have a bucket per key.
 API_REQUESTS_PER_MINUTE = int(os.environ.get("API_REQUESTS_PER_MINUTE", "600"))
+# A worker reads columns beside other workers; threads of its own would only take their processors. Read on import.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 # --- API --------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

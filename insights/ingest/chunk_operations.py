@@ -7,13 +7,16 @@ The caller opens the transaction, lets metering sum between `store_chunk` and `c
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from accounts.tenancy import connection
-from insights.ingest.count_operations import count_chunk
+from insights.ingest.column_operations import store_columns
+from insights.ingest.count_operations import Part, VerdictRun, count_chunk, parts_of, verdict_runs
 from insights.ingest.known_operations import Ledger, duplicates_among
 from insights.ingest.lines import Chunk
 from insights.ingest.outcomes import RejectedLine
@@ -23,28 +26,66 @@ from insights.ingest.verdicts import StagedLine, Verdict
 from insights.ingest.windows import window_end
 from insights.models import Batch, EntryKind
 
+if TYPE_CHECKING:
+    from insights.ingest.staged_columns import AccountSpan
+
+_TAKEN = (Verdict.NEW, Verdict.REPLACED, Verdict.DUPLICATE, Verdict.STALE)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """What became of each line of a chunk, ready to be counted."""
+    """What became of a chunk's lines, ready to be counted."""
 
     entry_id: int
-    verdicts: dict[int, Verdict]
-    rejected: list[RejectedLine]
-    lines: list[StagedLine]
+    counts: Mapping[Verdict, int]
+    parts: Mapping[int, Part]
+    runs: Sequence[VerdictRun]
+    rejected: Sequence[RejectedLine]
+
+    @property
+    def changes_records(self) -> bool:
+        """Whether current records came, went or were replaced, so that sums have to follow."""
+        return bool(self.counts[Verdict.NEW] or self.counts[Verdict.REPLACED])
 
 
 def store_chunk(run: BatchRun, read: ReadChunk) -> StoredChunk:
     """Write a chunk's records inside the caller's transaction; raises ConcurrentChange to be tried again."""
     _hold_off_reverts(run.batch.source_id)
-    entry_id = _open_entry(run.batch, read.chunk)
     ledger = Ledger(
         source_id=run.batch.source_id,
         key_kind=run.definition.key_kind,
         batch_id=run.batch.pk,
-        entry_id=entry_id,
+        entry_id=_open_entry(run.batch, read.chunk),
         meters=run.meters,
     )
+    if read.columns is None:
+        return _store_lines(ledger, read)
+    verdict = store_columns(ledger, read.columns)
+    if verdict is None:
+        return _store_lines(ledger, replace(read, lines=read.columns.lines(), columns=None))
+    return _stored_alike(ledger.entry_id, read.columns.spans(), verdict)
+
+
+def _stored_alike(entry_id: int, spans: Sequence[AccountSpan], verdict: Verdict) -> StoredChunk:
+    """Count a chunk whose lines all have one verdict, which is a single run for each account if it is not new."""
+    parts = {
+        span.account_id: Part(Counter({verdict: span.lines}), span.first_window, span.last_window)
+        for span in spans
+    }
+    runs = [
+        VerdictRun(span.account_id, verdict, span.first_line, span.last_line, span.lines)
+        for span in sorted(spans, key=lambda span: span.first_line)
+    ]
+    return StoredChunk(
+        entry_id=entry_id,
+        counts=Counter({verdict: sum(span.lines for span in spans)}),
+        parts=parts,
+        runs=[] if verdict is Verdict.NEW else runs,
+        rejected=[],
+    )
+
+
+def _store_lines(ledger: Ledger, read: ReadChunk) -> StoredChunk:
     verdicts = store_lines(ledger, read.lines)
     known = duplicates_among(ledger, [line for line, _reject in read.doubtful])
     # An old line that is known is a duplicate for ever; only an unknown one is too old.
@@ -53,12 +94,19 @@ def store_chunk(run: BatchRun, read: ReadChunk) -> StoredChunk:
     rejected += [reject for line, reject in read.doubtful if line.line_no not in known]
     conflicts = {line_no for line_no, verdict in verdicts.items() if verdict is Verdict.ID_CONFLICT}
     rejected += [_conflict(line, read.chunk) for line in read.lines if line.line_no in conflicts]
-    counted = read.lines + [line for line, _reject in read.doubtful if line.line_no in known]
+    rejected.sort(key=lambda reject: reject.line_no)
+    lines = read.lines + [line for line, _reject in read.doubtful if line.line_no in known]
+    if conflicts:
+        lines = [line for line in lines if line.line_no not in conflicts]
+        verdicts = {line_no: verdict for line_no, verdict in verdicts.items() if line_no not in conflicts}
+    counts = Counter(verdicts.values())
+    counts[Verdict.NEW] = len(lines) - len(verdicts)
     return StoredChunk(
-        entry_id=entry_id,
-        verdicts={line_no: verdict for line_no, verdict in verdicts.items() if line_no not in conflicts},
-        rejected=sorted(rejected, key=lambda reject: reject.line_no),
-        lines=[line for line in counted if line.line_no not in conflicts],
+        entry_id=ledger.entry_id,
+        counts=counts,
+        parts=parts_of(lines, verdicts, rejected),
+        runs=verdict_runs(lines, verdicts, rejected),
+        rejected=rejected,
     )
 
 
@@ -98,12 +146,8 @@ def _open_entry(batch: Batch, chunk: Chunk) -> int:
 
 def close_chunk(run: BatchRun, read: ReadChunk, stored: StoredChunk) -> None:
     """Count the chunk, for the batch and for each account, in the transaction that wrote it."""
-    counts = Counter(stored.verdicts.values())
+    new, replaced, duplicate, stale = (stored.counts[verdict] for verdict in _TAKEN)
     rejected = len(stored.rejected)
-    replaced, duplicate, stale = (
-        counts[verdict] for verdict in (Verdict.REPLACED, Verdict.DUPLICATE, Verdict.STALE)
-    )
-    new = len(stored.lines) - replaced - duplicate - stale
     with connection().cursor() as cursor:
         cursor.execute(
             """
@@ -112,8 +156,8 @@ def close_chunk(run: BatchRun, read: ReadChunk, stored: StoredChunk) -> None:
                 stale = stale + %s, rejected = rejected + %s
             WHERE id = %s AND lines_done = %s
             """,
-            [read.chunk.last_line_no, read.parsed.blank, len(stored.lines) + rejected, new, replaced, duplicate,
-             stale, rejected, run.batch.pk, run.batch.lines_done],
+            [read.chunk.last_line_no, read.parsed.blank, new + replaced + duplicate + stale + rejected, new, replaced,
+             duplicate, stale, rejected, run.batch.pk, run.batch.lines_done],
         )  # fmt: skip
         if cursor.rowcount != 1:
             raise RuntimeError(f"batch {run.batch.pk} was moved on by another worker")
@@ -124,8 +168,8 @@ def close_chunk(run: BatchRun, read: ReadChunk, stored: StoredChunk) -> None:
             length=timedelta(seconds=run.definition.window_seconds),
             zone=ZoneInfo(run.definition.clock_zone or "UTC"),
         ),
-        lines=stored.lines,
-        verdicts=stored.verdicts,
+        parts=stored.parts,
+        runs=stored.runs,
         rejected=stored.rejected,
     )
 

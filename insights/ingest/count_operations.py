@@ -23,7 +23,9 @@ _ACCOUNT_AND_WINDOW = itemgetter(
 
 
 @dataclass(slots=True)
-class _Part:
+class Part:
+    """What a chunk did for one account, and the windows that it touched."""
+
     counts: Counter[str] = field(default_factory=Counter)
     first_window: datetime | None = None
     last_window: datetime | None = None
@@ -33,20 +35,21 @@ def count_chunk(
     *,
     batch: Batch,
     window_end: Callable[[datetime], datetime],
-    lines: Sequence[StagedLine],
-    verdicts: Mapping[int, str],
+    parts: Mapping[int, Part],
+    runs: Sequence[VerdictRun],
     rejected: Sequence[RejectedLine],
 ) -> None:
     """Add a chunk to the parts of its accounts and keep its verdicts and refusals."""
-    _add_to_parts(batch, window_end, _parts_of(lines, verdicts, rejected))
-    _keep_verdicts(batch, verdict_runs(lines, verdicts, rejected))
+    _add_to_parts(batch, window_end, parts)
+    _keep_verdicts(batch, runs)
     keep_rejects(batch_id=batch.pk, rejected=rejected)
 
 
-def _parts_of(
+def parts_of(
     lines: Sequence[StagedLine], verdicts: Mapping[int, str], rejected: Sequence[RejectedLine]
-) -> dict[int, _Part]:
-    parts: dict[int, _Part] = defaultdict(_Part)
+) -> dict[int, Part]:
+    """Return what a chunk's lines come to, account by account; verdicts name the lines that are not new."""
+    parts: dict[int, Part] = defaultdict(Part)
     # Each account's windows are few beside its lines.
     for account_id, window in set(map(_ACCOUNT_AND_WINDOW, lines)):
         part = parts[account_id]
@@ -69,7 +72,7 @@ def _parts_of(
 
 
 def _add_to_parts(
-    batch: Batch, window_end: Callable[[datetime], datetime], parts: Mapping[int, _Part]
+    batch: Batch, window_end: Callable[[datetime], datetime], parts: Mapping[int, Part]
 ) -> None:
     rows = [
         (account_id, sum(part.counts.values()), *(part.counts[name] for name in _COUNTED), part.first_window,

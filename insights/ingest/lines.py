@@ -13,7 +13,6 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, chain
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 from insights.ingest.json_document import document_rows
 from insights.ingest.layout import Header, read_header
@@ -25,26 +24,46 @@ from insights.ingest.unpack import peek, refuse_utf16, unpacked_pieces
 _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 _DOCUMENT = re.compile(rb'\s*(?:\{\s*(?:"rows"|\}|\Z)|\[)')
 _OBJECT = re.compile(rb"\s*\{")
+_PERHAPS_BLANK = re.compile(r"\n[ \t\n]")
 _ENDINGS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
 
 
-class Chunk(NamedTuple):
-    """Consecutive lines; the line number of a JSON document's row is its place in rows, from 1."""
+class Chunk:
+    """Consecutive lines; the line number of a JSON document's row is its place in rows, from 1.
 
-    first_line_no: int
-    lines: list[str]
+    Held as one text, each line with its end, until somebody asks for the lines one by one.
+    """
+
+    __slots__ = ("_lines", "count", "first_line_no", "text")
+
+    def __init__(self, first_line_no: int, lines: list[str]) -> None:
+        self.first_line_no = first_line_no
+        self.count = len(lines)
+        self.text: str | None = None
+        self._lines: list[str] | None = lines
+
+    @classmethod
+    def of_text(cls, first_line_no: int, text: str, count: int) -> Chunk:
+        """The chunk of a text that has so many line ends, the last character being one."""
+        chunk = cls(first_line_no, [])
+        chunk.text, chunk.count, chunk._lines = text, count, None
+        return chunk
+
+    @property
+    def lines(self) -> list[str]:
+        if self._lines is None:
+            self._lines = _lines_of(self.text or "")
+        return self._lines
 
     @property
     def last_line_no(self) -> int:
-        return self.first_line_no + len(self.lines) - 1
+        return self.first_line_no + self.count - 1
 
 
 class Delivery:
     """An opened delivery: its header is read and sound; its lines can be taken once, in order."""
 
-    def __init__(
-        self, header: Header, first_line_no: int, blocks: Iterator[list[str]], limits: Limits
-    ) -> None:
+    def __init__(self, header: Header, first_line_no: int, blocks: Iterator[str], limits: Limits) -> None:
         self.header = header
         self.first_line_no = first_line_no
         self._blocks = blocks
@@ -53,46 +72,89 @@ class Delivery:
     def chunks(self, *, from_line: int = 1) -> Iterator[Chunk]:
         """The chunks from the given line on. Where one ends depends on its lines alone, not on how they came."""
         waiting: list[str] = []
-        characters = 0
+        count = size = 0
         line_no = self.first_line_no
-        for block in self._counted_blocks():
-            skipped = min(len(block), max(0, from_line - line_no)) if not waiting else 0
+        for block, lines in self._counted_blocks():
+            skipped = min(lines, max(0, from_line - line_no)) if not count else 0
             line_no += skipped
-            added = block[skipped:] if skipped else block
-            waiting += added
-            characters += sum(map(len, added))
-            while full := _lines_of_full_chunk(waiting, characters, self._limits):
-                chunk, waiting = Chunk(line_no, waiting[:full]), waiting[full:]
-                characters -= sum(map(len, chunk.lines))
-                line_no += full
-                yield chunk
-        if waiting:
-            yield Chunk(line_no, waiting)
+            waiting.append(block[_end_of_line(block, lines, skipped) :] if skipped else block)
+            count += lines - skipped
+            size += len(waiting[-1])
+            while full := _lines_of_full_chunk(waiting, count, size - count, self._limits):
+                text = "".join(waiting)
+                end = _end_of_line(text, count, full)
+                yield Chunk.of_text(line_no, text[:end], full)
+                waiting = [text[end:]]
+                line_no, count, size = line_no + full, count - full, len(text) - end
+        if count:
+            yield Chunk.of_text(line_no, "".join(waiting), count)
 
     def count(self) -> tuple[int, int]:
         """The number of the last line, and how many lines are not blank; holds none of them."""
         last, rows = self.first_line_no - 1, 0
-        for block in self._counted_blocks():
-            last += len(block)
-            rows += sum(1 for line in block if line.strip(" \t"))
+        for block, lines in self._counted_blocks():
+            last += lines
+            rows += lines - _blank_lines(block)
         return last, rows
 
-    def _counted_blocks(self) -> Iterator[list[str]]:
+    def _counted_blocks(self) -> Iterator[tuple[str, int]]:
         count = 0
         for block in self._blocks:
-            count += len(block)
+            lines = block.count("\n")
+            count += lines
             if count > self._limits.lines:
                 detail = f"the delivery has more than {self._limits.lines} lines"
                 raise RequestRefused("batch_too_many_rows", detail)
-            yield block
+            yield block, lines
 
 
-def _lines_of_full_chunk(lines: Sequence[str], characters: int, limits: Limits) -> int:
+class DocumentDelivery(Delivery):
+    """A JSON document, whose rows are its lines: one may go over several lines of the file."""
+
+    def __init__(self, rows: list[str], limits: Limits) -> None:
+        super().__init__(Header("json"), 1, iter(()), limits)
+        self._rows = rows
+
+    def chunks(self, *, from_line: int = 1) -> Iterator[Chunk]:
+        place = max(0, from_line - 1)
+        while place < len(self._rows):
+            most = self._rows[place : place + self._limits.chunk_lines]
+            full = _fitting_lines(most, self._limits)
+            yield Chunk(place + 1, most[:full])
+            place += full
+
+    def count(self) -> tuple[int, int]:
+        return len(self._rows), sum(1 for row in self._rows if row.strip(" \t"))
+
+
+def _lines_of(text: str) -> list[str]:
+    lines = text.split("\n")
+    lines.pop()
+    return lines
+
+
+def _end_of_line(text: str, count: int, line: int) -> int:
+    """Where the given line of a text of so many lines ends, behind its end; most often it is one of the last."""
+    return len(text.rsplit("\n", count - line + 1)[0]) + 1
+
+
+def _lines_of_full_chunk(texts: Sequence[str], count: int, characters: int, limits: Limits) -> int:
     """How many lines make the first chunk; 0 while lines still to come may belong to it."""
     if characters <= limits.chunk_characters:
-        return limits.chunk_lines if len(lines) >= limits.chunk_lines else 0
+        return limits.chunk_lines if count >= limits.chunk_lines else 0
+    return _fitting_lines(_lines_of("".join(texts)), limits)
+
+
+def _fitting_lines(lines: Sequence[str], limits: Limits) -> int:
     fitting = bisect_right(list(accumulate(map(len, lines))), limits.chunk_characters)
     return max(1, min(fitting, limits.chunk_lines))
+
+
+def _blank_lines(block: str) -> int:
+    # Looked for at once; only where there may be one are the lines taken apart.
+    if block[:1] not in (" ", "\t", "\n") and _PERHAPS_BLANK.search(block) is None:
+        return 0
+    return sum(1 for line in _lines_of(block) if not line.strip(" \t"))
 
 
 def open_delivery(
@@ -114,11 +176,10 @@ def open_delivery(
     refuse_utf16(opening, status=400 if found == "json" else 415)
     if found == "json":
         return _open_document(plain, limits)
-    blocks = line_blocks(plain, limits=limits)
+    blocks = text_blocks(plain, limits=limits)
     if found == "ndjson":
         return Delivery(Header("ndjson"), 1, blocks, limits)
-    first_block = next(blocks, [""])
-    header_line = first_block[0]
+    header_line, _, rest = next(blocks, "").partition("\n")
     if bytes_above(header_line, LINE_BYTES_MAX):
         raise RequestRefused("header", f"the first line is above {LINE_BYTES_MAX} bytes", line=1)
     header = read_header(
@@ -127,7 +188,7 @@ def open_delivery(
         dimension_keys=dimension_keys,
         columns_max=limits.columns,
     )
-    return Delivery(header, 2, chain((first_block[1:],), blocks), limits)
+    return Delivery(header, 2, chain((rest,), blocks), limits)
 
 
 def form_named(file_name: str) -> str | None:
@@ -164,11 +225,11 @@ def _open_document(plain: Iterator[bytes], limits: Limits) -> Delivery:
     stripped = data.removeprefix(codecs.BOM_UTF8)
     text = _decoded(stripped, offset=len(data) - len(stripped), line_no=1)
     rows = document_rows(text, rows_max=limits.lines)
-    return Delivery(Header("json"), 1, iter((rows,)), limits)
+    return DocumentDelivery(rows, limits)
 
 
-def line_blocks(pieces: Iterable[bytes], *, limits: Limits) -> Iterator[list[str]]:
-    """The physical lines without their ends, in lists of whatever came at once."""
+def text_blocks(pieces: Iterable[bytes], *, limits: Limits) -> Iterator[str]:
+    """The physical lines, each ended by LF whatever ended it, in texts of whatever came at once."""
     waiting, offset, line_no = b"", 0, 1
     for piece in pieces:
         data = waiting + piece
@@ -177,27 +238,26 @@ def line_blocks(pieces: Iterable[bytes], *, limits: Limits) -> Iterator[list[str
         # A CR in the last place may be half of a CRLF, so its line waits for the next piece.
         cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
         if cut:
-            lines = _split(data[:cut], offset, line_no, limits)
+            text = _text(data[:cut], offset, line_no, limits)
             offset += cut
-            line_no += len(lines)
-            yield lines
+            line_no += text.count("\n")
+            yield text
         waiting = data[cut:]
         if len(waiting) > limits.physical_line_bytes:
             raise _line_too_long(line_no, limits)
     if waiting:
-        yield _split(waiting, offset, line_no, limits)
+        yield _text(waiting, offset, line_no, limits)
 
 
-def _split(data: bytes, offset: int, line_no: int, limits: Limits) -> list[str]:
+def _text(data: bytes, offset: int, line_no: int, limits: Limits) -> str:
     text = _decoded(data, offset=offset, line_no=line_no)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
+    if not text.endswith("\n"):
+        text += "\n"
     if len(data) > limits.physical_line_bytes:
-        _refuse_long_lines(lines, line_no, limits)
-    return lines
+        _refuse_long_lines(_lines_of(text), line_no, limits)
+    return text
 
 
 def _refuse_long_lines(lines: list[str], line_no: int, limits: Limits) -> None:

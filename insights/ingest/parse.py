@@ -19,21 +19,18 @@ from insights.ingest.catalogue import Catalogue
 from insights.ingest.cells import read_object
 from insights.ingest.grammar import NumberToken
 from insights.ingest.layout import Header, Layout
-from insights.ingest.limits import LINE_BYTES_MAX
 from insights.ingest.line_reader import LineReader, Subject
 from insights.ingest.lines import Chunk
 from insights.ingest.outcomes import AcceptedLine, ParsedChunk, RejectedLine
 from insights.ingest.refusals import Refusal
+from insights.ingest.remembered import PLAIN_CHARACTERS, PLAIN_QUANTITY, PLAIN_ROW_ID, memories_of
 from insights.ingest.source_definition import SourceDefinition
-from insights.ingest.source_faults import DIMENSION
-from insights.ingest.windows import remembered_window_start
 from insights.values.quantity import InexactConversion, convert
 
 __all__ = ["AcceptedLine", "ParsedChunk", "RejectedLine", "parse_chunk"]
 
-_PLAIN_QUANTITY = re.compile(r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,9})?").fullmatch
-_PLAIN_ROW_ID = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?").fullmatch
-_PLAIN_CHARACTERS = LINE_BYTES_MAX // 4
+_PLAIN_QUANTITY = re.compile(PLAIN_QUANTITY).fullmatch
+_PLAIN_ROW_ID = re.compile(PLAIN_ROW_ID).fullmatch
 _REPLACEMENT_CHARACTER = "\ufffd"
 
 Cells = list[str]
@@ -65,10 +62,10 @@ def parse_chunk(
     parsed = ParsedChunk(accepted=[], rejected=[], doubtful=[])
     accept = parsed.accepted.append
     joined = "".join(chunk.lines)
-    all_plain = joined.isprintable() and max(map(len, chunk.lines), default=0) <= _PLAIN_CHARACTERS
+    all_plain = joined.isprintable() and max(map(len, chunk.lines), default=0) <= PLAIN_CHARACTERS
     blank = 0
     for line_no, line in enumerate(chunk.lines, chunk.first_line_no):
-        if all_plain or (line.isprintable() and len(line) <= _PLAIN_CHARACTERS):
+        if all_plain or (line.isprintable() and len(line) <= PLAIN_CHARACTERS):
             quick = quick_line(line_no, line)
             if quick is not None:
                 accept(quick)
@@ -85,43 +82,18 @@ def parse_chunk(
     return replace(parsed, blank=blank, replacement_characters=joined.count(_REPLACEMENT_CHARACTER))
 
 
-class _Memory(dict[Any, Any]):
-    """Remembers what a few cells mean; None when only the strict reader can tell."""
-
-    def __init__(self, fields: Sequence[str], meaning: Callable[[dict[str, object]], Any]) -> None:
-        super().__init__()
-        self.fields = tuple(fields)
-        self.meaning = meaning
-
-    def __missing__(self, key: Any) -> Any:
-        cells = (key,) if len(self.fields) == 1 else key
-        try:
-            found = self.meaning(dict(zip(self.fields, cells, strict=True)))
-        except Refusal:
-            found = None
-        self[key] = found
-        return found
-
-
 def _quick_line(reader: LineReader) -> Callable[[int, str], AcceptedLine | None]:
     """A function that takes a plain line to its record, or to None for the strict reader."""
     layout, has_row_id = reader.layout, reader.definition.key_kind == "row_id"
 
-    def recent_start(values: dict[str, object]) -> datetime | None:
-        sent, sent_end = values.get("window_start", ""), values.get("window_end", "")
-        start = remembered_window_start(reader.clock, sent, sent_end)
-        return start if reader.oldest <= start <= reader.latest else None
-
-    subject_fields = [field for field in layout.fields if _names_subject(field)]
-    start_fields = [field for field in layout.fields if field in ("window_start", "window_end")]
-    revision_fields = [field for field in layout.fields if field == "revision"]
-    subjects, subject_key = _Memory(subject_fields, reader.subject_of), _key(layout, subject_fields)
-    starts, start_key = _Memory(start_fields, recent_start), _key(layout, start_fields)
-    revisions, revision_key = _Memory(revision_fields, reader.revision), _key(layout, revision_fields)
+    memories = memories_of(reader)
+    subjects, subject_key = memories.subjects, _key(layout, memories.subjects.fields)
+    starts, start_key = memories.starts, _key(layout, memories.starts.fields)
+    revisions, revision_key = memories.revisions, _key(layout, memories.revisions.fields)
     plain_cells = _plain_csv_cells(layout) if layout.form == "csv" else _plain_json_cells(layout)
     quantity_place = layout.place_of("quantity")
     row_id_place = layout.place_of("row_id") if has_row_id else 0
-    usual_revision = None if revision_fields else reader.usual_revision
+    usual_revision = None if revisions.fields else reader.usual_revision
     # A NamedTuple's own constructor takes twice the time, on every line.
     make = tuple.__new__
 
@@ -153,10 +125,6 @@ def _quick_line(reader: LineReader) -> Callable[[int, str], AcceptedLine | None]
         return make(AcceptedLine, record)
 
     return quick_line
-
-
-def _names_subject(field: str) -> bool:
-    return field in ("account", "meter", "unit") or field.startswith(DIMENSION)
 
 
 def _key(layout: Layout, fields: Sequence[str]) -> Callable[[Cells], Any]:

@@ -5,15 +5,17 @@ Makes the accounts, series and months that are missing, each in a short transact
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from accounts.operations import ensure_account
 from accounts.tenancy import connection
 from insights.ingest.catalogue import AccountFact, Catalogue
 from insights.ingest.layout import Header
+from insights.ingest.line_reader import LineReader
 from insights.ingest.lines import Chunk
 from insights.ingest.mapping import definition_of, list_meter_facts
 from insights.ingest.operations import open_kept_delivery
@@ -28,6 +30,9 @@ from insights.ingest.series_operations import (
 from insights.ingest.source_definition import SourceDefinition
 from insights.ingest.verdicts import StagedLine
 from insights.models import Batch
+
+if TYPE_CHECKING:
+    from insights.ingest.staged_columns import StagedColumns
 
 # (account id, meter id, identity of the dimensions object) to the series key
 Named = dict[tuple[int, int, int], SeriesKey]
@@ -54,14 +59,15 @@ class ReadChunk:
     """A chunk's lines by outcome, with series ids; nothing is written yet.
 
     `refused` are lines that parsed well and still cannot be taken: over the dimension limit, or too old and of a
-    series that nobody knows.
+    series that nobody knows. A chunk that is plain throughout has `columns` and no lines.
     """
 
     chunk: Chunk
     parsed: ParsedChunk
-    lines: list[StagedLine]
-    doubtful: list[tuple[StagedLine, RejectedLine]]
-    refused: list[RejectedLine]
+    lines: list[StagedLine] = field(default_factory=list)
+    doubtful: list[tuple[StagedLine, RejectedLine]] = field(default_factory=list)
+    refused: list[RejectedLine] = field(default_factory=list)
+    columns: StagedColumns | None = None
 
 
 def open_batch(batch: Batch) -> tuple[BatchRun, Iterator[Chunk]]:
@@ -117,6 +123,30 @@ def read_chunk(run: BatchRun, chunk: Chunk) -> ReadChunk:
 
     Limits go by when the batch came and not by when a worker has time for it, so that a backlog changes nothing.
     """
+    columns = _read_columns(run, chunk)
+    if columns is not None:
+        return ReadChunk(chunk=chunk, parsed=ParsedChunk(), columns=columns)
+    return _read_lines(run, chunk)
+
+
+def _read_columns(run: BatchRun, chunk: Chunk) -> StagedColumns | None:
+    """Read a chunk by columns, or return None where its lines have to be read one by one."""
+    # Only a worker needs the library of columns, and each loads it for itself: its threads would not survive a fork.
+    from insights.ingest.columns import read_columns
+    from insights.ingest.staged_columns import SeriesFact, stage_columns
+
+    plain = read_columns(chunk, LineReader(**_reading(run)))
+    if plain is None:
+        return None
+    keys = [(subject.account_id, subject.meter.id, subject.dimensions) for subject in plain.subjects]
+    _intern(run, keys)
+    if any(key in run.over_limit for key in keys):
+        return None
+    _ensure_months(run, set(plain.starts))
+    return stage_columns(plain, [SeriesFact(key[0], run.series[key], key[1]) for key in keys])
+
+
+def _read_lines(run: BatchRun, chunk: Chunk) -> ReadChunk:
     parsed = _parse(run, chunk)
     if run.batch.create_accounts and (unknown := _unknown_references(parsed)):
         for reference in unknown:
@@ -126,7 +156,7 @@ def read_chunk(run: BatchRun, chunk: Chunk) -> ReadChunk:
     named = _series_named(parsed.accepted)
     doubted = [line for line, _reject in parsed.doubtful]
     doubted_named = _series_named(doubted)
-    _intern(run, named)
+    _intern(run, named.values())
     _look_up(run, doubted_named)
     _ensure_months(run, set(map(_WINDOW_START, parsed.accepted)))
     lines, refused = [], []
@@ -145,15 +175,18 @@ def read_chunk(run: BatchRun, chunk: Chunk) -> ReadChunk:
 
 
 def _parse(run: BatchRun, chunk: Chunk) -> ParsedChunk:
-    return parse_chunk(
-        chunk,
-        header=run.header,
-        definition=run.definition,
-        catalogue=run.catalogue,
-        now=run.batch.received_at,
-        aged_at=run.first_received_at,
-        batch_revision=run.batch.revision,
-    )
+    return parse_chunk(chunk, **_reading(run))
+
+
+def _reading(run: BatchRun) -> dict[str, Any]:
+    return {
+        "header": run.header,
+        "definition": run.definition,
+        "catalogue": run.catalogue,
+        "now": run.batch.received_at,
+        "aged_at": run.first_received_at,
+        "batch_revision": run.batch.revision,
+    }
 
 
 def _unknown_references(parsed: ParsedChunk) -> list[str]:
@@ -177,13 +210,13 @@ def _series_named(lines: Sequence[AcceptedLine]) -> Named:
     }
 
 
-def _unmet(run: BatchRun, named: Named) -> list[SeriesKey]:
-    return [key for key in set(named.values()) if key not in run.series and key not in run.over_limit]
+def _unmet(run: BatchRun, keys: Iterable[SeriesKey]) -> list[SeriesKey]:
+    return [key for key in set(keys) if key not in run.series and key not in run.over_limit]
 
 
 def _look_up(run: BatchRun, named: Named) -> None:
     """Find the series of lines that may be too old to be taken; such lines must not make any."""
-    missing = _unmet(run, named)
+    missing = _unmet(run, named.values())
     if missing:
         _remember(run, find_series(source_id=run.batch.source_id, keys=missing))
 
@@ -193,8 +226,8 @@ def _remember(run: BatchRun, found: dict[SeriesKey, int]) -> None:
     run.meters |= {series_id: key[1] for key, series_id in found.items()}
 
 
-def _intern(run: BatchRun, named: Named) -> None:
-    missing = _unmet(run, named)
+def _intern(run: BatchRun, keys: Iterable[SeriesKey]) -> None:
+    missing = _unmet(run, keys)
     if not missing:
         return
     found, refused = intern_series(

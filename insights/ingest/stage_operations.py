@@ -31,6 +31,10 @@ CREATE TEMP TABLE IF NOT EXISTS ingest_taken (
 _SERIES_ID = itemgetter(StagedLine._fields.index("series_id"))
 _WINDOW_START = itemgetter(StagedLine._fields.index("window_start"))
 
+_STAGE_COLUMNS = (
+    "ingest_stage (line_no, account_id, series_id, window_start, row_id, revision, quantity, meter_id, phase)"
+)
+
 NEW = 1
 REPLACEMENT = 2
 
@@ -44,19 +48,28 @@ def open_stage() -> None:
 def copy_stage(*, phase: int, lines: Sequence[StagedLine], meters: Mapping[int, int]) -> None:
     """Put lines on the stage; `meters` maps series id to meter id."""
     ends = {series_id: f"\t{meters[series_id]}\t{phase}\n" for series_id in set(map(_SERIES_ID, lines))}
-    _copy(
-        "ingest_stage (line_no, account_id, series_id, window_start, row_id, revision, quantity, meter_id, phase)",
-        _record_rows(lines, ends),
-    )
+    _copy(_STAGE_COLUMNS, _record_rows(lines, ends))
+
+
+def copy_stage_text(text: bytes) -> None:
+    """Put rows on the stage that are written as COPY reads them, in the order of `copy_stage`."""
+    with connection().cursor() as cursor, cursor.copy(f"COPY {_STAGE_COLUMNS} FROM STDIN") as copy:
+        copy.write(text)
+
+
+def clear_stage() -> None:
+    """Take every line off the stage."""
+    with connection().cursor() as cursor:
+        cursor.execute("DELETE FROM ingest_stage")
 
 
 def keep_on_stage(line_nos: Collection[int]) -> None:
     """Take every other line off the stage."""
+    if not line_nos:
+        clear_stage()
+        return
     with connection().cursor() as cursor:
-        if line_nos:
-            cursor.execute("DELETE FROM ingest_stage WHERE line_no <> ALL(%s)", [list(line_nos)])
-        else:
-            cursor.execute("DELETE FROM ingest_stage")
+        cursor.execute("DELETE FROM ingest_stage WHERE line_no <> ALL(%s)", [list(line_nos)])
 
 
 def copy_probe(lines: Sequence[StagedLine]) -> None:

@@ -14,6 +14,7 @@ from accounts.tenancy import connection
 from insights.ingest.known_operations import (
     Ledger,
     find_known,
+    has_retracted,
     is_stage_unknown,
     plain_duplicates,
     staged_duplicates,
@@ -86,14 +87,16 @@ _INSERT_ALL = f"""
     FROM ingest_stage WHERE phase = %(phase)s
     ORDER BY account_id, series_id, window_start, row_id
 """
+_INSERT_IDENTITIES = """
+    INSERT INTO insights_usageidentity (account_id, source_id, row_id, series_id, window_start)
+    SELECT account_id, %(source)s, row_id, series_id, window_start FROM ingest_stage WHERE phase = %(phase)s
+    ORDER BY account_id, row_id
+"""
 _INSERT_WINDOW = f"{_INSERT_ALL} ON CONFLICT DO NOTHING RETURNING line_no"
 # The identity decides: a row id that is known anywhere is not new, whatever its window now says.
 _INSERT_ROW_ID = f"""
     WITH first_seen AS (
-        INSERT INTO insights_usageidentity (account_id, source_id, row_id, series_id, window_start)
-        SELECT account_id, %(source)s, row_id, series_id, window_start FROM ingest_stage WHERE phase = %(phase)s
-        ORDER BY account_id, row_id
-        ON CONFLICT DO NOTHING RETURNING account_id, row_id
+        {_INSERT_IDENTITIES} ON CONFLICT DO NOTHING RETURNING account_id, row_id
     )
     INSERT INTO insights_usagerecord ({_RECORD_COLUMNS})
     SELECT account_id, series_id, window_start, row_id, revision, quantity, %(entry)s, %(batch)s, line_no
@@ -101,9 +104,6 @@ _INSERT_ROW_ID = f"""
     ORDER BY account_id, series_id, window_start, row_id
     RETURNING line_no
 """
-_HAS_RETRACTED = (
-    "SELECT EXISTS (SELECT 1 FROM insights_usagerevision WHERE source_id = %s AND kind = 'retracted')"
-)
 # One index look-up for each line, however many facts were ever retracted; OFFSET keeps it from becoming a join.
 _RETRACTED = """
     SELECT p.line_no FROM ingest_probe p WHERE EXISTS (
@@ -112,6 +112,14 @@ _RETRACTED = """
           AND h.window_start = p.window_start AND h.kind = 'retracted' OFFSET 0
     )
 """
+
+
+def insert_stage(ledger: Ledger) -> None:
+    """Insert every row of the stage as a new record; breaks a key, and the transaction, if a fact is known."""
+    with connection().cursor() as cursor:
+        if ledger.key_kind == "row_id":
+            cursor.execute(_INSERT_IDENTITIES, _parameters(ledger, NEW))
+        cursor.execute(_INSERT_ALL, _parameters(ledger, NEW))
 
 
 def _insert_new(ledger: Ledger, lines: Sequence[StagedLine]) -> tuple[Sequence[StagedLine], set[int]]:
@@ -159,11 +167,10 @@ def _without_retracted(ledger: Ledger, lines: Sequence[StagedLine]) -> Sequence[
     """Leave out facts that were retracted: they have no current record, but they are not new either."""
     if ledger.key_kind == "row_id":
         return lines  # usage_identity keeps them known
+    if not has_retracted(ledger):
+        return lines
+    copy_probe(lines)
     with connection().cursor() as cursor:
-        cursor.execute(_HAS_RETRACTED, [ledger.source_id])
-        if not cursor.fetchone()[0]:
-            return lines
-        copy_probe(lines)
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(_RETRACTED, [ledger.source_id])
         retracted = {row[0] for row in cursor.fetchall()}

@@ -1,0 +1,65 @@
+"""Stores a chunk that is one thing throughout, wholly new or wholly known, without looking at its lines one by one.
+
+What is neither is left to store_operations.py, which judges line by line; then nothing of this stays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+
+from accounts.tenancy import current_alias
+from insights.ingest.known_operations import (
+    Ledger,
+    count_staged_duplicates,
+    duplicates_in_sample,
+    has_retracted,
+)
+from insights.ingest.stage_operations import NEW, clear_stage, copy_stage_text, open_stage
+from insights.ingest.store_operations import insert_stage
+from insights.ingest.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from insights.ingest.staged_columns import StagedColumns
+
+SAMPLE_LINES = 100
+
+
+def store_columns(ledger: Ledger, columns: StagedColumns) -> Verdict | None:
+    """Write the lines of a chunk if all are new, and return the verdict that holds for all of them.
+
+    None when they are neither all new nor all duplicates of current records; then nothing is written and the stage is
+    empty. Inside the caller's transaction.
+    """
+    open_stage()
+    sample = columns.sample(SAMPLE_LINES)
+    known = duplicates_in_sample(sample)
+    if known == 0 and _are_new(ledger, columns):
+        return Verdict.NEW
+    if known == len(sample) and _are_duplicates(columns):
+        return Verdict.DUPLICATE
+    clear_stage()
+    return None
+
+
+def _are_duplicates(columns: StagedColumns) -> bool:
+    copy_stage_text(columns.copy_text(phase=NEW))
+    return count_staged_duplicates() == columns.count
+
+
+def _are_new(ledger: Ledger, columns: StagedColumns) -> bool:
+    """Insert all lines, or none where one names a fact that is known."""
+    if columns.has_repeats(key_kind=ledger.key_kind):
+        return False
+    # Identities by row id stay known when a record is retracted; windows do not.
+    if ledger.key_kind == "window" and has_retracted(ledger):
+        return False
+    copy_stage_text(columns.copy_text(phase=NEW))
+    try:
+        # A known fact breaks a key, and leaves nothing behind.
+        with transaction.atomic(using=current_alias()):
+            insert_stage(ledger)
+    except IntegrityError:
+        return False
+    return True

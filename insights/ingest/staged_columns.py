@@ -1,0 +1,127 @@
+"""The columns of a chunk with their series, in the order of the ledger's key: written and counted as they are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from insights.ingest.columns import PlainColumns
+from insights.ingest.verdicts import StagedLine
+
+
+class SeriesFact(NamedTuple):
+    """What a record carries of its series."""
+
+    account_id: int
+    series_id: int
+    meter_id: int
+
+
+class AccountSpan(NamedTuple):
+    """The lines of one account in a chunk: how many, their first and last window, first and last line."""
+
+    account_id: int
+    lines: int
+    first_window: datetime
+    last_window: datetime
+    first_line: int
+    last_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedColumns:
+    """Lines sorted by account, series and window: line_no, series, start, row_id, revision, quantity.
+
+    series and start are places in the lists beside, which rise and are distinct.
+    """
+
+    frame: pl.DataFrame
+    series: list[SeriesFact]
+    starts: list[datetime]
+
+    @property
+    def count(self) -> int:
+        return self.frame.height
+
+    def has_repeats(self, *, key_kind: str) -> bool:
+        """Whether two lines name the same fact."""
+        if key_kind == "window":
+            is_repeat = (pl.col("series") == pl.col("series").shift()) & (
+                pl.col("start") == pl.col("start").shift()
+            )
+            return bool(self.frame.select(is_repeat.any()).item())
+        facts = self.frame.select(self._of_series("account_id"), pl.col("row_id"))
+        return facts.n_unique() < facts.height
+
+    def copy_text(self, *, phase: int) -> bytes:
+        """The lines as COPY reads them: line, account, series, window, row id, revision, quantity, meter, phase."""
+        # Control characters never come this far, so the backslash is all that COPY would misread.
+        row_id = pl.col("row_id").str.replace_all("\\", "\\\\", literal=True)
+        windows = pl.Series([start.isoformat() for start in self.starts], dtype=pl.String)
+        text = io.BytesIO()
+        self.frame.select(
+            "line_no",
+            self._of_series("account_id"),
+            self._of_series("series_id"),
+            windows.gather(self.frame["start"]).alias("window"),
+            row_id,
+            "revision",
+            "quantity",
+            self._of_series("meter_id"),
+            pl.lit(phase).alias("phase"),
+        ).write_csv(text, include_header=False, separator="\t", quote_style="never")
+        return text.getvalue()
+
+    def lines(self) -> list[StagedLine]:
+        """The lines one by one, in their order in the file."""
+        return self._lines(self.frame.sort("line_no"))
+
+    def sample(self, lines_max: int) -> list[StagedLine]:
+        """A few lines from all over the chunk."""
+        return self._lines(self.frame.gather_every(-(-self.count // lines_max)))
+
+    def _lines(self, frame: pl.DataFrame) -> list[StagedLine]:
+        # A NamedTuple's own constructor takes twice the time, on every line.
+        make: Any = tuple.__new__
+        return [
+            make(
+                StagedLine,
+                (line_no, *self.series[series][:2], self.starts[start], row_id, revision, Decimal(quantity)),
+            )
+            for line_no, series, start, row_id, revision, quantity in frame.iter_rows()
+        ]
+
+    def spans(self) -> list[AccountSpan]:
+        """One span for each account, in the order of accounts."""
+        line, start = pl.col("line_no"), pl.col("start")
+        rows = (
+            self.frame.select(self._of_series("account_id"), line, start)
+            .group_by("account_id")
+            .agg(pl.len(), start.min(), start.max().alias("last"), line.min(), line.max().alias("last_line"))
+            .sort("account_id")
+        )
+        return [
+            AccountSpan(account_id, count, self.starts[first], self.starts[last], first_line, last_line)
+            for account_id, count, first, last, first_line, last_line in rows.iter_rows()
+        ]
+
+    def _of_series(self, name: str) -> pl.Series:
+        values = [getattr(fact, name) for fact in self.series]
+        return pl.Series(values, dtype=pl.Int64).gather(self.frame["series"]).alias(name)
+
+
+def stage_columns(columns: PlainColumns, facts: Sequence[SeriesFact]) -> StagedColumns:
+    """Give the lines their series and sort them; `facts` stand beside the subjects of the columns."""
+    series = sorted(set(facts))
+    places: Mapping[SeriesFact, int] = {fact: place for place, fact in enumerate(series)}
+    series_of = pl.Series([places[fact] for fact in facts], dtype=pl.Int64).gather(columns.frame["subject"])
+    key = series_of * len(columns.starts) + columns.frame["start"]
+    frame = columns.frame.with_columns(series_of.alias("series"), key.alias("key")).sort("key")
+    ordered = frame.select("line_no", "series", "start", "row_id", "revision", "quantity")
+    return StagedColumns(ordered, series, columns.starts)
