@@ -206,7 +206,21 @@ def _answer_first(application: Application) -> Application:
     return early
 
 
-WEB: dict[str, Callable[[Application], Application]] = {"P6": _answer_first, "P39": _redis_in_every_page}
+def _unpack_at_once(application: Application) -> Application:
+    """P9: what came packed is unpacked whole, and then looked at."""
+    import gzip
+
+    from insights.ingest import unpack
+
+    unpack._inflated = lambda pieces, limits: iter([gzip.decompress(b"".join(pieces))])
+    return application
+
+
+WEB: dict[str, Callable[[Application], Application]] = {
+    "P6": _answer_first,
+    "P9": _unpack_at_once,
+    "P39": _redis_in_every_page,
+}
 
 
 def apply_to_worker(promise: str) -> None:
