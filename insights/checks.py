@@ -48,6 +48,7 @@ def check_limits_agree(**_options: Any) -> list[CheckMessage]:
             f"UPLOAD_MAX_SENT_BYTES must take a JSON document of {Limits().json_bytes} bytes.",
         ),
         (settings.UPLOAD_MAX_LINES > 0, "UPLOAD_MAX_LINES must be above 0."),
+        (settings.UPLOAD_OPEN_BATCHES_MAX > 0, "UPLOAD_OPEN_BATCHES_MAX must be above 0."),
         (
             0 <= settings.UPLOAD_WAIT_SECONDS <= WAIT_SECONDS_MAX,
             f"UPLOAD_WAIT_SECONDS must be from 0 to {WAIT_SECONDS_MAX}.",

@@ -20,7 +20,7 @@ from accounts.operations import drop_sign_in_failures
 from accounts.tenancy import as_worker, connection, current_alias
 from insights.books import operations as books
 from insights.ingest import chunk_operations as chunks
-from insights.ingest import keeping_operations, replay_operations, work_operations
+from insights.ingest import keeping_operations, replay_operations, turn_queries, work_operations
 from insights.ingest import revert_operations as reverts
 from insights.ingest.read_operations import BatchRun, ReadChunk, open_batch, read_chunk
 from insights.ingest.refusals import RequestRefused
@@ -47,20 +47,38 @@ OUTAGE_POLL_SECONDS = 0.5
 def ring(batch_id: int) -> None:
     """Tell the workers about a batch. Never raises: a lost bell is rung again from the work list."""
     try:
-        ingest_batch.apply_async(args=[batch_id], retry=False)
+        take_turn.apply_async(args=[batch_id], retry=False)
     except Exception as error:
         logger.warning("bell not rung", batch_id=batch_id, error=type(error).__name__)
 
 
 @shared_task
+def take_turn(batch_id: int) -> None:
+    """Answer a bell with the batch whose turn it is, which need not be the one that the bell was rung for.
+
+    There is a bell for each batch that waits, so that the other is taken at another one's.
+    """
+    with as_worker():
+        turns = turn_queries.list_turns()
+    if not any(_take(candidate) for candidate in turns):
+        with as_worker():
+            _release_replay(batch_id)
+
+
+@shared_task
 def ingest_batch(batch_id: int) -> None:
-    """Take a batch to its end, chunk by chunk, if nobody else does."""
+    """Take one batch to its end, or until it has to step back, if nobody else does. For bells of earlier releases."""
+    _take(batch_id)
+
+
+def _take(batch_id: int) -> bool:
+    """Work on a batch, chunk by chunk; False if it is not to be had."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
     with as_worker():
         lease = work_operations.claim_work(batch_id=batch_id, owner=owner)
         if lease is None:
             _release_replay(batch_id)
-            return
+            return False
         try:
             with work_operations.kept_lease(lease):
                 _work_on(lease)
@@ -72,6 +90,7 @@ def ingest_batch(batch_id: int) -> None:
             logger.exception("batch interrupted", batch_id=batch_id)
             _let_go(lease, error)
             raise
+    return True
 
 
 def _work_on(lease: Lease) -> None:
@@ -127,7 +146,7 @@ def _let_go(lease: Lease, error: OperationalError) -> None:
 
 
 def _ingest(lease: Lease) -> None:
-    """Go through the chunks that are left. Between two of them, whoever waits for a first turn is let past."""
+    """Go through the chunks that are left. Between two of them, whoever's turn it is by now is let past."""
     batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
     if batch.replay_of_id is not None:
         with transaction.atomic(using=current_alias()):
@@ -146,13 +165,17 @@ def _ingest(lease: Lease) -> None:
         read = read_chunk(run, chunk)
         _with_retries(partial(_write_chunk, run, read, lease, is_last=following is None))
         run.batch.lines_done = chunk.last_line_no
-        let_past = work_operations.find_work_to_let_past() if following is not None else None
-        if let_past is not None:
-            work_operations.give_back(lease, is_counted=False)
-            # Its own bell may be lost, or be rung only by the next sweep.
-            ring(let_past)
-            ring(lease.batch_id)
+        if following is not None and _step_back(lease):
             return
+
+
+def _step_back(lease: Lease) -> bool:
+    """Give a batch back between two chunks if another one's turn has come; tell whether that was so."""
+    if not turn_queries.is_others_turn(mine=lease.batch_id):
+        return False
+    work_operations.give_back(lease, is_counted=False)
+    ring(lease.batch_id)
+    return True
 
 
 def _revert(lease: Lease, run: RevertRun) -> None:
@@ -163,7 +186,10 @@ def _revert(lease: Lease, run: RevertRun) -> None:
             reverts.close_revert(run)
             work_operations.finish_work(lease)
     for stretch in run.stretches:
-        _with_retries(partial(_write_revert, run, stretch, lease, is_last=stretch == run.stretches[-1]))
+        is_last = stretch == run.stretches[-1]
+        _with_retries(partial(_write_revert, run, stretch, lease, is_last=is_last))
+        if not is_last and _step_back(lease):
+            return
 
 
 def _write_revert(run: RevertRun, stretch: tuple[int, int], lease: Lease, *, is_last: bool) -> None:

@@ -25,7 +25,7 @@ _PROBLEM_WORDS = {
     413: "Above a limit, or an archive that unpacks to too much.",
     415: "Another media type, charset or content coding than is taken.",
     422: "Another body than declared, or than the first one with this Idempotency-Key.",
-    429: "This key asked too often, or every download slot is taken; see Retry-After.",
+    429: "This key asked too often, its batches wait, or every download slot is taken; see Retry-After.",
     503: "Briefly unavailable; nothing was changed; see Retry-After.",
 }
 

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from insights.ingest.refusals import CODES, Refusal, RequestRefused
 
 PROBLEM_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = {"in_progress": 2, "too_many_downloads": 10, "unavailable": 5}
+RETRY_AFTER_SECONDS = {"in_progress": 2, "too_many_batches": 10, "too_many_downloads": 10, "unavailable": 5}
 NOT_FOUND_DETAIL = "There is nothing at this address, or this key may not see it."
 
 logger = structlog.get_logger(__name__)

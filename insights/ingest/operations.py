@@ -33,6 +33,8 @@ IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 MEDIA_TYPES = frozenset({"csv", "ndjson", "json", "any"})
 # Who polls with the key of another batch has sent nothing new, so there is nothing to keep.
 UNKEPT_REFUSALS = frozenset({"in_progress", "idempotency_mismatch"})
+# The command line is in the hands of whoever runs the portal, and sends a backlog on purpose.
+UNLIMITED_WAYS = frozenset({"command"})
 FINISHED_STATES = frozenset(
     {BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED, BatchState.REVERTED}
 )
@@ -96,6 +98,7 @@ def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
             raise RequestRefused(
                 "source_disabled", f"the source {source.slug} does not take usage at present"
             )
+        _refuse_flood(upload)
         try:
             size, digest = _spool(pieces, kept)
             repeat = _find_repeat(upload, digest)
@@ -136,6 +139,27 @@ def _refuse_unfit(upload: Upload) -> None:
         if number is not None and not least <= number < REVISION_END:
             detail = f"{name} must be a whole number from {least} to {REVISION_END - 1}"
             raise RequestRefused("number_format", detail, field=name)
+
+
+def _refuse_flood(upload: Upload) -> None:
+    """Refuse one more batch of a sender whose batches wait already, before its body is read; a repeat is no more."""
+    if upload.via in UNLIMITED_WAYS or _is_known_key(upload):
+        return
+    most = settings.UPLOAD_OPEN_BATCHES_MAX
+    with connection().cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT FROM insights_workitem w JOIN insights_batch b ON b.id = w.batch_id "
+            "WHERE w.state IN ('waiting', 'leased') AND b.source_id = %s LIMIT %s) AS open",
+            [upload.source_id, most],
+        )
+        if cursor.fetchone()[0] >= most:
+            detail = f"{most} batches of this source wait to be worked on; send on when some are done"
+            raise RequestRefused("too_many_batches", detail)
+
+
+def _is_known_key(upload: Upload) -> bool:
+    key = upload.idempotency_key
+    return key is not None and Batch.objects.filter(source_id=upload.source_id, idempotency_key=key).exists()
 
 
 def _spool(pieces: Iterable[bytes], kept: IO[bytes]) -> tuple[int, bytes]:

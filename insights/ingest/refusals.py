@@ -63,6 +63,7 @@ CODES: dict[str, CodeFact] = {
         CodeFact("timestamp_nonexistent", row=True),
         CodeFact("timestamp_too_old", row=True, retryable=True),
         CodeFact("too_deep", 400, row=True),
+        CodeFact("too_many_batches", 429),
         CodeFact("truncated_body", 400),
         CodeFact("unknown_account", row=True, retryable=True),
         CodeFact("unknown_field", 400, row=True, retryable=True),

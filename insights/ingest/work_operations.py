@@ -162,30 +162,16 @@ def _renew(lease: Lease) -> None:
 
 
 def give_back(lease: Lease, *, is_counted: bool) -> None:
-    """Let another worker go on at once; `is_counted` says whether this delivery counts as a failed one."""
-    with connection().cursor() as cursor:
-        cursor.execute(
-            "UPDATE insights_workitem SET state = 'waiting', leased_until = NULL, deliveries = deliveries - %s "
-            "WHERE batch_id = %s AND lease_number = %s AND state = 'leased'",
-            [0 if is_counted else 1, lease.batch_id, lease.number],
-        )
+    """Let another worker go on at once; `is_counted` says whether this delivery counts as a failed one.
 
-
-def find_work_to_let_past() -> int | None:
-    """Return the oldest batch that nobody has looked at yet, or whose worker died.
-
-    Between two of its chunks a large batch steps back for it, or two large ones would keep every worker busy.
+    The batch waits from now on, and no longer since it came.
     """
     with connection().cursor() as cursor:
         cursor.execute(
-            """
-            SELECT batch_id FROM insights_workitem
-            WHERE (state = 'waiting' AND lease_number = 0) OR (state = 'leased' AND leased_until < clock_timestamp())
-            ORDER BY id LIMIT 1
-            """
+            "UPDATE insights_workitem SET state = 'waiting', leased_until = NULL, deliveries = deliveries - %s, "
+            "created_at = clock_timestamp() WHERE batch_id = %s AND lease_number = %s AND state = 'leased'",
+            [0 if is_counted else 1, lease.batch_id, lease.number],
         )
-        row = cursor.fetchone()
-    return None if row is None else int(row[0])
 
 
 def finish_work(lease: Lease) -> None:
@@ -239,7 +225,7 @@ def try_again(*, batch_id: int) -> bool:
 def list_open_work(*, waiting_since: datetime, limit: int = 200) -> tuple[int, ...]:
     """Return batches nobody works on: waiting from before `waiting_since`, or whose lease has run out.
 
-    Oldest first. The bell for them was lost, or their worker died.
+    Oldest first. Their bells were lost, or their workers died, or there is more work than workers.
     """
     with connection().cursor() as cursor:
         cursor.execute(

@@ -334,6 +334,19 @@ def delivery(*, source: str, form: str, good_lines: int) -> Delivery:
     return Delivery(_body(lines, form), len(lines), rejects, stored)
 
 
+def mended(*, source: str, form: str) -> Delivery:
+    """The refused rows of a delivery, each mended and under the id it was refused with."""
+    cases = [case for case in CASES if case.source == source and form in case.forms]
+    usual = _good(source)
+    stored = {
+        f"case-{number}": (Decimal(5), str(usual["region"]))
+        for number, case in enumerate(cases)
+        if case.code is not None
+    }
+    lines = [_row(usual, form, row_id) for row_id in stored]
+    return Delivery(_body(lines, form), len(lines), [], stored)
+
+
 def _good_ids(number: int, share: int) -> Iterator[str]:
     return (f"good-{number}-{place}" for place in range(share))
 

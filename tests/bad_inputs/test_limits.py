@@ -16,24 +16,12 @@ import pytest
 
 from accounts.tenancy import as_worker
 from insights.models import Batch
+from tests.bad_inputs.too_much import EXPECTED, MEBIBYTE
 from tests.bad_inputs.ways import Doors, rows_by_table
 
-MEBIBYTE = 1024 * 1024
 PEAK_MEBIBYTES_MAX = 300
-SENT_MAX = 64 * MEBIBYTE
 # A reader may have one piece more in its hands than the limit it refuses at.
 SLACK_BYTES = MEBIBYTE
-EXPECTED = {
-    "1 GiB": (413, "body_too_large", SENT_MAX),
-    "1 GiB announced": (413, "body_too_large", 0),
-    "bomb": (413, "archive_bomb", SENT_MAX),
-    "deep": (400, "too_deep", SENT_MAX),
-    "columns": (400, "header", SENT_MAX),
-    "field": (413, "field_too_long", SENT_MAX),
-    "document": (413, "body_too_large", SENT_MAX),
-    "rows": (413, "batch_too_many_rows", SENT_MAX),
-    "as many as may be": (202, "", SENT_MAX),
-}
 
 
 def reports_of(doors: Doors) -> list[dict[str, Any]]:

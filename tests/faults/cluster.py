@@ -39,7 +39,7 @@ class Cluster:
         self.postgres: Child | None = None
         self.valkey: Child | None = None
         self.web: Child | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     def start(self) -> None:
         """Start both servers and make the database that the others are copies of."""
@@ -129,7 +129,8 @@ def web_environment(env: Mapping[str, str], *, port: int) -> dict[str, str]:
     return dict(env) | {"PORT": str(port), "WEB_CONCURRENCY": str(WEB_WORKERS), "PORTAL_MODE": "test"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -12,6 +12,7 @@ from tests.faults.cluster import wait_until
 from tests.faults.load import FilePlan, Load, Size, make_load
 from tests.faults.p01 import compare
 from tests.faults.p06 import Clients
+from tests.faults.people import member_of
 from tests.faults.senders import Told, ask, make_source_keys
 from tests.faults.site import Outcome, Site, settle, write_catalogue
 from tests.faults.workers import Workers
@@ -132,24 +133,14 @@ def _check_answers(outcome: Outcome, clients: Clients, looker: Looker) -> None:
 
 def _sign_in(load: Load) -> tuple[str, tuple[str, ...]]:
     """Open a session for a member of an account; its cookie, and the pages to be looked at."""
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.sessions.backends.db import SessionStore
-
     from accounts.models import Account
     from accounts.tenancy import as_worker
-    from tests.factories import make_membership, make_user
 
     with as_worker():
         account = Account.objects.get(reference=load.accounts[0].reference)
-    user = make_user("looker@example.com")
-    make_membership(account, user)
-    session = SessionStore()
-    session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = "allauth.account.auth_backends.AuthenticationBackend"
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.save()
-    own = f"/a/{account.public_id}/"
-    return f"sessionid={session.session_key}", (*PROBES, own, f"{own}usage/", f"{own}batches/")
+    visitor = member_of(account)
+    own = visitor.home
+    return visitor.cookie, (*PROBES, own, f"{own}usage/", f"{own}batches/")
 
 
 @dataclass

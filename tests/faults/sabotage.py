@@ -88,6 +88,23 @@ def _last_arrival_wins() -> None:
     verdicts._State.__init__ = forget_revision  # type: ignore[method-assign]
 
 
+def _stop_at_the_first_error() -> None:
+    """P7: the first line that cannot be taken ends the file."""
+    from insights.ingest import read_operations
+    from insights.ingest.refusals import RequestRefused
+
+    parse = read_operations._parse
+
+    def parse_strictly(*args: Any) -> Any:
+        parsed = parse(*args)
+        if parsed.rejected:
+            line = parsed.rejected[0]
+            raise RequestRefused("shape", line.message, line=line.line_no, field=line.field)
+        return parsed
+
+    read_operations._parse = parse_strictly
+
+
 def _position_is_id() -> None:
     """P8: the position is the entry's id, given out at the beginning and not in the order of commits."""
     from accounts.tenancy import connection
@@ -124,11 +141,20 @@ def _deliveries_in_memory() -> None:
     work_operations.claim_work = uncounted
 
 
-def _never_step_back() -> None:
-    """P11: whoever has begun goes on to the end, however many wait."""
-    from insights.ingest import work_operations
+def _first_come_first_served() -> None:
+    """P11: one task per batch in the order in which they came, and whoever has begun goes on to the end."""
+    from accounts.tenancy import connection
+    from insights.ingest import turn_queries
 
-    work_operations.find_work_to_let_past = lambda: None
+    def oldest(*, mine: int = 0, limit: int = 50) -> tuple[int, ...]:
+        with connection().cursor() as cursor:
+            cursor.execute(
+                "SELECT batch_id FROM insights_workitem WHERE state = 'waiting' ORDER BY id LIMIT %s", [limit]
+            )
+            return tuple(row[0] for row in cursor.fetchall())
+
+    turn_queries.list_turns = oldest
+    turn_queries.is_others_turn = lambda *, mine: False
 
 
 # Where a death shows the breakage best.
@@ -139,9 +165,10 @@ WORKER: dict[str, Callable[[], None]] = {
     "P3": _age_before_identity,
     "P4": _conflicts_as_duplicates,
     "P5": _last_arrival_wins,
+    "P7": _stop_at_the_first_error,
     "P8": _position_is_id,
     "P10": _deliveries_in_memory,
-    "P11": _never_step_back,
+    "P11": _first_come_first_served,
 }
 
 
@@ -179,7 +206,21 @@ def _answer_first(application: Application) -> Application:
     return early
 
 
-WEB: dict[str, Callable[[Application], Application]] = {"P6": _answer_first, "P39": _redis_in_every_page}
+def _unpack_at_once(application: Application) -> Application:
+    """P9: what came packed is unpacked whole, and then looked at."""
+    import gzip
+
+    from insights.ingest import unpack
+
+    unpack._inflated = lambda pieces, limits: iter([gzip.decompress(b"".join(pieces))])
+    return application
+
+
+WEB: dict[str, Callable[[Application], Application]] = {
+    "P6": _answer_first,
+    "P9": _unpack_at_once,
+    "P39": _redis_in_every_page,
+}
 
 
 def apply_to_worker(promise: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from tests.faults.load import FilePlan, Load
 
 TIMEOUT_SECONDS = 30.0
-MEDIA_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
+MEDIA_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,20 @@ def send(
 
 def make_source_keys(load: Load) -> dict[str, str]:
     """Make a key that writes to each source of the load."""
+    return {plan.slug: key_of(plan.slug) for plan in load.sources}
+
+
+def key_of(slug: str) -> str:
+    """Make a key that writes to a source."""
     from accounts import keys
     from accounts.tenancy import as_worker
     from insights.models import Source, SourceKey
 
-    made = {}
+    plain, prefix, sha256 = keys.make_key()
     with as_worker():
-        for source in Source.objects.filter(slug__in=[plan.slug for plan in load.sources]):
-            plain, prefix, sha256 = keys.make_key()
-            SourceKey.objects.create(source=source, name="faults", prefix=prefix, secret_sha256=sha256)
-            made[source.slug] = plain
-    return made
+        source = Source.objects.get(slug=slug)
+        SourceKey.objects.create(source=source, name="faults", prefix=prefix, secret_sha256=sha256)
+    return plain
 
 
 def at_once(jobs: Sequence[Callable[[], Any]], *, clients: int) -> list[Any]:

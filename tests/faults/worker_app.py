@@ -13,7 +13,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,17 @@ def _shift_receipt(days: int) -> None:
     tasks.open_batch = open_later
 
 
+def _receive_at(instant: str) -> None:
+    """Let every batch have come at one instant, for files whose windows are written down."""
+    open_batch = tasks.open_batch
+
+    def open_then(batch: Any) -> Any:
+        batch.received_at = datetime.fromisoformat(instant)
+        return open_batch(batch)
+
+    tasks.open_batch = open_then
+
+
 def _commit_slowly(seconds_max: float) -> None:
     """Let transactions overlap, and let every tenth end in a rollback after its last statement."""
     take_position = chunk_operations.take_position
@@ -233,6 +244,8 @@ def prepare() -> None:
         _commit_slowly(slow)
     if days := int(os.environ.get("FAULTS_CLOCK_DAYS", "0")):
         _shift_receipt(days)
+    if instant := os.environ.get("FAULTS_RECEIVED_AT"):
+        _receive_at(instant)
     _wrap_claim()
     _wrap_hold()
     _wrap_points()

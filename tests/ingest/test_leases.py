@@ -11,7 +11,7 @@ from django.db import OperationalError, connections, transaction
 
 from accounts.tenancy import as_worker
 from insights import tasks
-from insights.ingest import work_operations
+from insights.ingest import turn_queries, work_operations
 from insights.ingest.work_operations import Lease, LeaseLost
 from insights.models import Batch, WorkItem
 from tests import factories
@@ -115,25 +115,6 @@ def test_a_worker_that_lost_its_lease_can_no_longer_write(source: Any) -> None:
         work_operations.hold_lease(second)
 
 
-def test_a_large_batch_lets_one_that_has_not_begun_go_first(
-    source: Any, bells: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("insights.ingest.operations.CHUNK_LINES", 10)
-    large = receive(source, lines=40)
-    small = receive(source, endpoint="b")
-
-    tasks.ingest_batch(large)
-
-    with as_worker():
-        assert Batch.objects.get(pk=large).received == 10
-    assert bells == [small, large]
-    assert state_of(large) == ("waiting", 0)
-    tasks.ingest_batch(small)
-    tasks.ingest_batch(large)
-    with as_worker():
-        assert set(Batch.objects.values_list("received", "state")) == {(40, "done"), (1, "done")}
-
-
 def test_a_large_batch_steps_back_for_one_whose_worker_died(
     source: Any, bells: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,11 +124,17 @@ def test_a_large_batch_steps_back_for_one_whose_worker_died(
     large = receive(source, lines=40)
 
     with as_worker():
-        assert work_operations.find_work_to_let_past() == large
+        assert not turn_queries.is_others_turn(mine=large)
     end_lease(orphan)
     tasks.ingest_batch(large)
 
-    assert bells == [orphan, large]
+    with as_worker():
+        assert Batch.objects.get(pk=large).received == 10
+    assert bells == [large]
+    tasks.take_turn(large)
+    tasks.take_turn(large)
+    with as_worker():
+        assert set(Batch.objects.values_list("received", "state")) == {(40, "done"), (1, "done")}
 
 
 class _ServerGone(Exception):

@@ -9,6 +9,7 @@ import pytest
 from accounts.tenancy import as_worker
 from insights.ingest.refusals import RequestRefused
 from insights.models import Batch
+from insights.tasks import ingest_batch
 from tests import factories
 
 pytestmark = pytest.mark.usefixtures("portal_db")
@@ -101,3 +102,27 @@ def test_any_other_refusal_is_kept(edge: Any) -> None:
 
     with as_worker():
         assert list(Batch.objects.values_list("state", "error_code")) == [("refused", "header")]
+
+
+def test_one_more_of_a_sender_whose_batches_wait_is_refused_before_it_is_read(
+    edge: Any, settings: Any
+) -> None:
+    settings.UPLOAD_OPEN_BATCHES_MAX = 2
+    first, _second = receive(edge, idempotency_key="k"), receive(edge)
+
+    def never_read() -> Any:
+        raise AssertionError("the body was read")
+        yield
+
+    with pytest.raises(RequestRefused) as caught:
+        factories.receive_batch(pieces=never_read(), source_id=edge.pk, via="api")
+
+    assert (caught.value.status, caught.value.code) == (429, "too_many_batches")
+    assert batches() == 2
+    # A repeat is no more work, the portal's own command knows what it does, and others are not concerned.
+    assert refusal_of(edge, idempotency_key="k")[1] == "in_progress"
+    factories.receive_batch(pieces=[BODY], source_id=edge.pk, via="command")
+    receive(factories.make_source("core"))
+    settings.UPLOAD_OPEN_BATCHES_MAX = 3
+    ingest_batch(first.batch_id)
+    receive(edge)
