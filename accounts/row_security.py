@@ -101,6 +101,8 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_usagerevision": {_WEB: READ, _WORKER: APPEND},
     "insights_usageidentity": {_WORKER: WRITE},
     "insights_usagerollup": {_WEB: READ, _WORKER: ALL},
+    "insights_usagesum": {_WEB: READ, _WORKER: ALL},
+    "insights_unsummedday": {_WEB: READ, _WORKER: ALL},
     # Staff say that a source is expected, and when it ended; what it is complete to is ingest's to say.
     "insights_watermark": {_WEB: READ, _WORKER: WRITE, _STAFF: "SELECT, INSERT, UPDATE (ended_at)"},
     "insights_batchpart": {_WEB: READ, _WORKER: WRITE, _STAFF: READ},

@@ -66,6 +66,11 @@ def timetable() -> dict[str, dict[str, Any]]:
             # A ring that nobody answered within the next one is worth nothing any more.
             "options": {"expires": 10},
         },
+        "sum_ended_days": {
+            "task": "insights.tasks.sum_ended_days",
+            "schedule": timedelta(seconds=30),
+            "options": {"expires": 30},
+        },
         "verify_books": {
             "task": "insights.tasks.verify_books",
             "schedule": crontab(hour="3", minute="40"),

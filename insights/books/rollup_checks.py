@@ -60,3 +60,71 @@ ROLLUP_MEANINGS = Check(
         WHERE r.latest_quantity IS DISTINCT FROM d.quantity
     """,
 )
+_SUM = """format('sum of account %%s, meter %%s, %%s of day %%s: differs from its records',
+    account_id, meter_id, coalesce(nullif(key, ''), 'the whole'), day)"""
+# Where the clock shows midnight twice the day begins with the first one, and PostgreSQL names the second.
+_MIDNIGHT = """(SELECT min(at) FROM unnest(ARRAY[0, 30, 60]) AS back (minutes)
+    CROSS JOIN LATERAL (SELECT (n.day::timestamp AT TIME ZONE n.zone) - make_interval(mins => minutes) AS at) midnight
+    WHERE (at AT TIME ZONE n.zone)::date = n.day)"""
+# A day counts from the records only when nothing says that it is still to be summed.
+_SUMMED_RECORDS = f"""
+    SELECT n.*, floor(extract(epoch FROM n.window_start - days.midnight) / 3600)::smallint AS hour
+    FROM (
+        SELECT u.account_id, s.meter_id, {_DAY} AS day, a.billing_zone AS zone, m.aggregation, s.window_seconds,
+            u.series_id, u.window_start, u.row_id, u.quantity,
+            ARRAY(SELECT s.dimensions ->> k FROM unnest(m.unique_dimensions) k) AS marks
+        {_RECORDS_BY_DAY}
+    ) n
+    JOIN (
+        SELECT n.account_id, n.day, {_MIDNIGHT} AS midnight
+        FROM (SELECT DISTINCT r.account_id, r.day, a.billing_zone AS zone FROM insights_usagerollup r
+              JOIN accounts_account a ON a.id = r.account_id WHERE {of_account("r")}) n
+    ) days ON days.account_id = n.account_id AND days.day = n.day
+    WHERE NOT EXISTS (SELECT 1 FROM insights_unsummedday o
+        WHERE o.account_id = n.account_id AND o.meter_id = n.meter_id AND o.day = n.day)
+"""
+_KEYS = """CROSS JOIN LATERAL (
+        SELECT '' AS key, '' AS value
+        UNION ALL
+        SELECT k, coalesce((SELECT v.value FROM insights_seriesdimension v WHERE v.account_id = n.account_id
+            AND v.series_id = n.series_id AND v.key = k), '')
+        FROM insights_meter m CROSS JOIN unnest(m.dimensions) AS k WHERE m.id = n.meter_id
+    ) kept"""
+
+
+def _of_stretch(hour: str) -> str:
+    """What a sum comes to, by hour or by day: one value of each series first, or distinct windows."""
+    places = f"n.account_id, n.meter_id, kept.key, kept.value, n.day, {hour}"
+    return f"""
+    SELECT account_id, meter_id, key, value, day, hour, sum(quantity) AS quantity, sum(records) AS records FROM (
+        SELECT {places} AS hour, n.series_id, count(*) AS records, CASE n.aggregation
+            WHEN 'count' THEN count(*) WHEN 'time_weighted_sum' THEN sum(n.quantity * n.window_seconds)
+            WHEN 'max' THEN max(n.quantity) WHEN 'sum' THEN sum(n.quantity)
+            ELSE (array_agg(n.quantity ORDER BY n.window_start DESC, n.row_id DESC))[1] END AS quantity
+        FROM summed n {_KEYS} WHERE n.aggregation <> 'unique_count' GROUP BY {places}, n.series_id, n.aggregation
+    ) of_series GROUP BY 1, 2, 3, 4, 5, 6
+    UNION ALL
+    SELECT {places}, count(DISTINCT (n.marks, n.window_start)) FILTER (WHERE n.quantity > 0), count(*)
+    FROM summed n {_KEYS} WHERE n.aggregation = 'unique_count' GROUP BY {places}"""
+
+
+SUMS = Check(
+    name="sums over series are those of their records",
+    rows=count_rows("insights_usagesum"),
+    differences=f"""
+        WITH summed AS MATERIALIZED ({_SUMMED_RECORDS}), kept AS MATERIALIZED (
+            SELECT s.* FROM insights_usagesum s WHERE {of_account("s")} AND NOT EXISTS (
+                SELECT 1 FROM insights_unsummedday o
+                WHERE o.account_id = s.account_id AND o.meter_id = s.meter_id AND o.day = s.day)
+        )
+        SELECT {_SUM} FROM kept s FULL JOIN ({_of_stretch("NULL::smallint")}) d
+            USING (account_id, meter_id, key, value, day)
+        WHERE (s.quantity, s.records::bigint) IS DISTINCT FROM (d.quantity::numeric(48, 9), d.records::bigint)
+        UNION ALL
+        SELECT {_SUM} FROM (
+            SELECT k.account_id, k.meter_id, k.key, k.value, k.day, h.*
+            FROM kept k, unnest(k.hours, k.hour_quantities, k.hour_records) AS h (hour, quantity, records)
+        ) s FULL JOIN ({_of_stretch("n.hour")}) d USING (account_id, meter_id, key, value, day, hour)
+        WHERE (s.quantity, s.records::bigint) IS DISTINCT FROM (d.quantity::numeric(48, 9), d.records::bigint)
+    """,
+)

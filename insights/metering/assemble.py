@@ -40,7 +40,7 @@ def assemble(question: UsageFilter, reads: Reads) -> Exploration:
     is_sum = adds_over_time(aggregation)
     total = sum_known(wholes) if is_sum else sum_known(reads.current.totals.values())
     records = _records(reads.current)
-    daily = {row.slot_no for row in reads.current.rows if row.is_daily}
+    daily = {row[0] for row in reads.current.rows if row[4]}
     columns = reads.plan.columns if question.group_by else 0
     buckets = tuple(
         Bucket(
@@ -147,8 +147,8 @@ def _groups(
 def _part_table(read: PeriodRead, plan: Plan) -> Cells:
     """Quantities by slot and group, the rest last; what was not read stays None."""
     table: Cells = [[None] * (len(plan.values) + 1) for _ in read.slots]
-    for row in read.rows:
-        table[row.slot_no][row.group_no] = row.value
+    for slot_no, group_no, quantity, _records, _is_daily in read.rows:
+        table[slot_no][group_no] = quantity
     return table
 
 
@@ -157,15 +157,15 @@ def _wholes(question: UsageFilter, read: PeriodRead, parts: Cells) -> list[Decim
     if not read.wholes:
         return [sum_known(row) for row in parts]
     wholes: list[Decimal | None] = [None] * len(read.slots)
-    for row in read.wholes:
-        wholes[row.slot_no] = row.value
+    for slot_no, _group_no, quantity, _records, _is_daily in read.wholes:
+        wholes[slot_no] = quantity
     return wholes
 
 
 def _kinds(reads: Reads, wholes: Sequence[Decimal | None]) -> list[Kind]:
     records = _records(reads.current)
     slots = reads.current.slots
-    daily = {slots[row.slot_no].day for row in reads.current.rows if row.is_daily}
+    daily = {slots[row[0]].day for row in reads.current.rows if row[4]}
     return [
         kind_of(
             slot,
@@ -181,8 +181,8 @@ def _kinds(reads: Reads, wholes: Sequence[Decimal | None]) -> list[Kind]:
 
 def _records(read: PeriodRead) -> list[int]:
     records = [0] * len(read.slots)
-    for row in read.rows:
-        records[row.slot_no] += row.records
+    for slot_no, _group_no, _quantity, count, _is_daily in read.rows:
+        records[slot_no] += count
     return records
 
 

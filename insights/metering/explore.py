@@ -58,13 +58,17 @@ class SlotRow(NamedTuple):
     is_daily: bool
 
 
+# The same without names, which takes a third of the time to make.
+Row = tuple[int, int, Decimal | None, int, bool]
+
+
 @dataclass(frozen=True, slots=True)
 class PeriodRead:
     """What was read of one period: rows, wholes where parts make none, and totals by value."""
 
     slots: tuple[Slot, ...]
-    rows: tuple[SlotRow, ...]
-    wholes: tuple[SlotRow, ...]
+    rows: tuple[Row, ...]
+    wholes: tuple[Row, ...]
     totals: Mapping[str | None, Decimal]
 
 
@@ -138,38 +142,38 @@ def plan_groups(meter: MeterFacts, group_by: str, totals: Mapping[str | None, De
     return Plan(tuple(ranked[:shown]), rest, names_rest=bool(rest) and adds_up(meter, group_by))
 
 
-def sum_by_value(rows: Iterable[SlotRow], plan: Plan) -> dict[str | None, Decimal]:
+def sum_by_value(rows: Iterable[Row], plan: Plan) -> dict[str | None, Decimal]:
     """Totals of rows that were read for every value on its own."""
     totals: dict[str | None, Decimal] = {}
-    for row in rows:
-        if row.value is not None:
-            value = plan.values[row.group_no]
-            totals[value] = totals.get(value, ZERO) + row.value
+    for _slot_no, group_no, quantity, _records, _is_daily in rows:
+        if quantity is not None:
+            value = plan.values[group_no]
+            totals[value] = totals.get(value, ZERO) + quantity
     return totals
 
 
-def regroup(rows: Iterable[SlotRow], every: Plan, plan: Plan) -> tuple[SlotRow, ...]:
+def regroup(rows: Iterable[Row], every: Plan, plan: Plan) -> tuple[Row, ...]:
     """Put rows of single values into the groups of a plan, adding up what falls into its rest."""
     numbers = {value: number for number, value in enumerate(plan.values)}
     rest = len(plan.values)
     into = [numbers.get(value, rest) for value in every.values]
-    kept: list[SlotRow] = []
-    together: dict[int, SlotRow] = {}
-    for slot_no, group_no, value, records, is_daily in rows:
-        row = SlotRow(slot_no, into[group_no], value, records, is_daily)
-        if row.group_no < rest:
-            kept.append(row)
-        elif slot_no in together:
-            together[slot_no] = _added(together[slot_no], row)
-        else:
-            together[slot_no] = row
-    return (*kept, *together.values())
+    regrouped = [(row[0], into[row[1]], row[2], row[3], row[4]) for row in rows]
+    shown = [row for row in regrouped if row[1] < rest]
+    return (*shown, *put_together(row for row in regrouped if row[1] == rest))
 
 
-def _added(one: SlotRow, other: SlotRow) -> SlotRow:
-    value = (one.value or ZERO) + (other.value or ZERO)
-    records = one.records + other.records
-    return SlotRow(one.slot_no, one.group_no, value, records, one.is_daily or other.is_daily)
+def put_together(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Make one row of all those of a stretch of time and a group, whose quantities add up."""
+    together: dict[tuple[int, int], Row] = {}
+    for row in rows:
+        place = row[:2]
+        together[place] = _added(together[place], row) if place in together else row
+    return tuple(together.values())
+
+
+def _added(one: Row, other: Row) -> Row:
+    value = (one[2] or ZERO) + (other[2] or ZERO)
+    return one[0], one[1], value, one[3] + other[3], one[4] or other[4]
 
 
 def is_distinct_by_series(series: Iterable[SeriesFacts]) -> bool:

@@ -2,7 +2,7 @@
 
 Rollups change in the transaction that changes the records, from the rows that ingest left on its stage. New records
 add to a day; a day from which a record was taken out, or whose meter cannot be added up, is summed again from the
-records themselves.
+records themselves. Sums over many series are only marked as no longer right: `sum_operations.py` makes them later.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from accounts.tenancy import connection
 # A day's row is added to before any day is summed again: the update holds the row, so that the sum is read
 # after every committed writer of that day, and every later writer adds to it.
 _ADD = """
+    WITH added AS (
     INSERT INTO insights_usagerollup AS r
         (account_id, meter_id, day, series_id, quantity, records, windows_used, maximum)
     SELECT s.account_id, s.meter_id, (s.window_start AT TIME ZONE a.billing_zone)::date, s.series_id,
@@ -25,8 +26,14 @@ _ADD = """
         records = r.records + excluded.records,
         windows_used = r.windows_used + excluded.windows_used,
         maximum = greatest(r.maximum, excluded.maximum)
+    RETURNING r.account_id, r.meter_id, r.day
+    )
+    INSERT INTO rollup_changed SELECT DISTINCT account_id, meter_id, day FROM added
 """
-_DAYS_AGAIN = """
+_CHANGED_DAYS = """
+    CREATE TEMP TABLE IF NOT EXISTS rollup_changed (
+        account_id bigint, meter_id bigint, day date
+    ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS rollup_again (
         account_id bigint, meter_id bigint, day date, series_id bigint
     ) ON COMMIT DELETE ROWS
@@ -85,14 +92,27 @@ _SUM_AGAIN = f"""
 """
 
 
+# After every rollup is written, so that no transaction waits for a rollup while it holds one of these. The update
+# holds the row until the commit: whoever sums the day reads it after this transaction, or finds the day named again.
+_NAME_UNSUMMED = """
+    INSERT INTO insights_unsummedday AS u (account_id, meter_id, day, writes)
+    SELECT account_id, meter_id, day, 1 FROM (
+        SELECT account_id, meter_id, day FROM rollup_changed
+        UNION SELECT account_id, meter_id, day FROM rollup_again
+    ) changed ORDER BY 1, 2, 3
+    ON CONFLICT (account_id, meter_id, day) DO UPDATE SET writes = u.writes + 1
+"""
+
+
 def roll_up_stage() -> None:
     """Bring the rollups up to date with the rows of ingest's stage, in the transaction that wrote them."""
     with connection().cursor() as cursor:
+        cursor.execute(_CHANGED_DAYS)
         cursor.execute(_ADD)
-        cursor.execute(_DAYS_AGAIN)
         cursor.execute(_NAME_DAYS)
         if cursor.rowcount:
             _sum_named_days()
+        cursor.execute(_NAME_UNSUMMED)
 
 
 def _sum_named_days() -> int:
@@ -109,9 +129,11 @@ def rebuild_rollups(*, account_id: int) -> int:
     One account at a time and inside the caller's transaction, since it holds that account's rollups while it reads.
     """
     with connection().cursor() as cursor:
-        cursor.execute(_DAYS_AGAIN)
+        cursor.execute(_CHANGED_DAYS)
         cursor.execute(_NAME_EVERY_DAY, {"account": account_id})
-    return _sum_named_days()
+        days = _sum_named_days()
+        cursor.execute(_NAME_UNSUMMED)
+    return days
 
 
 _NAME_EVERY_DAY = """

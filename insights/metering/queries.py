@@ -7,31 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account
-from accounts.tenancy import connection
 from insights.metering import usage_sql
-from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up, needs_seconds
+from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up
 from insights.metering.assemble import Reads, assemble
 from insights.metering.completeness import completeness_of
 from insights.metering.explore import (
     Exploration,
     PeriodRead,
     Plan,
+    Row,
     SeriesFacts,
-    SlotRow,
-    fold_totals,
     is_distinct_by_series,
     plan_groups,
     regroup,
     sum_by_value,
 )
 from insights.metering.meter_queries import list_dimension_values, list_marks, list_meters
+from insights.metering.slot_queries import (
+    EVERYTHING,
+    Reading,
+    list_unsummed_days,
+    may_be_summed,
+    read_slot_rows,
+    read_totals,
+    run,
+)
 from insights.metering.usage_filter import (
     Fault,
     Pairs,
@@ -45,54 +51,6 @@ from insights.values.period import start_of_day
 
 # About as many rows as are read in the time that a second look at a long period takes.
 ROWS_TO_REGROUP_MAX = 8_000
-EVERYTHING = Plan(values=(None,), rest=(), names_rest=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What every statement of one exploration needs."""
-
-    account_id: int
-    zone: tzinfo
-    filter: UsageFilter
-    series: tuple[SeriesFacts, ...]
-    reads_records: bool
-
-    @property
-    def aggregation(self) -> str:
-        return self.filter.meter.aggregation
-
-    def days(self, slots: Sequence[Slot]) -> dict[str, Any]:
-        """The parameters that say which rollups."""
-        first, end = days_of(tuple(slots), self.zone)
-        return {
-            "account": self.account_id,
-            "meter": self.filter.meter.id,
-            "first_day": first,
-            "end_day": end,
-            "slot_days": [slot.day for slot in slots],
-            "slot_end_days": [days_of((slot,), self.zone)[1] for slot in slots],
-            "slot_starts": [slot.start for slot in slots],
-            "start": slots[0].start,
-            "end": slots[-1].end,
-        }
-
-    def values(self) -> tuple[str | None, ...]:
-        """Every value of the dimension grouped by."""
-        return tuple(dict.fromkeys(one.value for one in self.series))
-
-    def chosen(self, plan: Plan) -> dict[str, list[Any]]:
-        """The parameters that say which series goes into which group."""
-        numbers = {value: number for number, value in enumerate(plan.values)}
-        rest = len(plan.values)
-        tuples: dict[tuple[str | None, ...], int] = {}
-        grouped = bool(self.filter.group_by) and plan is not EVERYTHING
-        return {
-            "series": [one.id for one in self.series],
-            "groups": [numbers.get(one.value, rest) if grouped else 0 for one in self.series],
-            "seconds": [one.window_seconds for one in self.series],
-            "tuples": [tuples.setdefault(one.unique, len(tuples)) for one in self.series],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +87,27 @@ def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozens
 
 
 def explore(account: Account, question: UsageFilter, now: datetime) -> Exploration:
-    """Answer one question in at most eight statements, whatever it asks."""
+    """Answer one question in at most nine statements, whatever it asks."""
     zone = ZoneInfo(account.billing_zone)
     series = _list_series(account, question)
-    reading = _Reading(account.pk, zone, question, series, _reads_records(question, series))
     period = question.period(zone)
     marks = completeness_of(
         list_marks(account), source_ids={one.source_id for one in series}, now=now, since=period.start
     )
     slots = slots_of(period, granularity=question.granularity, zone=zone, now=now)
+    reading = Reading(account.pk, zone, question, series, _reads_records(question, series))
+    earlier: tuple[Slot, ...] = ()
+    if question.compares and slots:
+        earlier = slots_before(period, granularity=question.granularity, zone=zone, count=len(slots))
     plan, current = EVERYTHING, PeriodRead(slots, (), (), {})
     if slots and series:
+        reading = _with_unsummed_days(reading, (*earlier, *slots))
         plan, current = _read_current(reading, slots)
     first_day = _first_day(reading) if series else None
     reads = Reads(
         plan=plan,
         current=current,
-        previous=_read_previous(reading, slots, plan) if question.compares and slots and series else None,
+        previous=_read_previous(reading, earlier, plan) if earlier and series else None,
         completeness=marks,
         first_used_day=first_day,
         first_used_at=start_of_day(first_day, zone) if first_day else None,
@@ -154,11 +116,19 @@ def explore(account: Account, question: UsageFilter, now: datetime) -> Explorati
     return assemble(question, reads)
 
 
-def _read_current(reading: _Reading, slots: tuple[Slot, ...]) -> tuple[Plan, PeriodRead]:
+def _with_unsummed_days(reading: Reading, slots: tuple[Slot, ...]) -> Reading:
+    if not may_be_summed(reading.filter, reading.series):
+        return reading
+    first, end = days_of(slots, reading.zone)
+    days = list_unsummed_days(reading.account_id, reading.filter.meter.id, first, end)
+    return replace(reading, unsummed=days)
+
+
+def _read_current(reading: Reading, slots: tuple[Slot, ...]) -> tuple[Plan, PeriodRead]:
     """Rows of the period shown, in the groups that are its largest."""
     question = reading.filter
     if not _reads_every_value(reading, slots):
-        totals = _totals_by_value(reading, slots)
+        totals = read_totals(reading, slots)
         plan = plan_groups(question.meter, question.group_by, totals) if question.group_by else EVERYTHING
         return plan, _read_period(reading, slots, plan, totals)
     every = Plan(reading.values(), (), names_rest=False)
@@ -168,7 +138,7 @@ def _read_current(reading: _Reading, slots: tuple[Slot, ...]) -> tuple[Plan, Per
     return plan, replace(read, rows=regroup(read.rows, every, plan), totals=totals)
 
 
-def _reads_every_value(reading: _Reading, slots: Sequence[Slot]) -> bool:
+def _reads_every_value(reading: Reading, slots: Sequence[Slot]) -> bool:
     """Whether one statement by slot and value is less work than to rank first and then to read the largest."""
     question = reading.filter
     if not question.group_by or not adds_over_time(reading.aggregation):
@@ -186,7 +156,7 @@ def _list_series(account: Account, question: UsageFilter) -> tuple[SeriesFacts, 
     )
     return tuple(
         SeriesFacts(series_id, source_id, window_seconds, value, tuple(unique))
-        for series_id, source_id, window_seconds, value, unique in _rows(statement, parameters)
+        for series_id, source_id, window_seconds, value, unique in run(statement, parameters)
     )
 
 
@@ -197,32 +167,13 @@ def _reads_records(question: UsageFilter, series: Iterable[SeriesFacts]) -> bool
     return question.meter.aggregation == "unique_count" and not is_distinct_by_series(series)
 
 
-def _totals_by_value(reading: _Reading, slots: Sequence[Slot]) -> dict[str | None, Decimal]:
-    """Totals of the whole period by dimension value: to rank by, and where sums of slots would be wrong."""
-    question = reading.filter
-    if not question.group_by and adds_over_time(reading.aggregation):
-        return {}
-    if reading.aggregation == "unique_count" and not is_distinct_by_series(reading.series):
-        return _totals_by_records(reading, slots)
-    statement = usage_sql.series_totals(reading.aggregation, is_filtered=bool(question.values))
-    parameters = {**reading.days(slots), "series": [one.id for one in reading.series]}
-    return fold_totals(dict(_rows(statement, parameters)), reading.series, reading.aggregation)
-
-
-def _totals_by_records(reading: _Reading, slots: Sequence[Slot]) -> dict[str | None, Decimal]:
-    values = reading.values()
-    whole = Slot(slots[0].start, slots[-1].end, slots[0].day)
-    rows = _slot_rows(reading, (whole,), Plan(values, (), names_rest=False), from_records=True)
-    return {values[row.group_no]: row.value for row in rows if row.value is not None}
-
-
 def _read_period(
-    reading: _Reading, slots: tuple[Slot, ...], plan: Plan, totals: Mapping[str | None, Decimal]
+    reading: Reading, slots: tuple[Slot, ...], plan: Plan, totals: Mapping[str | None, Decimal]
 ) -> PeriodRead:
     """Rows of one period; where groups overlap, the wholes are counted on their own."""
     question = reading.filter
-    rows = _slot_rows(reading, slots, plan, from_records=reading.reads_records)
-    wholes: tuple[SlotRow, ...] = ()
+    rows = read_slot_rows(reading, slots, plan, from_records=reading.reads_records)
+    wholes: tuple[Row, ...] = ()
     if (
         question.group_by
         and reading.aggregation == "unique_count"
@@ -231,49 +182,21 @@ def _read_period(
         # Without the groups, a window that two of them share is one window.
         ungrouped = replace(reading, series=tuple(replace(one, value=None) for one in reading.series))
         from_records = reading.reads_records or not is_distinct_by_series(ungrouped.series)
-        wholes = _slot_rows(ungrouped, slots, EVERYTHING, from_records=from_records)
+        wholes = read_slot_rows(ungrouped, slots, EVERYTHING, from_records=from_records)
     return PeriodRead(slots, rows, wholes, totals)
 
 
-def _read_previous(reading: _Reading, slots: tuple[Slot, ...], plan: Plan) -> PeriodRead | None:
-    question = reading.filter
-    earlier = slots_before(
-        question.period(reading.zone), granularity=question.granularity, zone=reading.zone, count=len(slots)
-    )
-    totals = {} if adds_over_time(reading.aggregation) else _totals_by_value(reading, earlier)
+def _read_previous(reading: Reading, earlier: tuple[Slot, ...], plan: Plan) -> PeriodRead:
+    totals = {} if adds_over_time(reading.aggregation) else read_totals(reading, earlier)
     return _read_period(reading, earlier, plan, totals)
 
 
-def _slot_rows(
-    reading: _Reading, slots: tuple[Slot, ...], plan: Plan, *, from_records: bool
-) -> tuple[SlotRow, ...]:
-    statement = _slot_statement(reading, from_records=from_records)
-    parameters = {**reading.days(slots), **reading.chosen(plan)}
-    return tuple(map(SlotRow._make, _rows(statement, parameters)))
-
-
-def _slot_statement(reading: _Reading, *, from_records: bool) -> str:
-    question, aggregation = reading.filter, reading.aggregation
-    if from_records:
-        return usage_sql.slot_rows_of_records(aggregation)
-    if not adds_over_time(aggregation) or (question.group_by and question.granularity == "month"):
-        return usage_sql.slot_rows_of_series(aggregation, is_filtered=bool(question.values))
-    is_joined = bool(question.group_by or question.values) or needs_seconds(aggregation)
-    return usage_sql.slot_rows_of_rollups(aggregation, is_joined=is_joined)
-
-
-def _first_day(reading: _Reading) -> date | None:
+def _first_day(reading: Reading) -> date | None:
     statement = usage_sql.FIRST_DAY_OF_SERIES if reading.filter.values else usage_sql.FIRST_DAY
     parameters = {
         "account": reading.account_id,
         "meter": reading.filter.meter.id,
         "series": [one.id for one in reading.series],
     }
-    [[day]] = _rows(statement, parameters)
+    [[day]] = run(statement, parameters)
     return day
-
-
-def _rows(statement: str, parameters: Any) -> list[Any]:
-    with connection().cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()

@@ -21,8 +21,9 @@ GRANULARITIES = ("hour", "day", "month")
 DIMENSION_PREFIX = "dimension."
 SINGLE_PARAMETERS = ("meter", "period", "from", "to", "granularity", "group_by", "compare", "clock")
 POINTS_MAX = 5_000
-# Hours are read from the records themselves, of which a month has more than any page may wait for.
-HOURS_MAX = 31 * 25
+# Three months, whatever they are. In groups these are more points than a chart has room for, which then takes several
+# hours together.
+HOURLY_DAYS_MAX = 93
 GROUPS_SHOWN = 10
 DIMENSION_CHARACTERS_MAX = 200
 VALUES_MAX = 50
@@ -282,7 +283,6 @@ def fits_page(question: UsageFilter, granularity: str) -> bool:
 def _fits(first: date, last: date, granularity: str, columns: int) -> bool:
     days = (last - first).days + 1
     if granularity == "hour":
-        # A day may have 25 hours.
-        return days * 25 <= HOURS_MAX and days * 24 * columns <= POINTS_MAX
+        return days <= HOURLY_DAYS_MAX
     rows = days if granularity == "day" else (last.year - first.year) * 12 + last.month - first.month + 1
     return rows * columns <= POINTS_MAX

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
+from itertools import islice
 
 from insights.values.period import (
     Period,
+    hours_between,
     local_day,
     months_after,
     period_of_days,
     previous_period,
     split_by_day,
-    split_by_hour,
     split_by_month,
+    start_of_day,
 )
 
 ONE_DAY = timedelta(days=1)
-SPLITS = {"hour": split_by_hour, "day": split_by_day, "month": split_by_month}
+_SPLITS = {"day": split_by_day, "month": split_by_month}
 
 
 class Kind(StrEnum):
@@ -43,17 +46,24 @@ class Slot:
 
 def slots_of(period: Period, *, granularity: str, zone: tzinfo, now: datetime) -> tuple[Slot, ...]:
     """Cut a period; what has not begun yet is left out."""
-    parts = SPLITS[granularity](period, zone)
-    return tuple(
-        Slot(part.start, part.end, local_day(part.start, zone)) for part in parts if part.start <= now
-    )
+    return tuple(slot for slot in _cut(period, granularity, zone) if slot.start <= now)
 
 
 def slots_before(period: Period, *, granularity: str, zone: tzinfo, count: int) -> tuple[Slot, ...]:
     """The first `count` stretches of the period of the same kind just before, in the same order."""
-    earlier = previous_period(period, zone)
-    parts = list(SPLITS[granularity](earlier, zone))[:count]
-    return tuple(Slot(part.start, part.end, local_day(part.start, zone)) for part in parts)
+    return tuple(islice(_cut(previous_period(period, zone), granularity, zone), count))
+
+
+def _cut(period: Period, granularity: str, zone: tzinfo) -> Iterator[Slot]:
+    if granularity != "hour":
+        for part in _SPLITS[granularity](period, zone):
+            yield Slot(part.start, part.end, local_day(part.start, zone))
+        return
+    # There are thousands of hours, so that the calendar is only asked for days.
+    for part in split_by_day(period, zone):
+        day = local_day(part.start, zone)
+        for start, end in hours_between(part, start_of_day(day, zone)):
+            yield Slot(start, end, day)
 
 
 def days_of(slots: tuple[Slot, ...], zone: tzinfo) -> tuple[date, date]:

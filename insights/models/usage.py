@@ -5,6 +5,7 @@ Records are partitioned by month and written by COPY; Django reads them and neve
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -167,6 +168,41 @@ class UsageRollup(models.Model):
     maximum = models.DecimalField(max_digits=28, decimal_places=9, null=True)
     latest_window = models.DateTimeField(null=True)
     latest_quantity = models.DecimalField(max_digits=28, decimal_places=9, null=True)
+
+    objects = AccountQuerySet.as_manager()
+
+
+class UsageSum(models.Model):
+    """All series of a meter on one day, or those with one value of a dimension: what pages of many series read.
+
+    Made of records some time after they came, and valid only for a day that is not an unsummed one. The quantity is
+    as the aggregation adds it, so that one held for a time is multiplied by seconds. An hour is counted from the
+    day's first instant, and is named only where it has records.
+    """
+
+    pk = models.CompositePrimaryKey("account_id", "meter_id", "key", "day", "value")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_index=False)
+    key = models.CharField(max_length=60, blank=True, help_text="Empty for all series together.")
+    day = models.DateField()
+    value = models.CharField(max_length=200, blank=True, help_text="Empty for series without the dimension.")
+    quantity = models.DecimalField(max_digits=48, decimal_places=9)
+    records = models.IntegerField()
+    hours = ArrayField(models.SmallIntegerField())
+    hour_quantities = ArrayField(models.DecimalField(max_digits=48, decimal_places=9))
+    hour_records = ArrayField(models.IntegerField())
+
+    objects = AccountQuerySet.as_manager()
+
+
+class UnsummedDay(models.Model):
+    """A day of a meter whose usage sums are missing or no longer right; rollups and records answer for it."""
+
+    pk = models.CompositePrimaryKey("account_id", "meter_id", "day")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    writes = models.IntegerField(default=1, help_text="Transactions that changed the day since.")
 
     objects = AccountQuerySet.as_manager()
 

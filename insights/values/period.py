@@ -199,9 +199,15 @@ def split_by_hour(period: Period, zone: tzinfo) -> Iterator[Period]:
     """
     for part in split_by_day(period, zone):
         midnight = start_of_day(local_day(part.start, zone), zone)
-        start = part.start
-        while start < part.end:
-            hours_elapsed = (start - midnight) // _ONE_HOUR
-            end = min(midnight + (hours_elapsed + 1) * _ONE_HOUR, part.end)
+        for start, end in hours_between(part, midnight):
             yield Period(start, end)
-            start = end
+
+
+def hours_between(part: Period, midnight: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Start and end of each part of a day, or of a piece of one, cut at the hours elapsed since its midnight."""
+    start = part.start
+    following = midnight + ((start - midnight) // _ONE_HOUR + 1) * _ONE_HOUR
+    while start < part.end:
+        end = min(following, part.end)
+        yield start, end
+        start, following = end, following + _ONE_HOUR

@@ -118,6 +118,23 @@ DAMAGE = {
         "rollup of account ",
         "differs",
     ),
+    "sum": (
+        "UPDATE insights_usagesum SET quantity = quantity + 0.000000001 WHERE key = ''",
+        "sum of account ",
+        "differs",
+    ),
+    "sum of an hour": (
+        "UPDATE insights_usagesum SET hour_quantities[2] = hour_quantities[2] + 1 WHERE value = 'a'",
+        "sum of account ",
+        "differs",
+    ),
+    "records of an hour": (
+        "UPDATE insights_usagesum SET hour_records[2] = 0 WHERE key = ''",
+        "sum of account ",
+        "differs",
+    ),
+    "sum lost": ("DELETE FROM insights_usagesum WHERE value = 'a'", "sum of account ", "endpoint"),
+    "day said to be summed": ("DELETE FROM insights_unsummedday", "sum of account ", "differs"),
     "watermark": (
         "UPDATE insights_watermark SET complete_to = '2027-01-01Z'",
         "watermark of account ",

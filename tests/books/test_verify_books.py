@@ -16,6 +16,7 @@ from insights.tasks import verify_books
 from tests import factories
 from tests.books.damage import DAMAGE
 from tests.factories import ingest_now
+from tests.metering.facts import hour, sum_ended_days
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("portal_db")]
 
@@ -30,19 +31,21 @@ def books() -> None:
     factories.make_meter("hours", aggregation="unique_count", unique_dimensions=["endpoint"])
     _send_windows(factories.make_source("edge", clock_zone=""))
     _send_rows(factories.make_source("rows", key_kind="row_id", clock_zone=""))
+    # The second of November goes on, so that its days are not summed.
+    assert sum_ended_days(hour("2026-11-02T12"))
 
 
 def _send_windows(source: Any) -> None:
     header = "account,meter,window_start,quantity,endpoint,revision\n"
 
-    def line(account: str, meter: str, hour: int, quantity: object, revision: int = 1) -> str:
-        return f"{account},{meter},2026-11-01T{hour:02d}:00:00Z,{quantity},a,{revision}\n"
+    def line(account: str, meter: str, at: int, quantity: object, revision: int = 1) -> str:
+        return f"{account},{meter},2026-11-01T{at:02d}:00:00Z,{quantity},a,{revision}\n"
 
     first = [
-        line(account, meter, hour, hour)
+        line(account, meter, at, at)
         for account in ("ansel", "brook")
         for meter in ("bytes_out", "seats", "hours")
-        for hour in range(24)
+        for at in range(24)
     ]
     ingest_now(source, header + "".join(first))
     ingest_now(
@@ -186,6 +189,27 @@ class TestRebuild:
         assert not verify("--account", "brook")[1]
         call_command("rebuild_rollups", stdout=StringIO())
         assert _rollup_bytes() == before
+
+    def test_rebuilding_leaves_sums_to_be_made_again_and_they_are_the_same_byte_by_byte(
+        self, books: None
+    ) -> None:
+        before = _sum_bytes()
+        assert len(before) > 10
+        damage("UPDATE insights_usagesum SET quantity = quantity + 1")
+
+        call_command("rebuild_rollups", stdout=StringIO())
+
+        assert verify()[1]
+        sum_ended_days(hour("2026-11-02T12"))
+        assert _sum_bytes() == before
+
+
+def _sum_bytes() -> list[str]:
+    with as_worker(), connection().cursor() as cursor:
+        cursor.execute(
+            "SELECT s::text FROM insights_usagesum s ORDER BY account_id, meter_id, key, day, value"
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _rollup_bytes() -> list[str]:

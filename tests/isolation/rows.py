@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.apps import apps
+from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 
 from accounts.models import Account
@@ -109,6 +110,10 @@ def _value(field: models.Field[Any, Any], made: dict[str, models.Model], text: s
             return value
     if isinstance(field, models.CharField | models.TextField):
         return f"{text} {uuid.uuid4().hex[:4]}"[: field.max_length]
+    if isinstance(field, ArrayField) and isinstance(
+        field.base_field, models.IntegerField | models.DecimalField
+    ):
+        return [7]
     if isinstance(field, models.IntegerField):
         return 1 if field.name in {"revision", "version", "position", "line_no"} else 0
     return [text]

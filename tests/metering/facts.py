@@ -8,7 +8,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
+from accounts.tenancy import as_worker, current_alias
 from insights.metering.aggregations import MeterFacts
+from insights.metering.sum_operations import list_days_to_sum, sum_days
 from insights.models import Batch, Source
 from tests.factories import ingest_now
 
@@ -57,3 +61,14 @@ def deliver(
 def hours_from(start: datetime, count: int) -> list[datetime]:
     """Whole hours one after the other."""
     return [start + number * timedelta(hours=1) for number in range(count)]
+
+
+def sum_ended_days(now: datetime) -> int:
+    """Sum every day that has ended, also of meters of few series; return how many days that were."""
+    days = 0
+    with as_worker():
+        while waiting := list_days_to_sum(now=now, series_min=1):
+            for wanted in waiting:
+                with transaction.atomic(using=current_alias()):
+                    days += sum_days(wanted)
+    return days

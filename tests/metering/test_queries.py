@@ -22,7 +22,7 @@ from insights.metering.usage_filter import parse_usage_filter
 from insights.metering.windows import Kind
 from insights.values.period import local_day
 from tests.factories import make_account, make_meter, make_source
-from tests.metering.facts import deliver, hour, hours_from
+from tests.metering.facts import deliver, hour, hours_from, sum_ended_days
 
 pytestmark = pytest.mark.database
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -106,10 +106,15 @@ EXPECTED: dict[str, Callable[[list[Row]], Decimal]] = {
 }
 
 
+# In Berlin. Summed to the end, summed but for the last day, and not summed at all.
+SUMMED = {"summed": "2026-11-05T12", "all but the last": "2026-10-27T12", "not summed": "2026-10-01T12"}
+
+
 @pytest.mark.parametrize("aggregation", sorted(EXPECTED))
 @pytest.mark.parametrize("sources", [1, 2])
+@pytest.mark.parametrize("summed", sorted(SUMMED))
 def test_every_way_of_asking_agrees_with_a_plain_loop(
-    account: Account, aggregation: str, sources: int
+    account: Account, aggregation: str, sources: int, summed: str
 ) -> None:
     unique = ["endpoint"] if aggregation == "unique_count" else []
     make_meter("m", aggregation=aggregation, dimensions=["endpoint", "region"], unique_dimensions=unique)
@@ -119,13 +124,18 @@ def test_every_way_of_asking_agrees_with_a_plain_loop(
         deliver(source, delivery, account="ansel", complete_to=hour("2026-10-28T00"))
         rows += [{**row, "source": number} for row in delivery]
     expected = EXPECTED[aggregation]
+    assert (sum_ended_days(hour(SUMMED[summed])) > 0) is (summed != "not summed")
 
     for granularity in ("hour", "day", "month"):
         for group_by in ("", "endpoint", "region"):
-            for only in ("", "&dimension.region=eu"):
+            for only in ("", "&dimension.region=eu", "&dimension.region=eu&dimension.region=us"):
                 query = f"meter=m&from=2026-10-24&to=2026-10-28&granularity={granularity}&group_by={group_by}{only}"
                 answer = ask(account, query)
-                _compare(answer, [row for row in rows if not only or row["region"] == "eu"], expected)
+                _compare(
+                    answer,
+                    [row for row in rows if "us" in only or not only or row["region"] == "eu"],
+                    expected,
+                )
 
 
 def _compare(answer: Exploration, rows: list[Row], expected: Callable[[list[Row]], Decimal]) -> None:
@@ -301,21 +311,27 @@ def test_only_the_first_values_of_each_dimension_are_offered(
 
 class TestStatements:
     @pytest.mark.parametrize("aggregation", sorted(EXPECTED))
-    def test_no_question_takes_more_than_nine(self, account: Account, aggregation: str) -> None:
+    @pytest.mark.parametrize("summed", sorted(SUMMED))
+    def test_no_question_takes_more_than_sixteen(
+        self, account: Account, aggregation: str, summed: str
+    ) -> None:
         make_meter(
             "m", aggregation=aggregation, dimensions=["endpoint", "region"], unique_dimensions=["endpoint"]
         )
         deliver(make_source(), random_rows(3, meter="m")[0], account="ansel", complete_to=NOW)
         pairs = [("meter", "m"), ("group_by", "region"), ("from", "2026-10-24"), ("to", "2026-10-28")]
+        sum_ended_days(hour(SUMMED[summed]))
 
         with account_scope(account.pk), CaptureQueriesContext(connections["default"]) as captured:
             asked = answer_query(account, pairs, NOW, also=frozenset())
 
         assert asked.answer is not None
         assert asked.answer.total is not None
-        # Meters used, meters, dimension values; series, watermarks, first day, totals, rows, rows before,
-        # and for overlapping groups the wholes of both periods.
-        assert len(captured) <= (11 if aggregation == "unique_count" else 10)
+        # Meters used, meters, dimension values; series, watermarks, days not summed, first day, totals, rows, rows
+        # before, and for overlapping groups the wholes of both periods. Where days of the period shown are not
+        # summed, they are read apart.
+        apart = 2 if summed == "all but the last" else 0
+        assert len(captured) <= (12 if aggregation == "unique_count" else 11) + apart
 
 
 def test_a_future_period_has_no_rows(account: Account) -> None:

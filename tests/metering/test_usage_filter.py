@@ -98,7 +98,7 @@ class TestParseUsageFilter:
             ("from=1926-01-01&to=2026-01-01", "date_format", "from"),
             ("from=2000-01-01&to=2026-01-01&granularity=hour", "range_too_large", "granularity"),
             ("from=2000-01-01&to=2026-01-01&granularity=day", "range_too_large", "granularity"),
-            ("period=last-30-days&granularity=hour&group_by=endpoint", "range_too_large", "granularity"),
+            ("period=last-12-months&granularity=hour&group_by=endpoint", "range_too_large", "granularity"),
             ("granularity=minute", "unknown_granularity", "granularity"),
             ("meter=none", "unknown_meter", "meter"),
             ("meter=requests:3", "unknown_meter", "meter"),
@@ -136,7 +136,12 @@ class TestParseUsageFilter:
 
     def test_too_long_a_range_names_what_would_fit(self) -> None:
         with pytest.raises(UsageFilterRefused, match="Choose day or month"):
-            parse("from=2026-01-01&to=2026-03-31&granularity=hour")
+            parse("from=2026-01-01&to=2026-04-04&granularity=hour")
+
+    @pytest.mark.parametrize("group_by", ["", "&group_by=endpoint"])
+    def test_the_longest_three_months_may_be_asked_by_hour(self, group_by: str) -> None:
+        parse(f"from=2026-07-01&to=2026-09-30&granularity=hour{group_by}")
+        parse(f"from=2026-01-01&to=2026-04-03&granularity=hour{group_by}")
 
     def test_a_meter_must_be_named_where_there_is_no_default(self) -> None:
         with pytest.raises(UsageFilterRefused) as refused:
