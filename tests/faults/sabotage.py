@@ -216,9 +216,26 @@ def _unpack_at_once(application: Application) -> Application:
     return application
 
 
+def _end_tidily(application: Application) -> Application:
+    """P33: a download that fails is ended as if it were whole."""
+    from insights.exports.stream import CsvStream
+
+    next_piece = CsvStream.__next__
+
+    def next_or_end(stream: Any) -> bytes:
+        try:
+            return next_piece(stream)
+        except Exception:
+            raise StopIteration from None
+
+    CsvStream.__next__ = next_or_end  # type: ignore[method-assign]
+    return application
+
+
 WEB: dict[str, Callable[[Application], Application]] = {
     "P6": _answer_first,
     "P9": _unpack_at_once,
+    "P33": _end_tidily,
     "P39": _redis_in_every_page,
 }
 

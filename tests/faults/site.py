@@ -163,6 +163,7 @@ class Outcome:
     figures: list[str] = field(default_factory=list)
     seconds: float = 0.0
     has_crashed: bool = False
+    skipped: str = ""
 
     def require(self, sentence: str, *, holds: bool) -> None:
         if not holds:
