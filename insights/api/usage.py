@@ -25,6 +25,7 @@ from insights.exports.aggregates import instant_text, part_name, quantity_text
 from insights.exports.queries import AGGREGATES, KINDS, RECORDS, RecordRow, list_records, records_filter
 from insights.metering.aggregations import unit_of
 from insights.metering.explore import Bucket, Exploration
+from insights.metering.known_queries import settle_known
 from insights.metering.queries import explore, list_meters
 from insights.metering.usage_filter import UsageFilter, UsageFilterRefused, meter_name, parse_usage_filter
 from insights.values.quantity import exact_text
@@ -105,13 +106,14 @@ def split_pairs(pairs: Pairs, *, own: tuple[str, ...]) -> tuple[dict[str, str], 
 def read_question(pairs: Pairs, *, account: Account, now: datetime) -> UsageFilter:
     """Read the question as the usage page does, or refuse it with every fault named; empty values are faults."""
     try:
-        return parse_usage_filter(
+        question = parse_usage_filter(
             pairs,
             meters=list_meters(account),
             zone=ZoneInfo(account.billing_zone),
             now=now,
             from_form=False,
         )
+        return settle_known(account, question)
     except UsageFilterRefused as refused:
         first = refused.faults[0]
         errors = tuple(

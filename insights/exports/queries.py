@@ -20,6 +20,8 @@ from accounts.models import Account
 from accounts.tenancy import connection
 from insights.exports.aggregates import aggregate_lines
 from insights.exports.formatting import FORMULA_PATTERN, column_names
+from insights.metering.known_moment import KnownAt
+from insights.metering.known_sql import RECORDS_KNOWN, SINCE
 from insights.metering.queries import explore
 from insights.metering.usage_filter import UsageFilter
 from insights.models import Download, DownloadState
@@ -35,8 +37,8 @@ WINDOW_NAMES = {300: "5min", 900: "15min", 1800: "30min", 3600: "hour", 86400: "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsFilter:
-    """Which current records of one account: a meter, a period, and for each named dimension the values
-    wanted.
+    """Which records of one account, current now or as known at a moment: a meter, a period, and for each named
+    dimension the values wanted.
     """
 
     account_id: int
@@ -44,6 +46,7 @@ class RecordsFilter:
     dimension_keys: tuple[str, ...]
     period: Period
     dimension_values: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    known: KnownAt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def records_filter(account: Account, question: UsageFilter) -> RecordsFilter:
         dimension_keys=question.meter.dimensions,
         period=question.period(ZoneInfo(account.billing_zone)),
         dimension_values=question.values,
+        known=question.known,
     )
 
 
@@ -139,7 +143,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         for key, column in zip(wanted.dimension_keys, dimensions, strict=True)
     ]
     query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
-        _series(wanted, sql.Composed(extra)), named, _FROM, _ORDER
+        _series(wanted, sql.Composed(extra)), named, _from(wanted), _ORDER
     )
     return CopyStatement(query, _parameters(wanted))
 
@@ -173,18 +177,19 @@ def _series(wanted: RecordsFilter, extra: sql.Composed) -> sql.Composed:
         for number in range(len(wanted.dimension_values))
     ]
     return sql.SQL(
-        "WITH series AS MATERIALIZED (SELECT s.id, m.key AS meter, m.unit, w.source_slug AS source,"
+        "WITH {}series AS MATERIALIZED (SELECT s.id, m.key AS meter, m.unit, w.source_slug AS source,"
         " s.dimensions, {} AS window_name{} FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id"
         " LEFT JOIN insights_watermark w ON w.account_id = s.account_id AND w.source_id = s.source_id"
         " WHERE s.account_id = %(account_id)s AND s.meter_id = %(meter_id)s{}) "
-    ).format(_WINDOW_NAME, extra, sql.Composed(conditions))
+    ).format(sql.SQL(f"{SINCE}, " if wanted.known else ""), _WINDOW_NAME, extra, sql.Composed(conditions))
 
 
-_FROM = sql.SQL(
-    " FROM insights_usagerecord r JOIN series s ON s.id = r.series_id"
-    " LEFT JOIN insights_batchpart p ON p.account_id = r.account_id AND p.batch_id = r.batch_id"
-    " WHERE r.account_id = %(account_id)s AND r.window_start >= %(start)s AND r.window_start < %(end)s"
-)
+def _from(wanted: RecordsFilter) -> sql.Composed:
+    return sql.SQL(
+        " FROM {} r JOIN series s ON s.id = r.series_id"
+        " LEFT JOIN insights_batchpart p ON p.account_id = r.account_id AND p.batch_id = r.batch_id"
+        " WHERE r.account_id = %(account_id)s AND r.window_start >= %(start)s AND r.window_start < %(end)s"
+    ).format(sql.SQL(RECORDS_KNOWN if wanted.known else "insights_usagerecord"))
 
 
 def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
@@ -194,6 +199,8 @@ def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
         "start": wanted.period.start,
         "end": wanted.period.end,
     }
+    if wanted.known:
+        parameters["position"] = wanted.known.position
     for number, (key, values) in enumerate(wanted.dimension_values):
         parameters |= {f"key_{number}": key, f"values_{number}": list(values)}
     return parameters
@@ -216,7 +223,7 @@ def list_records(wanted: RecordsFilter, *, after: RecordPosition | None, limit: 
     query = sql.SQL(
         "{}SELECT r.series_id, r.window_start, r.row_id, s.meter, s.window_name, s.dimensions, r.quantity,"
         " s.unit, r.revision, coalesce(s.source, ''), p.batch_public_id, r.line_no{}{}{} LIMIT %(limit)s"
-    ).format(_series(wanted, sql.Composed([])), _FROM, behind, _ORDER)
+    ).format(_series(wanted, sql.Composed([])), _from(wanted), behind, _ORDER)
     with connection().cursor() as cursor:
         cursor.execute(query, parameters)
         return tuple(_record_row(row) for row in cursor.fetchall())

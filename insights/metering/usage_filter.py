@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from urllib.parse import urlencode
 
 from insights.metering.aggregations import MeterFacts
+from insights.metering.known_moment import KNOWN_PARAMETERS, KnownAt, KnownRefused, read_known
 from insights.values.period import InvalidDay, Period, local_day, months_after, parse_day, period_of_days
 
 Pairs = tuple[tuple[str, str], ...]
@@ -19,7 +20,10 @@ Pairs = tuple[tuple[str, str], ...]
 PRESETS = ("this-month", "last-month", "last-7-days", "last-30-days", "last-12-months")
 GRANULARITIES = ("hour", "day", "month")
 DIMENSION_PREFIX = "dimension."
-SINGLE_PARAMETERS = ("meter", "period", "from", "to", "granularity", "group_by", "compare", "clock")
+SINGLE_PARAMETERS = (
+    *("meter", "period", "from", "to", "granularity", "group_by", "compare", "clock"),
+    *KNOWN_PARAMETERS,
+)
 POINTS_MAX = 5_000
 # Hours are read from the records themselves, of which a month has more than any page may wait for.
 HOURS_MAX = 31 * 25
@@ -61,6 +65,7 @@ class UsageFilter:
     values: tuple[tuple[str, tuple[str, ...]], ...]
     compares: bool
     clock: str
+    known: KnownAt | None = None
 
     def period(self, zone: tzinfo) -> Period:
         """The whole period asked for, as instants."""
@@ -79,6 +84,7 @@ class UsageFilter:
             *((f"{DIMENSION_PREFIX}{key}", value) for key, values in self.values for value in values),
             *(() if self.compares else (("compare", "none"),)),
             *((("clock", self.clock),) if self.clock != "billing" else ()),
+            *(self.known.pairs() if self.known else ()),
         )
 
     def query_string(self) -> str:
@@ -127,13 +133,25 @@ def parse_usage_filter(
     _check_choice("compare", compare, ("previous", "none"), faults)
     clock = single.get("clock", "billing")
     _check_choice("clock", clock, ("billing", "utc"), faults)
+    known = _known(single, zone, now, faults)
     if not faults:
         _check_points(first, last, granularity, faults, is_grouped=bool(group_by))
     if faults or meter is None:
         raise UsageFilterRefused(faults)
     return UsageFilter(
-        meter, preset, first, last, granularity, group_by, values, compares=compare == "previous", clock=clock
+        *(meter, preset, first, last, granularity, group_by, values),
+        compares=compare == "previous",
+        clock=clock,
+        known=known,
     )
+
+
+def _known(single: dict[str, str], zone: tzinfo, now: datetime, faults: list[Fault]) -> KnownAt | None:
+    try:
+        return read_known(single, zone=zone, now=now)
+    except KnownRefused as refused:
+        faults.append(Fault(refused.code, refused.field, refused.message))
+        return None
 
 
 def _faults_of_names(given: Sequence[tuple[str, str]], also: frozenset[str]) -> list[Fault]:

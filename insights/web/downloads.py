@@ -20,6 +20,7 @@ from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
 from insights.exports.queries import AGGREGATES, RECORDS, CsvSource, csv_source
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
+from insights.metering.known_queries import settle_known
 from insights.metering.queries import list_meters
 from insights.metering.usage_filter import UsageFilter, UsageFilterRefused, parse_usage_filter
 
@@ -54,13 +55,14 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
 def _question(request: Any, now: Any) -> UsageFilter:
     pairs = [(name, value) for name, values in request.GET.lists() for value in values]
     try:
-        return parse_usage_filter(
+        question = parse_usage_filter(
             pairs,
             meters=list_meters(request.account),
             zone=ZoneInfo(request.account.billing_zone),
             now=now,
             also=frozenset({"raw"}),
         )
+        return settle_known(request.account, question)
     except UsageFilterRefused as refused:
         raise BadRequest(str(refused)) from None
 
