@@ -167,6 +167,7 @@ def _read_current(reading: KnownReading, slots: tuple[Slot, ...]) -> tuple[Plan,
     if not question.group_by:
         return _WHOLE, _read_period(reading, slots, _WHOLE, _totals(reading, slots))
     every = _every_value(reading)
+    totals: Mapping[str | None, Decimal]
     if adds_over_time(question.meter.aggregation) and len(slots) * len(every.values) <= ROWS_TO_REGROUP_MAX:
         read = _read_period(reading, slots, every, {})
         totals = sum_by_value(read.rows, every)
