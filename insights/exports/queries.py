@@ -1,4 +1,4 @@
-"""Reads usage records for downloads and for the API's pages, and the proof of past downloads.
+"""Reads usage records for downloads and for the API's pages.
 
 Both ways of reading records are one statement with two endings, so that they cannot name different rows.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,18 +18,20 @@ from psycopg import sql
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.exports.aggregates import aggregate_lines
+from insights.exports.aggregates import KNOWN_COLUMN, aggregate_lines
 from insights.exports.formatting import FORMULA_PATTERN, column_names
 from insights.metering.known_moment import KnownAt
-from insights.metering.known_sql import RECORDS_KNOWN, SINCE
+from insights.metering.known_sql import RECORDS_CHANGED, RECORDS_KNOWN, SINCE
 from insights.metering.queries import explore
 from insights.metering.usage_filter import UsageFilter
-from insights.models import Download, DownloadState
 from insights.values.period import Period
 
 AGGREGATES = "aggregates"
 RECORDS = "records"
+# Records that came or went since the moment that a question names.
+CHANGES = "changes"
 KINDS = (AGGREGATES, RECORDS)
+CSV_KINDS = (*KINDS, CHANGES)
 COLUMNS_BEFORE = ("meter", "window_start", "window")
 COLUMNS_AFTER = ("quantity", "unit", "row_id", "revision", "source", "batch", "line")
 WINDOW_NAMES = {300: "5min", 900: "15min", 1800: "30min", 3600: "hour", 86400: "day"}
@@ -47,6 +49,7 @@ class RecordsFilter:
     period: Period
     dimension_values: tuple[tuple[str, tuple[str, ...]], ...] = ()
     known: KnownAt | None = None
+    changes_since: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,9 @@ def records_filter(account: Account, question: UsageFilter) -> RecordsFilter:
 
 def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool, now: datetime) -> CsvSource:
     """Return the CSV that answers a question: what the page shows, or the records behind it."""
-    if kind == RECORDS:
-        return records_copy(records_filter(account, question), raw=raw)
+    if kind in (RECORDS, CHANGES):
+        wanted = replace(records_filter(account, question), changes_since=kind == CHANGES)
+        return records_copy(wanted, raw=raw)
     zone = UTC if question.clock == "utc" else ZoneInfo(account.billing_zone)
     return aggregate_lines(explore(account, question, now), zone=zone, raw=raw)
 
@@ -110,13 +114,21 @@ def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool,
 _ORDER = sql.SQL(" ORDER BY r.account_id, r.series_id, r.window_start, r.row_id")
 
 
+def _order(wanted: RecordsFilter) -> sql.Composable:
+    """What went stands before what came in its place."""
+    return sql.SQL("{}, r.change DESC").format(_ORDER) if wanted.changes_since else _ORDER
+
+
 def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
     """Return the statement that writes the records as CSV with a header; `raw` leaves texts as they are."""
     dimensions = [sql.Identifier(f"dimension_{number}") for number in range(len(wanted.dimension_keys))]
     names = column_names(
-        fixed_before=COLUMNS_BEFORE, dimensions=wanted.dimension_keys, fixed_after=COLUMNS_AFTER
+        fixed_before=(("change",) if wanted.changes_since else ()) + COLUMNS_BEFORE,
+        dimensions=wanted.dimension_keys,
+        fixed_after=COLUMNS_AFTER + ((KNOWN_COLUMN,) if wanted.known else ()),
     )
     cells: list[sql.Composable] = [
+        *((sql.SQL("r.change"),) if wanted.changes_since else ()),
         sql.SQL("s.meter"),
         sql.SQL("""to_char(r.window_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""),
         sql.SQL("s.window_name"),
@@ -131,6 +143,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         sql.SQL("s.source"),
         sql.SQL("p.batch_public_id"),
         sql.SQL("r.line_no"),
+        *((sql.SQL("%(position)s::bigint"),) if wanted.known else ()),
     ]
     named = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(cell, sql.Identifier(name))
@@ -143,7 +156,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         for key, column in zip(wanted.dimension_keys, dimensions, strict=True)
     ]
     query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
-        _series(wanted, sql.Composed(extra)), named, _from(wanted), _ORDER
+        _series(wanted, sql.Composed(extra)), named, _from(wanted), _order(wanted)
     )
     return CopyStatement(query, _parameters(wanted))
 
@@ -189,7 +202,13 @@ def _from(wanted: RecordsFilter) -> sql.Composed:
         " FROM {} r JOIN series s ON s.id = r.series_id"
         " LEFT JOIN insights_batchpart p ON p.account_id = r.account_id AND p.batch_id = r.batch_id"
         " WHERE r.account_id = %(account_id)s AND r.window_start >= %(start)s AND r.window_start < %(end)s"
-    ).format(sql.SQL(RECORDS_KNOWN if wanted.known else "insights_usagerecord"))
+    ).format(_rows(wanted))
+
+
+def _rows(wanted: RecordsFilter) -> sql.SQL:
+    if wanted.known is None:
+        return sql.SQL("insights_usagerecord")
+    return sql.SQL(RECORDS_CHANGED) if wanted.changes_since else sql.SQL(RECORDS_KNOWN)
 
 
 def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
@@ -257,26 +276,3 @@ def _record_row(row: tuple[Any, ...]) -> RecordRow:
         batch=batch,
         line=line,
     )
-
-
-def find_download(*, account: Account, public_id: uuid.UUID) -> Download | None:
-    """Return a download of the account. One that nobody streams any more, though it never ended, reads as
-    cut.
-    """
-    download: Download | None = Download.objects.for_account(account).filter(public_id=public_id).first()
-    if download is not None and download.state == DownloadState.RUNNING and not _is_running(public_id):
-        download.state = DownloadState.CUT
-    return download
-
-
-def running_lock_name(public_id: uuid.UUID) -> str:
-    """Return the name of the lock that a download holds for as long as somebody streams it."""
-    return f"portal download {public_id}"
-
-
-def _is_running(public_id: uuid.UUID) -> bool:
-    with connection().cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))", [running_lock_name(public_id)]
-        )
-        return not cursor.fetchone()[0]

@@ -8,20 +8,13 @@ from datetime import UTC, datetime, tzinfo
 
 from insights.ingest.instants import scan_instant
 from insights.ingest.refusals import Refusal
+from insights.metering.faults import Fault
 
 KNOWN_PARAMETERS = ("known_at", "position")
 # One digit less than the largest number that a position may become, so that every such text is one.
 _POSITION_DIGITS_MAX = 18
 # What the control of a page sends: a local time without seconds.
 _WITHOUT_SECONDS = len("2026-11-12T14:00")
-
-
-class KnownRefused(ValueError):
-    """The moment cannot be understood, or has not come yet."""
-
-    def __init__(self, code: str, field: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.field, self.message = code, field, message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,38 +41,39 @@ class KnownAt:
         return (("known_at", self.instant.astimezone(UTC).isoformat().replace("+00:00", "Z")),)
 
 
-def read_known(given: Mapping[str, str], *, zone: tzinfo, now: datetime) -> KnownAt | None:
-    """The moment that the parameters name, if they name one; raises KnownRefused.
+def read_known(
+    given: Mapping[str, str], *, zone: tzinfo, now: datetime, faults: list[Fault]
+) -> KnownAt | None:
+    """The moment that the parameters name, if they name one; what is wrong with them is added to the faults.
 
     An instant is RFC 3339 with an offset, or a local time of the billing zone, seconds left out or not.
     """
     text, position = given.get("known_at"), given.get("position")
-    if text is None and position is None:
+    if text is not None and position is not None:
+        faults.append(Fault("parameter", "position", "Give an instant or a position, not both."))
         return None
-    if text is None:
-        return KnownAt(asked_position=_position(position or ""))
-    if position is not None:
-        raise KnownRefused("parameter", "position", "Give an instant or a position, not both.")
-    instant = _instant(text, zone)
+    if text is not None:
+        return _at_instant(text, zone, now, faults)
+    return None if position is None else _at_position(position, faults)
+
+
+def _at_instant(text: str, zone: tzinfo, now: datetime, faults: list[Fault]) -> KnownAt | None:
+    full = f"{text}:00" if len(text) == _WITHOUT_SECONDS else text
+    try:
+        instant = scan_instant(full, "known_at", clock_zone=zone)
+    except Refusal as refusal:
+        faults.append(Fault(refusal.code, "known_at", f"“{text[:40]}”: {refusal.message}."))
+        return None
     if instant > now:
-        raise KnownRefused(
-            "timestamp_future",
-            "known_at",
-            "What will be known then cannot be said yet; give a moment that has been.",
-        )
+        message = "What will be known then cannot be said yet; give a moment that has been."
+        faults.append(Fault("timestamp_future", "known_at", message))
+        return None
     return KnownAt(instant=instant)
 
 
-def _instant(text: str, zone: tzinfo) -> datetime:
-    full = f"{text}:00" if len(text) == _WITHOUT_SECONDS else text
-    try:
-        return scan_instant(full, "known_at", clock_zone=zone)
-    except Refusal as refusal:
-        raise KnownRefused(refusal.code, "known_at", f"“{text[:40]}”: {refusal.message}.") from None
-
-
-def _position(text: str) -> int:
+def _at_position(text: str, faults: list[Fault]) -> KnownAt | None:
     is_plain = text.isascii() and text.isdigit() and len(text) <= _POSITION_DIGITS_MAX
     if not is_plain or (text[0] == "0" and text != "0"):
-        raise KnownRefused("position", "position", "A position is a whole number from 0.")
-    return int(text)
+        faults.append(Fault("position", "position", "A position is a whole number from 0."))
+        return None
+    return KnownAt(asked_position=int(text))

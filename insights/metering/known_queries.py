@@ -30,9 +30,10 @@ from insights.metering.explore import (
     regroup,
     sum_by_value,
 )
+from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.known import as_known, then_or_open
 from insights.metering.meter_queries import list_marks
-from insights.metering.usage_filter import Fault, UsageFilter, UsageFilterRefused
+from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Slot, days_of, slots_before, slots_of
 from insights.values.period import start_of_day
 

@@ -28,6 +28,12 @@ RECORDS_KNOWN = f"""(
     UNION ALL
     SELECT {_RECORD} FROM insights_usagerevision h WHERE {ENDED_SINCE} AND {NOT_SINCE}
 )"""
+# What came and what went since then: then less what went, and with what came, is now.
+RECORDS_CHANGED = f"""(
+    SELECT {_RECORD}, 'came' AS change FROM insights_usagerecord WHERE entry_id IN (SELECT entry_id FROM after)
+    UNION ALL
+    SELECT {_RECORD}, 'went' FROM insights_usagerevision h WHERE {ENDED_SINCE} AND {NOT_SINCE}
+)"""
 _CHOSEN = """chosen AS MATERIALIZED (
     SELECT c.series_id, c.group_no, c.window_seconds, c.tuple_no
     FROM unnest(%(series)s::bigint[], %(groups)s::int[], %(seconds)s::bigint[], %(tuples)s::int[])

@@ -31,16 +31,10 @@ from insights.metering.explore import (
     regroup,
     sum_by_value,
 )
+from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.known_queries import explore_known, settle_known
 from insights.metering.meter_queries import list_dimension_values, list_marks, list_meters
-from insights.metering.usage_filter import (
-    Fault,
-    Pairs,
-    UsageFilter,
-    UsageFilterRefused,
-    meter_name,
-    parse_usage_filter,
-)
+from insights.metering.usage_filter import Pairs, UsageFilter, meter_name, parse_usage_filter
 from insights.metering.windows import Slot, days_of, slots_before, slots_of
 from insights.values.period import start_of_day
 

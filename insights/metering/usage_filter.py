@@ -12,7 +12,8 @@ from datetime import date, datetime, timedelta, tzinfo
 from urllib.parse import urlencode
 
 from insights.metering.aggregations import MeterFacts
-from insights.metering.known_moment import KNOWN_PARAMETERS, KnownAt, KnownRefused, read_known
+from insights.metering.faults import Fault, UsageFilterRefused
+from insights.metering.known_moment import KNOWN_PARAMETERS, KnownAt, read_known
 from insights.values.period import InvalidDay, Period, local_day, months_after, parse_day, period_of_days
 
 Pairs = tuple[tuple[str, str], ...]
@@ -33,23 +34,6 @@ VALUES_MAX = 50
 _ONE_DAY = timedelta(days=1)
 _DAYS_BY_HOUR_MAX = 2
 _DAYS_BY_DAY_MAX = 92
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a query: code and field for programs, a sentence for people."""
-
-    code: str
-    field: str
-    message: str
-
-
-class UsageFilterRefused(ValueError):
-    """The query cannot be answered as asked."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(fault.message for fault in faults))
-        self.faults = tuple(faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +117,7 @@ def parse_usage_filter(
     _check_choice("compare", compare, ("previous", "none"), faults)
     clock = single.get("clock", "billing")
     _check_choice("clock", clock, ("billing", "utc"), faults)
-    known = _known(single, zone, now, faults)
+    known = read_known(single, zone=zone, now=now, faults=faults)
     if not faults:
         _check_points(first, last, granularity, faults, is_grouped=bool(group_by))
     if faults or meter is None:
@@ -144,14 +128,6 @@ def parse_usage_filter(
         clock=clock,
         known=known,
     )
-
-
-def _known(single: dict[str, str], zone: tzinfo, now: datetime, faults: list[Fault]) -> KnownAt | None:
-    try:
-        return read_known(single, zone=zone, now=now)
-    except KnownRefused as refused:
-        faults.append(Fault(refused.code, refused.field, refused.message))
-        return None
 
 
 def _faults_of_names(given: Sequence[tuple[str, str]], also: frozenset[str]) -> list[Fault]:

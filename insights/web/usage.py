@@ -16,8 +16,9 @@ from accounts.access import account_page
 from accounts.models import Account
 from insights.feeds.part_queries import find_reading
 from insights.metering.explore import Exploration
+from insights.metering.faults import Fault
 from insights.metering.queries import Asked, answer_query
-from insights.metering.usage_filter import Fault, UsageFilter
+from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
 from insights.templatetags.portal import day
 from insights.values.period import local_day, start_of_day
