@@ -37,7 +37,7 @@ from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Slot, days_of, slots_before, slots_of
 from insights.values.period import start_of_day
 
-_WHOLE = Plan(values=(None,), rest=(), names_rest=False)
+WHOLE = Plan(values=(None,), rest=(), names_rest=False)
 _POSITION = "SELECT known_position, changed_at FROM portal_known_position(%s, %s)"
 _POSITION_MAX = 2**63 - 1
 
@@ -64,7 +64,7 @@ def settle_known(account: Account, question: UsageFilter) -> UsageFilter:
 
 
 def _position(*, by: datetime, highest: int) -> tuple[int, datetime | None]:
-    found = _rows(_POSITION, [by, highest])
+    found = rows_of(_POSITION, [by, highest])
     return found[0] if found else (0, None)
 
 
@@ -89,7 +89,7 @@ class KnownReading:
         )
         series = tuple(
             SeriesFacts(series_id, source_id, window_seconds, value, tuple(unique))
-            for series_id, source_id, window_seconds, value, unique in _rows(statement, parameters)
+            for series_id, source_id, window_seconds, value, unique in rows_of(statement, parameters)
         )
         return cls(account.pk, ZoneInfo(account.billing_zone), question, series)
 
@@ -104,7 +104,7 @@ class KnownReading:
         numbers = {value: number for number, value in enumerate(plan.values)}
         rest = len(plan.values)
         tuples: dict[tuple[str | None, ...], int] = {}
-        grouped = bool(self.question.group_by) and plan is not _WHOLE
+        grouped = bool(self.question.group_by) and plan is not WHOLE
         return {
             "account": self.account_id,
             "meter": self.question.meter.id,
@@ -128,14 +128,14 @@ class KnownReading:
         """Rows of stretches and groups, out of days unless hours are asked for or windows are shared."""
         aggregation = self.question.meter.aggregation
         # Without groups, the windows that two of them share are one window.
-        series = self.series if plan is not _WHOLE else [replace(one, value=None) for one in self.series]
+        series = self.series if plan is not WHOLE else [replace(one, value=None) for one in self.series]
         from_records = by_hour or (aggregation == "unique_count" and not is_distinct_by_series(series))
         statement = (
             known_sql.slot_rows_of_known_records(aggregation)
             if from_records
             else known_sql.slot_rows_known(aggregation)
         )
-        return tuple(map(SlotRow._make, _rows(statement, self.parameters(slots, plan))))
+        return tuple(map(SlotRow._make, rows_of(statement, self.parameters(slots, plan))))
 
 
 def explore_known(account: Account, question: UsageFilter, now: datetime) -> Exploration:
@@ -146,7 +146,7 @@ def explore_known(account: Account, question: UsageFilter, now: datetime) -> Exp
     marks = completeness_of(
         list_marks(account), source_ids={one.source_id for one in reading.series}, now=now, since=period.start
     )
-    plan, current, previous = _WHOLE, PeriodRead(slots, (), (), {}), None
+    plan, current, previous = WHOLE, PeriodRead(slots, (), (), {}), None
     first_day = _first_day(reading) if reading.series else None
     if slots and reading.series:
         plan, current = _read_current(reading, slots)
@@ -166,7 +166,7 @@ def explore_known(account: Account, question: UsageFilter, now: datetime) -> Exp
 def _read_current(reading: KnownReading, slots: tuple[Slot, ...]) -> tuple[Plan, PeriodRead]:
     question = reading.question
     if not question.group_by:
-        return _WHOLE, _read_period(reading, slots, _WHOLE, _totals(reading, slots))
+        return WHOLE, _read_period(reading, slots, WHOLE, _totals(reading, slots))
     every = _every_value(reading)
     totals: Mapping[str | None, Decimal]
     if adds_over_time(question.meter.aggregation) and len(slots) * len(every.values) <= ROWS_TO_REGROUP_MAX:
@@ -206,7 +206,7 @@ def _read_period(
     wholes: tuple[SlotRow, ...] = ()
     overlaps = question.meter.aggregation == "unique_count" and not adds_up(question.meter, question.group_by)
     if question.group_by and overlaps:
-        wholes = reading.rows(slots, _WHOLE, by_hour=by_hour)
+        wholes = reading.rows(slots, WHOLE, by_hour=by_hour)
     return PeriodRead(slots, rows, wholes, totals)
 
 
@@ -226,11 +226,12 @@ def _first_day(reading: KnownReading) -> date | None:
         "zone": str(reading.zone),
         "series": [one.id for one in reading.series],
     }
-    [[day]] = _rows(known_sql.FIRST_DAY_KNOWN, parameters)
+    [[day]] = rows_of(known_sql.FIRST_DAY_KNOWN, parameters)
     return day
 
 
-def _rows(statement: str, parameters: Any) -> list[Any]:
+def rows_of(statement: str, parameters: Any) -> list[Any]:
+    """Every row of a statement, on the connection of the role in force."""
     with connection().cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall()
