@@ -134,6 +134,9 @@ GRANTS: dict[str, dict[str, str]] = {
 SECURITY_DEFINER_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "portal_find_key(text)": (_WEB,),
     "portal_ensure_month(date)": (_WORKER,),
+    # Of the account of the transaction alone; the ledger's entries themselves stay closed.
+    "portal_known_position(timestamp with time zone,bigint)": (_WEB,),
+    "portal_entries_after(bigint)": (_WEB,),
 }
 
 

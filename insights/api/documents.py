@@ -11,7 +11,7 @@ from insights.api import serializers
 from insights.api.errors import PROBLEM_TYPE
 from insights.api.parameters import LIMIT_DEFAULT, LIMIT_MAX
 from insights.api.upload_headers import MEDIA_TYPES
-from insights.exports.queries import KINDS
+from insights.exports.queries import CSV_KINDS, KINDS
 from insights.metering.usage_filter import GRANULARITIES, PRESETS
 
 _PROBLEM_WORDS = {
@@ -83,6 +83,16 @@ _QUESTION = [
         "Which clock instants of aggregates are written in; days stay those of the billing zone.",
         enum=("billing", "utc"),
     ),
+    _query(
+        "known_at",
+        "Usage as it was known at this instant: RFC 3339 with an offset, or a local time of the billing zone "
+        "without one. Not in the future.",
+    ),
+    _query(
+        "position",
+        "Usage as it was known at this ledger position; instead of `known_at`.",
+        type=OpenApiTypes.INT,
+    ),
 ]
 # A name with a variable part has no form in OpenAPI, so it is said in words.
 _DIMENSIONS = (
@@ -90,6 +100,7 @@ _DIMENSIONS = (
     "only usage with that value; given several times for one dimension, any of the values. Every other "
     "parameter is refused."
 )
+_CHANGES_HELP = "changes: the records that came or went since `known_at` or `position`."
 _KIND_HELP = "aggregates: what the usage page shows; records: the usage records behind it."
 
 SEND_BATCH: dict[str, Any] = {
@@ -165,7 +176,7 @@ READ_USAGE_CSV: dict[str, Any] = {
     ),
     "tags": ["Reading"],
     "parameters": [
-        _query("kind", _KIND_HELP, enum=KINDS, required=True),
+        _query("kind", f"{_KIND_HELP} {_CHANGES_HELP}", enum=CSV_KINDS, required=True),
         *_QUESTION,
         _query(
             "raw",

@@ -25,7 +25,8 @@ from insights.api.serializers import DownloadSerializer
 from insights.api.usage import read_question, split_pairs
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
-from insights.exports.queries import KINDS, csv_source, find_download
+from insights.exports.proof_queries import find_download
+from insights.exports.queries import CHANGES, CSV_KINDS, csv_source
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 
 OWN_PARAMETERS = ("kind", "raw", "compress")
@@ -44,13 +45,16 @@ class UsageCsv(ReadEndpoint):
         the address in `Download-Id` tells rows, bytes and SHA-256 of a whole one.
         """
         own, question_pairs = split_pairs(query_pairs(request), own=OWN_PARAMETERS)
-        kind = choice(own, "kind", choices=KINDS)
+        kind = choice(own, "kind", choices=CSV_KINDS)
         raw = choice(own, "raw", choices=("0", "1"), default="0") == "1"
         as_file = choice(own, "compress", choices=("gzip", "none"), default="none") == "gzip"
         now = timezone.now()
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
             question = read_question(question_pairs, account=account, now=now)
+            if kind == CHANGES and question.known is None:
+                detail = "Changes are since a moment: give known_at or position."
+                raise Problem("missing_parameter", detail, field="known_at", status=400)
             if request.method == "HEAD":
                 return HttpResponse(content_type="text/csv; charset=utf-8")
             source = csv_source(account, question, kind=kind, raw=raw, now=now)
@@ -76,7 +80,11 @@ class UsageCsv(ReadEndpoint):
             raise Problem("too_many_downloads", detail) from None
         bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
         name = file_name(
-            kind=kind, meter_key=question.meter.key, first_day=question.first_day, last_day=question.last_day
+            kind=kind,
+            meter_key=question.meter.key,
+            first_day=question.first_day,
+            last_day=question.last_day,
+            position=question.known.position if question.known else None,
         )
         headers = download_headers(
             download_id=download.public_id, file_name=name, as_file=as_file, coded=coded

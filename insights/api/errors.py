@@ -45,6 +45,8 @@ API_CODES: dict[str, int] = {
     "parameter": 400,
     "permission_denied": 403,
     "range": 400,
+    "position": 400,
+    "position_future": 400,
     "range_too_large": 400,
     "raw": 400,
     "too_many_downloads": 429,

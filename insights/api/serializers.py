@@ -178,12 +178,25 @@ class PointSerializer(serializers.Serializer[dict[str, Any]]):
 
     window_start = serializers.CharField()
     window_end = serializers.CharField()
-    state = serializers.ChoiceField(choices=["complete", "zero", "incomplete", "gap", "before", "daily"])
+    state = serializers.ChoiceField(
+        choices=["complete", "zero", "incomplete", "gap", "before", "daily", "unknown"],
+        help_text="unknown: as known at an earlier moment, whose completeness was not kept.",
+    )
     quantity = serializers.CharField(allow_null=True, help_text=QUANTITY_HELP)
     parts = serializers.ListField(
         child=serializers.CharField(allow_null=True), help_text="By group, in their order."
     )
     previous_quantity = serializers.CharField(allow_null=True)
+
+
+class KnownAtSerializer(serializers.Serializer[dict[str, Any]]):
+    """The moment that the usage was known at."""
+
+    instant = serializers.DateTimeField(allow_null=True, help_text="As asked for; null if by position.")
+    position = serializers.IntegerField(
+        help_text="The last ledger position of the account by then; 0 before everything."
+    )
+    changed_at = serializers.DateTimeField(allow_null=True, help_text="When that position was written.")
 
 
 class UsageSerializer(serializers.Serializer[dict[str, Any]]):
@@ -195,6 +208,7 @@ class UsageSerializer(serializers.Serializer[dict[str, Any]]):
     first_day = serializers.DateField()
     last_day = serializers.DateField(help_text="Included.")
     zone = serializers.CharField(help_text="The zone of the days.")
+    known_at = KnownAtSerializer(allow_null=True, help_text="null: as known now.")
     granularity = serializers.CharField(required=False)
     group_by = serializers.CharField(required=False, allow_null=True)
     complete_to = serializers.DateTimeField(required=False, allow_null=True)

@@ -25,8 +25,11 @@ from insights.exports.aggregates import instant_text, part_name, quantity_text
 from insights.exports.queries import AGGREGATES, KINDS, RECORDS, RecordRow, list_records, records_filter
 from insights.metering.aggregations import unit_of
 from insights.metering.explore import Bucket, Exploration
+from insights.metering.faults import UsageFilterRefused
+from insights.metering.known_moment import KnownAt
+from insights.metering.known_queries import settle_known
 from insights.metering.queries import explore, list_meters
-from insights.metering.usage_filter import UsageFilter, UsageFilterRefused, meter_name, parse_usage_filter
+from insights.metering.usage_filter import UsageFilter, meter_name, parse_usage_filter
 from insights.values.quantity import exact_text
 
 
@@ -105,13 +108,14 @@ def split_pairs(pairs: Pairs, *, own: tuple[str, ...]) -> tuple[dict[str, str], 
 def read_question(pairs: Pairs, *, account: Account, now: datetime) -> UsageFilter:
     """Read the question as the usage page does, or refuse it with every fault named; empty values are faults."""
     try:
-        return parse_usage_filter(
+        question = parse_usage_filter(
             pairs,
             meters=list_meters(account),
             zone=ZoneInfo(account.billing_zone),
             now=now,
             from_form=False,
         )
+        return settle_known(account, question)
     except UsageFilterRefused as refused:
         first = refused.faults[0]
         errors = tuple(
@@ -136,7 +140,12 @@ def _head(account: Account, question: UsageFilter, kind: str) -> dict[str, Any]:
         "first_day": question.first_day,
         "last_day": question.last_day,
         "zone": account.billing_zone,
+        "known_at": _known(question.known) if question.known else None,
     }
+
+
+def _known(known: KnownAt) -> dict[str, Any]:
+    return {"instant": known.instant, "position": known.position, "changed_at": known.changed_at}
 
 
 def _records_page(account: Account, question: UsageFilter, own: dict[str, str]) -> dict[str, Any]:

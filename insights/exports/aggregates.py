@@ -15,6 +15,8 @@ from insights.values.quantity import exact_text
 
 BEFORE = ("window_start", "window_end")
 AFTER = ("quantity", "unit", "state")
+# Whatever is as known at an earlier moment says so in each of its rows.
+KNOWN_COLUMN = "known_at_position"
 # A dimension may well have a value called "other"; this column tells the rest, and records without the
 # dimension.
 PART = "part"
@@ -23,7 +25,16 @@ PART = "part"
 def aggregate_lines(answer: Exploration, *, zone: tzinfo, raw: bool) -> Iterator[bytes]:
     """Yield the CSV lines of an exploration, header first; `raw` leaves texts as they are."""
     rows = _grouped_rows(answer, zone, raw=raw) if answer.filter.group_by else _plain_rows(answer, zone)
-    return csv_lines(rows)
+    return csv_lines(
+        rows if answer.filter.known is None else _with_position(rows, answer.filter.known.position)
+    )
+
+
+def _with_position(rows: Iterator[Iterable[str]], position: int) -> Iterator[Iterable[str]]:
+    """Say in each row as known at which position it is."""
+    yield (*next(rows), KNOWN_COLUMN)
+    for row in rows:
+        yield (*row, str(position))
 
 
 def instant_text(instant: datetime, zone: tzinfo) -> str:

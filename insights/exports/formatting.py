@@ -56,6 +56,9 @@ def column_names(
     return [*fixed_before, *(f"dimension.{key}" if key in taken else key for key in dimensions), *fixed_after]
 
 
-def file_name(*, kind: str, meter_key: str, first_day: date, last_day: date) -> str:
-    """Return a plain ASCII name that says what is in the file; meter keys are slugs."""
-    return f"usage-{meter_key}-{kind}-{first_day.isoformat()}-{last_day.isoformat()}.csv"
+def file_name(
+    *, kind: str, meter_key: str, first_day: date, last_day: date, position: int | None = None
+) -> str:
+    """Return a plain ASCII name that says what is in the file, and as known at which position; keys are slugs."""
+    known = "" if position is None else f"-as-known-at-position-{position}"
+    return f"usage-{meter_key}-{kind}-{first_day.isoformat()}-{last_day.isoformat()}{known}.csv"

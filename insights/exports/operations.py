@@ -20,7 +20,8 @@ from django.conf import settings
 from django.db import connections
 from psycopg.types.json import Jsonb
 
-from insights.exports.queries import CopyStatement, CsvSource, running_lock_name
+from insights.exports.proof_queries import running_lock_name
+from insights.exports.queries import CopyStatement, CsvSource
 from insights.exports.stream import CsvStream, Line, Proof, RightToRead
 
 logger = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""Reads usage records for downloads and for the API's pages, and the proof of past downloads.
+"""Reads usage records for downloads and for the API's pages.
 
 Both ways of reading records are one statement with two endings, so that they cannot name different rows.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,16 +18,20 @@ from psycopg import sql
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.exports.aggregates import aggregate_lines
+from insights.exports.aggregates import KNOWN_COLUMN, aggregate_lines
 from insights.exports.formatting import FORMULA_PATTERN, column_names
+from insights.metering.known_moment import KnownAt
+from insights.metering.known_sql import RECORDS_CHANGED, RECORDS_KNOWN, SINCE
 from insights.metering.queries import explore
 from insights.metering.usage_filter import UsageFilter
-from insights.models import Download, DownloadState
 from insights.values.period import Period
 
 AGGREGATES = "aggregates"
 RECORDS = "records"
+# Records that came or went since the moment that a question names.
+CHANGES = "changes"
 KINDS = (AGGREGATES, RECORDS)
+CSV_KINDS = (*KINDS, CHANGES)
 COLUMNS_BEFORE = ("meter", "window_start", "window")
 COLUMNS_AFTER = ("quantity", "unit", "row_id", "revision", "source", "batch", "line")
 WINDOW_NAMES = {300: "5min", 900: "15min", 1800: "30min", 3600: "hour", 86400: "day"}
@@ -35,8 +39,8 @@ WINDOW_NAMES = {300: "5min", 900: "15min", 1800: "30min", 3600: "hour", 86400: "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsFilter:
-    """Which current records of one account: a meter, a period, and for each named dimension the values
-    wanted.
+    """Which records of one account, current now or as known at a moment: a meter, a period, and for each named
+    dimension the values wanted.
     """
 
     account_id: int
@@ -44,6 +48,8 @@ class RecordsFilter:
     dimension_keys: tuple[str, ...]
     period: Period
     dimension_values: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    known: KnownAt | None = None
+    changes_since: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +96,15 @@ def records_filter(account: Account, question: UsageFilter) -> RecordsFilter:
         dimension_keys=question.meter.dimensions,
         period=question.period(ZoneInfo(account.billing_zone)),
         dimension_values=question.values,
+        known=question.known,
     )
 
 
 def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool, now: datetime) -> CsvSource:
     """Return the CSV that answers a question: what the page shows, or the records behind it."""
-    if kind == RECORDS:
-        return records_copy(records_filter(account, question), raw=raw)
+    if kind in (RECORDS, CHANGES):
+        wanted = replace(records_filter(account, question), changes_since=kind == CHANGES)
+        return records_copy(wanted, raw=raw)
     zone = UTC if question.clock == "utc" else ZoneInfo(account.billing_zone)
     return aggregate_lines(explore(account, question, now), zone=zone, raw=raw)
 
@@ -106,13 +114,21 @@ def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool,
 _ORDER = sql.SQL(" ORDER BY r.account_id, r.series_id, r.window_start, r.row_id")
 
 
+def _order(wanted: RecordsFilter) -> sql.Composable:
+    """What went stands before what came in its place."""
+    return sql.SQL("{}, r.change DESC").format(_ORDER) if wanted.changes_since else _ORDER
+
+
 def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
     """Return the statement that writes the records as CSV with a header; `raw` leaves texts as they are."""
     dimensions = [sql.Identifier(f"dimension_{number}") for number in range(len(wanted.dimension_keys))]
     names = column_names(
-        fixed_before=COLUMNS_BEFORE, dimensions=wanted.dimension_keys, fixed_after=COLUMNS_AFTER
+        fixed_before=(("change",) if wanted.changes_since else ()) + COLUMNS_BEFORE,
+        dimensions=wanted.dimension_keys,
+        fixed_after=COLUMNS_AFTER + ((KNOWN_COLUMN,) if wanted.known else ()),
     )
     cells: list[sql.Composable] = [
+        *((sql.SQL("r.change"),) if wanted.changes_since else ()),
         sql.SQL("s.meter"),
         sql.SQL("""to_char(r.window_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""),
         sql.SQL("s.window_name"),
@@ -127,6 +143,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         sql.SQL("s.source"),
         sql.SQL("p.batch_public_id"),
         sql.SQL("r.line_no"),
+        *((sql.SQL("%(position)s::bigint"),) if wanted.known else ()),
     ]
     named = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(cell, sql.Identifier(name))
@@ -139,7 +156,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         for key, column in zip(wanted.dimension_keys, dimensions, strict=True)
     ]
     query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
-        _series(wanted, sql.Composed(extra)), named, _FROM, _ORDER
+        _series(wanted, sql.Composed(extra)), named, _from(wanted), _order(wanted)
     )
     return CopyStatement(query, _parameters(wanted))
 
@@ -173,18 +190,25 @@ def _series(wanted: RecordsFilter, extra: sql.Composed) -> sql.Composed:
         for number in range(len(wanted.dimension_values))
     ]
     return sql.SQL(
-        "WITH series AS MATERIALIZED (SELECT s.id, m.key AS meter, m.unit, w.source_slug AS source,"
+        "WITH {}series AS MATERIALIZED (SELECT s.id, m.key AS meter, m.unit, w.source_slug AS source,"
         " s.dimensions, {} AS window_name{} FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id"
         " LEFT JOIN insights_watermark w ON w.account_id = s.account_id AND w.source_id = s.source_id"
         " WHERE s.account_id = %(account_id)s AND s.meter_id = %(meter_id)s{}) "
-    ).format(_WINDOW_NAME, extra, sql.Composed(conditions))
+    ).format(sql.SQL(f"{SINCE}, " if wanted.known else ""), _WINDOW_NAME, extra, sql.Composed(conditions))
 
 
-_FROM = sql.SQL(
-    " FROM insights_usagerecord r JOIN series s ON s.id = r.series_id"
-    " LEFT JOIN insights_batchpart p ON p.account_id = r.account_id AND p.batch_id = r.batch_id"
-    " WHERE r.account_id = %(account_id)s AND r.window_start >= %(start)s AND r.window_start < %(end)s"
-)
+def _from(wanted: RecordsFilter) -> sql.Composed:
+    return sql.SQL(
+        " FROM {} r JOIN series s ON s.id = r.series_id"
+        " LEFT JOIN insights_batchpart p ON p.account_id = r.account_id AND p.batch_id = r.batch_id"
+        " WHERE r.account_id = %(account_id)s AND r.window_start >= %(start)s AND r.window_start < %(end)s"
+    ).format(_rows(wanted))
+
+
+def _rows(wanted: RecordsFilter) -> sql.SQL:
+    if wanted.known is None:
+        return sql.SQL("insights_usagerecord")
+    return sql.SQL(RECORDS_CHANGED) if wanted.changes_since else sql.SQL(RECORDS_KNOWN)
 
 
 def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
@@ -194,6 +218,8 @@ def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
         "start": wanted.period.start,
         "end": wanted.period.end,
     }
+    if wanted.known:
+        parameters["position"] = wanted.known.position
     for number, (key, values) in enumerate(wanted.dimension_values):
         parameters |= {f"key_{number}": key, f"values_{number}": list(values)}
     return parameters
@@ -216,7 +242,7 @@ def list_records(wanted: RecordsFilter, *, after: RecordPosition | None, limit: 
     query = sql.SQL(
         "{}SELECT r.series_id, r.window_start, r.row_id, s.meter, s.window_name, s.dimensions, r.quantity,"
         " s.unit, r.revision, coalesce(s.source, ''), p.batch_public_id, r.line_no{}{}{} LIMIT %(limit)s"
-    ).format(_series(wanted, sql.Composed([])), _FROM, behind, _ORDER)
+    ).format(_series(wanted, sql.Composed([])), _from(wanted), behind, _ORDER)
     with connection().cursor() as cursor:
         cursor.execute(query, parameters)
         return tuple(_record_row(row) for row in cursor.fetchall())
@@ -250,26 +276,3 @@ def _record_row(row: tuple[Any, ...]) -> RecordRow:
         batch=batch,
         line=line,
     )
-
-
-def find_download(*, account: Account, public_id: uuid.UUID) -> Download | None:
-    """Return a download of the account. One that nobody streams any more, though it never ended, reads as
-    cut.
-    """
-    download: Download | None = Download.objects.for_account(account).filter(public_id=public_id).first()
-    if download is not None and download.state == DownloadState.RUNNING and not _is_running(public_id):
-        download.state = DownloadState.CUT
-    return download
-
-
-def running_lock_name(public_id: uuid.UUID) -> str:
-    """Return the name of the lock that a download holds for as long as somebody streams it."""
-    return f"portal download {public_id}"
-
-
-def _is_running(public_id: uuid.UUID) -> bool:
-    with connection().cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))", [running_lock_name(public_id)]
-        )
-        return not cursor.fetchone()[0]

@@ -28,6 +28,8 @@ from insights.metering.explore import (
     regroup,
     sum_by_value,
 )
+from insights.metering.faults import Fault, UsageFilterRefused
+from insights.metering.known_queries import explore_known, settle_known
 from insights.metering.meter_queries import list_dimension_values, list_marks, list_meters
 from insights.metering.slot_queries import (
     EVERYTHING,
@@ -38,14 +40,7 @@ from insights.metering.slot_queries import (
     read_totals,
     run,
 )
-from insights.metering.usage_filter import (
-    Fault,
-    Pairs,
-    UsageFilter,
-    UsageFilterRefused,
-    meter_name,
-    parse_usage_filter,
-)
+from insights.metering.usage_filter import Pairs, UsageFilter, meter_name, parse_usage_filter
 from insights.metering.windows import Slot, days_of, slots_before, slots_of
 from insights.values.period import start_of_day
 
@@ -75,7 +70,7 @@ def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozens
         parse_usage_filter, meters=meters, zone=zone, now=now, default_meter=meter_name(default), also=also
     )
     try:
-        question = parse(pairs)
+        question = settle_known(account, parse(pairs))
     except UsageFilterRefused as refused:
         named = [
             pair for pair in pairs if pair[0] == "meter" and any(pair[1] == meter_name(m) for m in meters)
@@ -88,6 +83,8 @@ def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozens
 
 def explore(account: Account, question: UsageFilter, now: datetime) -> Exploration:
     """Answer one question in at most nine statements, whatever it asks."""
+    if question.known is not None:
+        return explore_known(account, question, now)
     zone = ZoneInfo(account.billing_zone)
     series = _list_series(account, question)
     period = question.period(zone)

@@ -12,6 +12,8 @@ from datetime import date, datetime, timedelta, tzinfo
 from urllib.parse import urlencode
 
 from insights.metering.aggregations import MeterFacts
+from insights.metering.faults import Fault, UsageFilterRefused
+from insights.metering.known_moment import KNOWN_PARAMETERS, KnownAt, read_known
 from insights.values.period import InvalidDay, Period, local_day, months_after, parse_day, period_of_days
 
 Pairs = tuple[tuple[str, str], ...]
@@ -19,7 +21,10 @@ Pairs = tuple[tuple[str, str], ...]
 PRESETS = ("this-month", "last-month", "last-7-days", "last-30-days", "last-12-months")
 GRANULARITIES = ("hour", "day", "month")
 DIMENSION_PREFIX = "dimension."
-SINGLE_PARAMETERS = ("meter", "period", "from", "to", "granularity", "group_by", "compare", "clock")
+SINGLE_PARAMETERS = (
+    *("meter", "period", "from", "to", "granularity", "group_by", "compare", "clock"),
+    *KNOWN_PARAMETERS,
+)
 POINTS_MAX = 5_000
 # Three months, whatever they are. In groups these are more points than a chart has room for, which then takes several
 # hours together.
@@ -30,23 +35,6 @@ VALUES_MAX = 50
 _ONE_DAY = timedelta(days=1)
 _DAYS_BY_HOUR_MAX = 2
 _DAYS_BY_DAY_MAX = 92
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a query: code and field for programs, a sentence for people."""
-
-    code: str
-    field: str
-    message: str
-
-
-class UsageFilterRefused(ValueError):
-    """The query cannot be answered as asked."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(fault.message for fault in faults))
-        self.faults = tuple(faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +50,7 @@ class UsageFilter:
     values: tuple[tuple[str, tuple[str, ...]], ...]
     compares: bool
     clock: str
+    known: KnownAt | None = None
 
     def period(self, zone: tzinfo) -> Period:
         """The whole period asked for, as instants."""
@@ -80,6 +69,7 @@ class UsageFilter:
             *((f"{DIMENSION_PREFIX}{key}", value) for key, values in self.values for value in values),
             *(() if self.compares else (("compare", "none"),)),
             *((("clock", self.clock),) if self.clock != "billing" else ()),
+            *(self.known.pairs() if self.known else ()),
         )
 
     def query_string(self) -> str:
@@ -128,12 +118,16 @@ def parse_usage_filter(
     _check_choice("compare", compare, ("previous", "none"), faults)
     clock = single.get("clock", "billing")
     _check_choice("clock", clock, ("billing", "utc"), faults)
+    known = read_known(single, zone=zone, now=now, faults=faults)
     if not faults:
         _check_points(first, last, granularity, faults, is_grouped=bool(group_by))
     if faults or meter is None:
         raise UsageFilterRefused(faults)
     return UsageFilter(
-        meter, preset, first, last, granularity, group_by, values, compares=compare == "previous", clock=clock
+        *(meter, preset, first, last, granularity, group_by, values),
+        compares=compare == "previous",
+        clock=clock,
+        known=known,
     )
 
 

@@ -25,7 +25,10 @@ _SPLITS = {"day": split_by_day, "month": split_by_month}
 
 
 class Kind(StrEnum):
-    """What a stretch of time has to say. A zero, a gap and not yet complete are three different things."""
+    """What a stretch of time has to say. A zero, a gap and not yet complete are three different things.
+
+    Unknown is whether it was complete at the earlier moment that was asked for.
+    """
 
     COMPLETE = "complete"
     ZERO = "zero"
@@ -33,6 +36,7 @@ class Kind(StrEnum):
     GAP = "gap"
     BEFORE = "before"
     DAILY = "daily"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

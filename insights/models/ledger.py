@@ -41,3 +41,5 @@ class LedgerEntry(models.Model):
         constraints = [
             models.CheckConstraint(name="ledgerentry_kind_known", condition=Q(kind__in=EntryKind.values))
         ]
+        # Which position an instant means.
+        indexes = [models.Index(fields=["committed_at", "position"], name="ledgerentry_committed")]

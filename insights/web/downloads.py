@@ -18,10 +18,12 @@ from accounts.access import account_page
 from accounts.reading_rights import is_still_member, is_still_support
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
-from insights.exports.queries import AGGREGATES, RECORDS, CsvSource, csv_source
+from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource, csv_source
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
+from insights.metering.faults import UsageFilterRefused
+from insights.metering.known_queries import settle_known
 from insights.metering.queries import list_meters
-from insights.metering.usage_filter import UsageFilter, UsageFilterRefused, parse_usage_filter
+from insights.metering.usage_filter import UsageFilter, parse_usage_filter
 
 RETRY_AFTER_SECONDS = 10
 
@@ -40,12 +42,25 @@ def usage_records_csv(request: HttpRequest) -> HttpResponseBase:
     return _usage_csv(request, RECORDS)
 
 
+@account_page
+@require_safe
+def usage_changes_csv(request: HttpRequest) -> HttpResponseBase:
+    """Download the usage records that came or went since the moment that the question names."""
+    return _usage_csv(request, CHANGES)
+
+
 def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
     now = timezone.now()
     raw = request.GET.get("raw", "") == "1"
     question = _question(request, now)
+    if kind == CHANGES and question.known is None:
+        raise BadRequest("Changes are since a moment: give known_at or position.")
     name = file_name(
-        kind=kind, meter_key=question.meter.key, first_day=question.first_day, last_day=question.last_day
+        kind=kind,
+        meter_key=question.meter.key,
+        first_day=question.first_day,
+        last_day=question.last_day,
+        position=question.known.position if question.known else None,
     )
     source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
     return stream_csv(request, source=source, kind=kind, query=question.permanent().query_string(), name=name)
@@ -54,13 +69,14 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
 def _question(request: Any, now: Any) -> UsageFilter:
     pairs = [(name, value) for name, values in request.GET.lists() for value in values]
     try:
-        return parse_usage_filter(
+        question = parse_usage_filter(
             pairs,
             meters=list_meters(request.account),
             zone=ZoneInfo(request.account.billing_zone),
             now=now,
             also=frozenset({"raw"}),
         )
+        return settle_known(request.account, question)
     except UsageFilterRefused as refused:
         raise BadRequest(str(refused)) from None
 

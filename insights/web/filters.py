@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 from django.http import QueryDict
 
 from insights.metering.aggregations import MeterFacts
+from insights.metering.faults import Fault
 from insights.metering.usage_filter import (
     DIMENSION_PREFIX,
     GRANULARITIES,
     PRESETS,
-    Fault,
     Pairs,
     UsageFilter,
     fits_page,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -16,8 +17,10 @@ from accounts.access import account_page
 from accounts.models import Account
 from insights.feeds.part_queries import find_reading
 from insights.metering.explore import Exploration
+from insights.metering.faults import Fault
+from insights.metering.known_since_queries import read_since
 from insights.metering.queries import Asked, answer_query
-from insights.metering.usage_filter import Fault, UsageFilter
+from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
 from insights.templatetags.portal import day
 from insights.values.period import local_day, start_of_day
@@ -25,6 +28,7 @@ from insights.values.quantity import Scale
 from insights.web import usage_tables, words
 from insights.web.charts import scale_of, usage_figure
 from insights.web.filters import make_filter_bar, make_refused_bar, query_pairs, url
+from insights.web.known import known_context, known_control
 from insights.web.partials import render_page
 
 ROWS_PER_PAGE = 100
@@ -50,6 +54,10 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
     context = _context(asked.answer, page=page, zone=zone, now=now)
     bar = make_filter_bar(asked.question, meters=asked.meters, values=asked.values, zone=zone, now=now)
+    context["known_control"] = known_control(asked.question, zone=zone)
+    if asked.question.known is not None:
+        since = read_since(account, asked.answer, now)
+        context |= known_context(asked.answer, since, shown=context, zone=zone)
     response = render_page(
         request, PAGE, {"bar": bar, "reading": find_reading(account), **context}, part=PART
     )
@@ -87,9 +95,18 @@ def _refused(
         zone=zone,
         now=now,
     )
+    control = known_control(question, zone=zone, typed=query_pairs(request.GET), faults=faults)
+    # What is said at the control of the moment need not be said above it too.
+    bar = replace(bar, errors=tuple(error for error in bar.errors if error not in control.errors))
     # htmx swaps 422 and shows other errors as a passing message, which would lose what was typed.
     status = 422 if getattr(request, "htmx", None) else 400
-    context = {"bar": bar, "question": question, "zone": str(zone), "fresh_url": url(question)}
+    context = {
+        "bar": bar,
+        "question": question,
+        "zone": str(zone),
+        "fresh_url": url(question),
+        "known_control": control,
+    }
     return render_page(request, PAGE, context, part=PART, status=status)
 
 

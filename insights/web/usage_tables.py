@@ -70,7 +70,7 @@ def group_rows(answer: Exploration) -> list[GroupRow]:
 
 def row(answer: Exploration, bucket: Bucket, *, zone: tzinfo, clock: tzinfo, scale: Scale) -> Row:
     granularity = answer.filter.granularity
-    is_complete = bucket.kind is not Kind.INCOMPLETE
+    is_complete = bucket.kind not in (Kind.INCOMPLETE, Kind.UNKNOWN)
     state = "total of the day" if bucket.holds_daily_totals else words.KIND_WORDS[bucket.kind]
     label = words.slot_words(bucket.slot, granularity=granularity, zone=zone, clock=clock)
     finer = FINER.get(granularity, "") if bucket.records else ""

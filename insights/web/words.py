@@ -32,6 +32,7 @@ KIND_WORDS = {
     Kind.GAP: "no data arrived",
     Kind.BEFORE: "before the first usage",
     Kind.DAILY: "in the day's total",
+    Kind.UNKNOWN: "",
 }
 
 

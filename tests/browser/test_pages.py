@@ -46,6 +46,7 @@ NOT_PAGES = frozenset(
         "support-start",
         "support-stop",
         "usage-aggregates-csv",
+        "usage-changes-csv",
         "usage-records-csv",
     }
 )

@@ -16,7 +16,8 @@ from accounts.models import Account
 from accounts.tenancy import account_scope, as_worker, connection
 from insights.exports import stream
 from insights.exports.operations import DownloadRequest, OpenDownload, TooManyDownloads, open_download
-from insights.exports.queries import CopyStatement, RecordsFilter, find_download, records_copy
+from insights.exports.proof_queries import find_download
+from insights.exports.queries import CopyStatement, RecordsFilter, records_copy
 from insights.models import Download, Meter
 from insights.values.period import Period
 from tests import factories

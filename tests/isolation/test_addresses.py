@@ -32,7 +32,7 @@ METHODS = ("get", "post")
 QUESTIONS = dict.fromkeys(
     ("usage-explorer", "usage-aggregates-csv", "usage-records-csv"),
     "?meter={meter}&from=2026-11-01&to=2026-11-30&granularity=day",
-)
+) | {"usage-changes-csv": "?meter={meter}&from=2026-11-01&to=2026-11-30&position=0"}
 # Each renders another token each time; everything else of an answer is compared byte by byte.
 CHANGING = re.compile(rb'(csrfmiddlewaretoken" value="|X-CSRFToken": ")[A-Za-z0-9]+')
 

@@ -10,13 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights.metering.usage_filter import (
-    GRANULARITIES,
-    PRESETS,
-    UsageFilter,
-    UsageFilterRefused,
-    parse_usage_filter,
-)
+from insights.metering.faults import UsageFilterRefused
+from insights.metering.usage_filter import GRANULARITIES, PRESETS, UsageFilter, parse_usage_filter
 from tests.metering.facts import meter_facts
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from insights.metering.usage_filter import Fault, UsageFilter, parse_usage_filter
+from insights.metering.faults import Fault
+from insights.metering.usage_filter import UsageFilter, parse_usage_filter
 from insights.web.filters import (
     Choice,
     FilterBar,
