@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts.tenancy import as_intake, connection
-from insights.ingest.operations import FINISHED_STATES
+from insights.ingest.operations import FINISHED_STATES, SETTLED_STATES
 
 # Small uploads are finished within the first pauses; those that are not need not be asked after as often.
 POLL_SECONDS_FIRST = 0.03
@@ -62,6 +62,11 @@ class Receipt:
     def is_finished(self) -> bool:
         """Whether nothing more will happen to this batch."""
         return self.state in FINISHED_STATES
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more will happen to it by itself: it is finished, or held for a backfill."""
+        return self.state in SETTLED_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ def wait_for_batch(*, public_id: uuid.UUID, seconds: float) -> Receipt:
         if receipt is None:
             raise LookupError(f"no batch {public_id}")
         left = deadline - time.monotonic()
-        if receipt.is_finished or left <= 0:
+        if receipt.is_settled or left <= 0:
             return receipt
         time.sleep(min(pause, left))
         pause = min(2 * pause, POLL_SECONDS_MAX)
