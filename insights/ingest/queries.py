@@ -57,6 +57,7 @@ class Receipt:
     lines_total: int | None
     fault: Fault | None
     duplicate_of: uuid.UUID | None
+    backfill: uuid.UUID | None
 
     @property
     def is_finished(self) -> bool:
@@ -84,9 +85,9 @@ class RefusedLine:
 _RECEIPT = """
     SELECT b.id, b.public_id, s.slug, b.name, b.via, b.state, b.received_at, b.finished_at, b.complete_to,
         b.received, b.new, b.replaced, b.duplicate, b.stale, b.rejected, b.blank_lines, b.lines_done, b.lines_total,
-        b.error_code, b.error_detail, b.error_line, b.error_field, d.public_id
+        b.error_code, b.error_detail, b.error_line, b.error_field, d.public_id, f.public_id
     FROM insights_batch b JOIN insights_source s ON s.id = b.source_id
-    LEFT JOIN insights_batch d ON d.id = b.duplicate_of_id
+    LEFT JOIN insights_batch d ON d.id = b.duplicate_of_id LEFT JOIN insights_backfill f ON f.id = b.backfill_id
     WHERE b.public_id = %(public_id)s AND (%(source)s::bigint IS NULL OR b.source_id = %(source)s)
 """
 
@@ -117,6 +118,7 @@ def _receipt(row: Any) -> Receipt:
         lines_total=row[17],
         fault=Fault(code, detail, line, field) if code else None,
         duplicate_of=row[22],
+        backfill=row[23],
     )
 
 
