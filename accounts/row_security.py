@@ -80,6 +80,12 @@ GRANTS: dict[str, dict[str, str]] = {
     },
     # Uploads and work.
     "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
+    # Staff open, ask and end; what was counted, and that it is in the books, is the worker's to say.
+    "insights_backfill": {
+        _STAFF: "SELECT, INSERT, UPDATE (state, problem, end_reason, ended_by_id, ended_at)",
+        _WORKER: WRITE,
+        _INTAKE: "SELECT (id, public_id, source_id, state)",
+    },
     "insights_batchrevert": {
         _STAFF: "SELECT, INSERT, UPDATE (asked_at, asked_by_id, prepared_at, confirmed_at, confirmed_by_id, reason)",
         _WORKER: WRITE,

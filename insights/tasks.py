@@ -19,6 +19,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from accounts.operations import drop_sign_in_failures
 from accounts.tenancy import as_worker, connection, current_alias
 from insights.books import operations as books
+from insights.ingest import backfill_operations as backfills
 from insights.ingest import chunk_operations as chunks
 from insights.ingest import keeping_operations, replay_operations, turn_queries, work_operations
 from insights.ingest import revert_operations as reverts
@@ -96,9 +97,11 @@ def _take(batch_id: int) -> bool:
 
 
 def _work_on(lease: Lease) -> None:
-    """Read a batch into the books, or do what its revert waits for."""
+    """Read a batch into the books, or do what its revert or its backfill waits for."""
     revert = reverts.find_open_revert(lease.batch_id)
-    if revert is None:
+    if backfills.is_held(lease.batch_id):
+        _work_on_backfill(lease)
+    elif revert is None:
         _ingest(lease)
     elif revert.prepared_at is None:
         with transaction.atomic(using=current_alias()):
@@ -165,6 +168,10 @@ def _ingest(lease: Lease) -> None:
     while following is not None:
         chunk, following = following, next(waiting, None)
         read = read_chunk(run, chunk)
+        if backfills.is_source_taken(run.batch.source_id):
+            # A backfill may take minutes; other sources get this worker, and the sweep rings for the batch again.
+            work_operations.give_back(lease, is_counted=False)
+            return
         _with_retries(partial(_write_chunk, run, read, lease, is_last=following is None))
         run.batch.lines_done = chunk.last_line_no
         if following is not None and _step_back(lease):
@@ -178,6 +185,28 @@ def _step_back(lease: Lease) -> bool:
     work_operations.give_back(lease, is_counted=False)
     ring(lease.batch_id)
     return True
+
+
+def _work_on_backfill(lease: Lease) -> None:
+    """Do what a backfill waits for, under the lease of its first batch; nothing if it waits for nothing."""
+    run = backfills.find_backfill_run(lease.batch_id)
+    if run is None or run.is_discarded:
+        backfills.end_held_batches(run, lease, now=datetime.now(UTC))
+        return
+    write = partial(
+        backfills.write_backfill,
+        run,
+        lease,
+        roll_up=metering.roll_up_stage,
+        move_watermarks=metering.move_watermarks_together,
+        now=datetime.now(UTC),
+    )
+    try:
+        backfills.make_ready(run)
+        _with_retries(write)
+    except RequestRefused as refusal:
+        logger.warning("backfill not read", backfill_id=run.backfill_id, code=refusal.code)
+        backfills.fail_backfill(run, lease, f"{refusal.code}: {refusal.detail}")
 
 
 def _revert(lease: Lease, run: RevertRun) -> None:

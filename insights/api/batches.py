@@ -43,8 +43,8 @@ class BatchCollection(WriteEndpoint):
     def post(self, request: Request) -> Response:
         """Take one batch of usage.
 
-        200 with the receipt when it was finished at once, 202 with the receipt while it is being worked on
-        or while too many requests wait already.
+        200 with the receipt when it was finished at once, 202 with the receipt while it is being worked on,
+        while too many requests wait already, or when a backfill holds it.
         Sent again with the same Idempotency-Key it answers with the first receipt and `Idempotency-Replayed:
         true`.
         """
@@ -61,8 +61,9 @@ class BatchCollection(WriteEndpoint):
             idempotency_key=said.idempotency_key,
             declared_sha256=said.sha256,
             declared_rows=said.rows,
+            backfill=said.backfill,
         )
-        if not received.is_repeat:
+        if not received.is_repeat and said.backfill is None:
             tasks.ring(received.batch_id)
         receipt = _wait(received.public_id)
         return _answer(receipt, is_repeat=received.is_repeat)
@@ -161,6 +162,7 @@ def _receipt_document(receipt: Receipt) -> dict[str, Any]:
         "lines_done": receipt.lines_done,
         "lines_total": receipt.lines_total,
         "duplicate_of": receipt.duplicate_of,
+        "backfill": receipt.backfill,
         "error": fault
         and {"code": fault.code, "detail": fault.detail, "line": fault.line, "field": fault.field or None},
         "rejected_lines": [_line_document(line) for line in lines],

@@ -21,7 +21,7 @@ _PROBLEM_WORDS = {
     404: "Absent, or not visible to this key.",
     406: "The Accept header takes nothing that this address makes.",
     408: "The body came too slowly.",
-    409: "The first request with this Idempotency-Key is still being worked on; see Retry-After.",
+    409: "The first request with this Idempotency-Key is still being worked on, or the backfill takes nothing more.",
     413: "Above a limit, or an archive that unpacks to too much.",
     415: "Another media type, charset or content coding than is taken.",
     422: "Another body than declared, or than the first one with this Idempotency-Key.",
@@ -117,6 +117,11 @@ SEND_BATCH: dict[str, Any] = {
             "Instant up to which this source has now sent everything.",
             type=OpenApiTypes.DATETIME,
         ),
+        _header(
+            "Usage-Backfill",
+            "An open backfill of this source, which holds the batch until it is closed.",
+            type=OpenApiTypes.UUID,
+        ),
         _answer_header("Location", "Where the receipt is.", statuses=[200, 202]),
         _answer_header(
             "Idempotency-Replayed", "`true` when the first receipt is answered again.", statuses=[200, 202]
@@ -125,7 +130,7 @@ SEND_BATCH: dict[str, Any] = {
     "request": dict.fromkeys(MEDIA_TYPES, OpenApiTypes.BINARY),
     "responses": {
         200: OpenApiResponse(serializers.ReceiptSerializer, description="Finished, or set aside."),
-        202: OpenApiResponse(serializers.ReceiptSerializer, description="Kept, and being worked on."),
+        202: OpenApiResponse(serializers.ReceiptSerializer, description="Kept; being worked on, or held."),
         **_problems(408, 409, 413, 415, 422),
     },
 }

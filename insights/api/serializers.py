@@ -87,6 +87,7 @@ class ReceiptSerializer(serializers.Serializer[dict[str, Any]]):
     lines_done = serializers.IntegerField(help_text="Physical lines that are settled.")
     lines_total = serializers.IntegerField(allow_null=True)
     duplicate_of = serializers.UUIDField(allow_null=True, help_text="An earlier batch with the same bytes.")
+    backfill = serializers.UUIDField(allow_null=True, help_text="The backfill that it was sent to.")
     error = BatchErrorSerializer(allow_null=True)
     rejected_lines = RejectedLineSerializer(many=True, help_text="The first 100.")
     rejected_lines_url = serializers.CharField()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ ROWS_MAX = 10**9
 COMPLETE_TO_AHEAD_MAX = timedelta(minutes=5)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
@@ -33,6 +35,7 @@ class UploadHeaders:
     complete_to: datetime | None
     rows: int | None
     sha256: str | None
+    backfill: uuid.UUID | None
 
 
 def read_upload_headers(headers: Mapping[str, str], *, now: datetime) -> UploadHeaders:
@@ -45,6 +48,7 @@ def read_upload_headers(headers: Mapping[str, str], *, now: datetime) -> UploadH
         complete_to=_complete_to(headers.get("Usage-Complete-To"), now),
         rows=_number(headers, "Usage-Rows", least=0, most=ROWS_MAX),
         sha256=_sha256(headers.get("Content-Digest")),
+        backfill=_backfill(headers.get("Usage-Backfill")),
     )
 
 
@@ -108,3 +112,12 @@ def _sha256(text: str | None) -> str | None:
         return base64.b64decode(match[1], validate=True).hex()
     except binascii.Error:
         raise Problem("field_format", "Content-Digest is not base64.", field="Content-Digest") from None
+
+
+def _backfill(text: str | None) -> uuid.UUID | None:
+    if text is None:
+        return None
+    if _UUID.fullmatch(text) is None:
+        detail = "Usage-Backfill must be the number of a backfill, a UUID in lower case."
+        raise Problem("field_format", detail, field="Usage-Backfill")
+    return uuid.UUID(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from insights.books.backfill_checks import BACKFILLS
 from insights.books.line_checks import BATCH_CHUNKS, BATCH_LINES, PARTS, POSITIONS, WATERMARKS
 from insights.books.record_checks import (
     IDENTITIES,
@@ -16,6 +17,7 @@ from insights.books.rollup_checks import ROLLUP_MEANINGS, ROLLUPS, SUMS
 CHECKS = (
     BATCH_LINES,
     BATCH_CHUNKS,
+    BACKFILLS,
     POSITIONS,
     PARTS,
     RECORD_SERIES,

@@ -41,8 +41,9 @@ BATCH_CHUNKS = Check(
             SELECT batch_id, max(last_line) AS last_line, sum(last_line - first_line + 1) AS lines
             FROM insights_ledgerentry WHERE kind IN ('chunk', 'replay') GROUP BY 1
         ) e ON e.batch_id = b.id
-        WHERE b.lines_done <> coalesce(e.last_line, 0) OR b.received + b.blank_lines <> coalesce(e.lines, 0)
-          OR (b.state = 'done' AND e.lines IS NOT NULL AND b.lines_done <> b.lines_total)
+        WHERE b.backfill_id IS NULL AND (
+            b.lines_done <> coalesce(e.last_line, 0) OR b.received + b.blank_lines <> coalesce(e.lines, 0)
+          OR (b.state = 'done' AND e.lines IS NOT NULL AND b.lines_done <> b.lines_total))
     """,
     is_platform_wide=True,
 )

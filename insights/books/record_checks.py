@@ -34,6 +34,8 @@ RECORD_ENTRY = Check(
             e.position IS NULL OR b.id IS NULL OR b.source_id <> s.source_id
             OR (e.kind IN ('chunk', 'replay')
                 AND (e.batch_id <> u.batch_id OR u.line_no NOT BETWEEN e.first_line AND e.last_line))
+            OR (e.kind = 'backfill_close'
+                AND (e.backfill_id IS DISTINCT FROM b.backfill_id OR u.line_no NOT BETWEEN 1 AND b.lines_done))
         )
     """,
 )

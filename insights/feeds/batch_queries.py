@@ -33,7 +33,7 @@ class UnknownBatch(LookupError):
 
 def get_batch(*, public_id: UUID) -> BatchFacts:
     """One batch with everything but its content, or UnknownBatch."""
-    joined = Batch.objects.select_related("source", "submitted_by", "duplicate_of", "replay_of")
+    joined = Batch.objects.select_related("source", "submitted_by", "duplicate_of", "replay_of", "backfill")
     batch = joined.filter(public_id=public_id).first()
     if batch is None:
         raise UnknownBatch(str(public_id))
@@ -66,6 +66,7 @@ def get_batch(*, public_id: UUID) -> BatchFacts:
         error_field=batch.error_field,
         duplicate_of=batch.duplicate_of.public_id if batch.duplicate_of else None,
         replay_of=batch.replay_of.public_id if batch.replay_of else None,
+        backfill=batch.backfill.public_id if batch.backfill else None,
         replays=tuple(replay for replay, _ in replays),
         replay_running=next((replay for replay, state in replays if state in UNFINISHED_STATES), None),
     )

@@ -167,7 +167,8 @@ class BatchFacts:
     replay_of: UUID | None
     replays: tuple[UUID, ...]
     replay_running: UUID | None
+    backfill: UUID | None
 
     @property
     def is_finished(self) -> bool:
-        return self.state in ("done", "refused", "quarantined", "reverted")
+        return self.state in ("done", "refused", "quarantined", "reverted", "held", "discarded")

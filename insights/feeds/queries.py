@@ -49,7 +49,8 @@ def read_catalogue(*, references: Collection[str], bound_to: int | None) -> Cata
 def list_feeds(*, now: datetime) -> tuple[FeedLine, ...]:
     """One line for each source: its last batch, how complete and punctual it is, what is still to be done."""
     # One look into the index per source; sorting all batches would grow with every day.
-    newest = Batch.objects.filter(source=OuterRef("pk")).order_by("-id").values("id")[:1]
+    # What a backfill brings is no sign that the feed reports.
+    newest = Batch.objects.filter(source=OuterRef("pk"), backfill=None).order_by("-id").values("id")[:1]
     sources = tuple(Source.objects.annotate(last_batch_id=Subquery(newest)))
     last_batches = Batch.objects.in_bulk([source.last_batch_id for source in sources if source.last_batch_id])
     watermarks = _by_source(

@@ -118,6 +118,10 @@ def batch_sentence(batch: BatchFacts) -> str:
         return _done_sentence(counts)
     if batch.state == "reverted":
         return f"Taken out of the books: {counts.new + counts.replaced + counts.stale:,} revisions of it are retracted"
+    if batch.state == "held":
+        return "Held for a backfill: kept and checked, and in nobody's usage before the backfill is closed"
+    if batch.state == "discarded":
+        return "Discarded with its backfill; nothing of it was counted"
     if batch.state == "refused":
         return "Refused as a whole; nothing of it was counted"
     if batch.state == "quarantined":

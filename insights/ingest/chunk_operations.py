@@ -48,14 +48,17 @@ class StoredChunk:
         return bool(self.counts[Verdict.NEW] or self.counts[Verdict.REPLACED])
 
 
-def store_chunk(run: BatchRun, read: ReadChunk) -> StoredChunk:
-    """Write a chunk's records inside the caller's transaction; raises ConcurrentChange to be tried again."""
+def store_chunk(run: BatchRun, read: ReadChunk, *, entry_id: int | None = None) -> StoredChunk:
+    """Write a chunk's records inside the caller's transaction; raises ConcurrentChange to be tried again.
+
+    A chunk has an entry of its own unless the caller names one that several share.
+    """
     _hold_off_reverts(run.batch.source_id)
     ledger = Ledger(
         source_id=run.batch.source_id,
         key_kind=run.definition.key_kind,
         batch_id=run.batch.pk,
-        entry_id=_open_entry(run.batch, read.chunk),
+        entry_id=_open_entry(run.batch, read.chunk) if entry_id is None else entry_id,
         meters=run.meters,
     )
     if read.columns is None:

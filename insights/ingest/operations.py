@@ -10,21 +10,23 @@ import hashlib
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from accounts.tenancy import as_intake, connection, current_alias
 from insights.ingest.catalogue import dimension_keys_of
 from insights.ingest.grammar import REVISION_END, refuse_control_characters
+from insights.ingest.held_operations import admit_held, find_open_backfill
 from insights.ingest.limits import Limits
 from insights.ingest.lines import Delivery, open_delivery
 from insights.ingest.mapping import definition_of, list_meter_facts
 from insights.ingest.refusals import Refusal, RequestRefused
-from insights.models import Batch, BatchState, Source, WorkItem
+from insights.models import Batch, BatchState, Source, WorkItem, WorkState
 
 PIECE_BYTES = 1024 * 1024
 SPOOL_BYTES = 8 * PIECE_BYTES
@@ -36,8 +38,16 @@ UNKEPT_REFUSALS = frozenset({"in_progress", "idempotency_mismatch"})
 # The command line is in the hands of whoever runs the portal, and sends a backlog on purpose.
 UNLIMITED_WAYS = frozenset({"command"})
 FINISHED_STATES = frozenset(
-    {BatchState.DONE, BatchState.REFUSED, BatchState.QUARANTINED, BatchState.REVERTED}
+    {
+        BatchState.DONE,
+        BatchState.REFUSED,
+        BatchState.QUARANTINED,
+        BatchState.REVERTED,
+        BatchState.DISCARDED,
+    }
 )
+# Nothing more happens to these by themselves: a held batch waits for people.
+SETTLED_STATES = FINISHED_STATES | {BatchState.HELD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,9 @@ class Upload:
     upload_part: int = 1
     is_last_part: bool = True
     replay_of_id: int | None = None
+    # The open backfill that holds the batch; the id is looked up here and is not for callers to give.
+    backfill: uuid.UUID | None = None
+    backfill_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +113,30 @@ def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
             )
         _refuse_flood(upload)
         try:
+            if upload.backfill is not None:
+                found = find_open_backfill(public_id=upload.backfill, source_id=source.pk)
+                upload = replace(upload, backfill_id=found)
             size, digest = _spool(pieces, kept)
             repeat = _find_repeat(upload, digest)
             if repeat is not None:
                 return repeat
             looked = _look(source, upload, kept, digest)
+            return _keep_once(upload, kept, size=size, digest=digest, looked=looked)
         except RequestRefused as refusal:
             if refusal.code not in UNKEPT_REFUSALS:
                 _keep_refusal(upload, refusal)
             raise
-        try:
-            return _keep(upload, kept, size=size, digest=digest, looked=looked)
-        except IntegrityError:
-            # The same idempotency key won the race in another request; its batch is the answer.
-            repeat = _find_repeat(upload, digest)
-            if repeat is None:
-                raise
-            return repeat
+
+
+def _keep_once(upload: Upload, kept: IO[bytes], *, size: int, digest: bytes, looked: _Looked) -> Received:
+    try:
+        return _keep(upload, kept, size=size, digest=digest, looked=looked)
+    except IntegrityError:
+        # The same idempotency key won the race in another request; its batch is the answer.
+        repeat = _find_repeat(upload, digest)
+        if repeat is None:
+            raise
+        return repeat
 
 
 def _refuse_unfit(upload: Upload) -> None:
@@ -187,9 +207,10 @@ def _find_repeat(upload: Upload, digest: bytes) -> Received | None:
         or upload.media_type not in ("any", first.media_type)
         or first.revision != upload.revision
         or first.complete_to != upload.complete_to
+        or first.backfill_id != upload.backfill_id
     ):
         raise RequestRefused("idempotency_mismatch", "this Idempotency-Key came before with another body")
-    if first.state not in FINISHED_STATES:
+    if first.state not in SETTLED_STATES:
         raise RequestRefused(
             "in_progress",
             f"the first request with this Idempotency-Key is being worked on: {first.public_id}",
@@ -250,6 +271,7 @@ def _batch(upload: Upload) -> Batch:
         complete_to=upload.complete_to,
         create_accounts=upload.create_accounts,
         replay_of_id=upload.replay_of_id,
+        backfill_id=upload.backfill_id,
     )
 
 
@@ -259,14 +281,21 @@ def _keep(upload: Upload, kept: IO[bytes], *, size: int, digest: bytes, looked: 
     batch.header, batch.sha256, batch.size_bytes = list(looked.names), digest, size
     batch.idempotency_key = upload.idempotency_key
     batch.duplicate_of = (
-        Batch.objects.filter(source_id=upload.source_id, sha256=digest, state=BatchState.DONE, replay_of=None)
+        Batch.objects.filter(source_id=upload.source_id, sha256=digest, replay_of=None)
+        .filter(Q(state=BatchState.DONE) | Q(state=BatchState.HELD, backfill_id=upload.backfill_id))
         .order_by("id")
         .first()
     )
+    is_held = upload.backfill_id is not None
+    if is_held:
+        batch.state = BatchState.HELD
     with transaction.atomic(using=current_alias()):
         batch.save()
         _keep_pieces(batch, kept)
-        WorkItem.objects.create(batch=batch)
+        # A held batch has nothing done to it until staff ask for its backfill.
+        WorkItem.objects.create(batch=batch, state=WorkState.DONE if is_held else WorkState.WAITING)
+        if upload.backfill_id is not None:
+            admit_held(backfill_id=upload.backfill_id)
     return Received(batch_id=batch.pk, public_id=batch.public_id, is_repeat=False)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts.tenancy import as_intake, connection
-from insights.ingest.operations import FINISHED_STATES
+from insights.ingest.operations import FINISHED_STATES, SETTLED_STATES
 
 # Small uploads are finished within the first pauses; those that are not need not be asked after as often.
 POLL_SECONDS_FIRST = 0.03
@@ -57,11 +57,17 @@ class Receipt:
     lines_total: int | None
     fault: Fault | None
     duplicate_of: uuid.UUID | None
+    backfill: uuid.UUID | None
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing more will happen to this batch."""
         return self.state in FINISHED_STATES
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more will happen to it by itself: it is finished, or held for a backfill."""
+        return self.state in SETTLED_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +85,9 @@ class RefusedLine:
 _RECEIPT = """
     SELECT b.id, b.public_id, s.slug, b.name, b.via, b.state, b.received_at, b.finished_at, b.complete_to,
         b.received, b.new, b.replaced, b.duplicate, b.stale, b.rejected, b.blank_lines, b.lines_done, b.lines_total,
-        b.error_code, b.error_detail, b.error_line, b.error_field, d.public_id
+        b.error_code, b.error_detail, b.error_line, b.error_field, d.public_id, f.public_id
     FROM insights_batch b JOIN insights_source s ON s.id = b.source_id
-    LEFT JOIN insights_batch d ON d.id = b.duplicate_of_id
+    LEFT JOIN insights_batch d ON d.id = b.duplicate_of_id LEFT JOIN insights_backfill f ON f.id = b.backfill_id
     WHERE b.public_id = %(public_id)s AND (%(source)s::bigint IS NULL OR b.source_id = %(source)s)
 """
 
@@ -112,6 +118,7 @@ def _receipt(row: Any) -> Receipt:
         lines_total=row[17],
         fault=Fault(code, detail, line, field) if code else None,
         duplicate_of=row[22],
+        backfill=row[23],
     )
 
 
@@ -124,7 +131,7 @@ def wait_for_batch(*, public_id: uuid.UUID, seconds: float) -> Receipt:
         if receipt is None:
             raise LookupError(f"no batch {public_id}")
         left = deadline - time.monotonic()
-        if receipt.is_finished or left <= 0:
+        if receipt.is_settled or left <= 0:
             return receipt
         time.sleep(min(pause, left))
         pause = min(2 * pause, POLL_SECONDS_MAX)

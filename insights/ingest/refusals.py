@@ -27,6 +27,8 @@ CODES: dict[str, CodeFact] = {
     for fact in (
         CodeFact("account_closed", row=True),
         CodeFact("archive_bomb", 413),
+        CodeFact("backfill_full", 413),
+        CodeFact("backfill_not_open", 409),
         CodeFact("bad_unit", row=True, retryable=True),
         CodeFact("batch_too_many_rows", 413),
         CodeFact("body_too_large", 413),
@@ -66,6 +68,7 @@ CODES: dict[str, CodeFact] = {
         CodeFact("too_many_batches", 429),
         CodeFact("truncated_body", 400),
         CodeFact("unknown_account", row=True, retryable=True),
+        CodeFact("unknown_backfill", 422),
         CodeFact("unknown_field", 400, row=True, retryable=True),
         CodeFact("unknown_meter", row=True, retryable=True),
         CodeFact("unsupported_encoding", 415),

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts.tenancy import connection
+from insights.ingest.operations import CHUNK_LINES
 from insights.ingest.stage_operations import REPLACEMENT, open_stage
 from insights.ingest.store_operations import MOVE_IDENTITY
 from insights.models import Batch, BatchRevert
@@ -21,7 +22,7 @@ DAYS_KEPT_MAX = 400
 
 @dataclass(frozen=True, slots=True)
 class RevertRun:
-    """A batch being reverted, and the stretches of its lines that still are in the books, each once one chunk."""
+    """A batch being reverted, and the stretches of its lines that still are in the books, each about one chunk."""
 
     revert_id: int
     batch_id: int
@@ -50,12 +51,20 @@ def open_revert(revert: BatchRevert) -> RevertRun:
         first_window, last_window_end = cursor.fetchone()
         cursor.execute(
             """
-            SELECT first_line, last_line FROM insights_ledgerentry
-            WHERE batch_id = %(batch)s AND kind IN ('chunk', 'replay') AND first_line > coalesce(
+            SELECT first_line, last_line FROM (
+                SELECT first_line, last_line FROM insights_ledgerentry
+                WHERE batch_id = %(batch)s AND kind IN ('chunk', 'replay')
+                UNION ALL
+                -- A backfill's entry is of all its batches and has no lines, so stretches are laid out anew.
+                SELECT line, least(line + %(most)s - 1, b.lines_done)
+                FROM insights_batch b CROSS JOIN generate_series(1, b.lines_done, %(most)s) line
+                WHERE b.id = %(batch)s AND b.backfill_id IS NOT NULL
+            ) stretches
+            WHERE first_line > coalesce(
                 (SELECT max(last_line) FROM insights_ledgerentry WHERE batch_id = %(batch)s AND kind = 'revert'), 0)
             ORDER BY first_line
             """,
-            {"batch": batch.pk},
+            {"batch": batch.pk, "most": CHUNK_LINES},
         )
         stretches = tuple(cursor.fetchall())
     return RevertRun(

@@ -26,6 +26,13 @@ RENEWALS_PER_LEASE = 3
 DELIVERIES_MAX = 3
 
 
+# A held batch is worked on only as the one that stands for its whole backfill.
+_FAIL_BACKFILL = """
+    UPDATE insights_backfill f SET state = 'failed',
+        problem = 'Processing failed three times in a row. Nothing has changed. The cause is in the logs.'
+    FROM insights_batch b
+    WHERE b.id = %s AND b.state = 'held' AND f.id = b.backfill_id AND f.state IN ('previewing', 'closing')
+"""
 _END_PARTS = "UPDATE insights_batchpart SET finished_at = clock_timestamp() WHERE batch_id = %s AND finished_at IS NULL"
 
 
@@ -83,11 +90,12 @@ def claim_work(*, batch_id: int, owner: str) -> Lease | None:
                 UPDATE insights_batch SET state = 'quarantined', finished_at = clock_timestamp(),
                     error_code = 'quarantined',
                     error_detail = 'Processing failed three times in a row. Lines already counted stay counted.'
-                WHERE id = %s
+                WHERE id = %s AND state <> 'held'
                 """,
                 [batch_id],
             )
             cursor.execute(_END_PARTS, [batch_id])
+            cursor.execute(_FAIL_BACKFILL, [batch_id])
             return None
         cursor.execute(
             "UPDATE insights_batch SET state = 'processing', finished_at = NULL, error_code = '', error_detail = '', "

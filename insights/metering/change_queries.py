@@ -38,13 +38,14 @@ class Change:
 # A revision's first row in history keeps the entry that brought it, also when a revert made it current again.
 _CHANGES = """
     WITH past AS MATERIALIZED (
-        SELECT h.series_id, h.window_start, h.quantity, h.entry_id, h.ended_by_entry_id, h.line_no
+        SELECT h.series_id, h.window_start, h.row_id, h.quantity, h.entry_id, h.ended_by_entry_id, h.line_no
         FROM insights_usagerevision h
         WHERE h.account_id = %(account)s AND h.batch_id = %(batch)s AND NOT h.is_further
     ), came AS MATERIALIZED (
-        SELECT series_id, window_start, quantity, entry_id, entry_id <> ended_by_entry_id AS was_current FROM past
+        SELECT series_id, window_start, row_id, quantity, entry_id, entry_id <> ended_by_entry_id AS was_current
+        FROM past
         UNION ALL
-        SELECT u.series_id, u.window_start, u.quantity, u.entry_id, true FROM insights_usagerecord u
+        SELECT u.series_id, u.window_start, u.row_id, u.quantity, u.entry_id, true FROM insights_usagerecord u
         WHERE u.account_id = %(account)s AND u.batch_id = %(batch)s
           AND u.window_start >= %(first_window)s AND u.window_start < %(last_window_end)s
           AND u.line_no NOT IN (SELECT line_no FROM past)
@@ -52,6 +53,14 @@ _CHANGES = """
         SELECT h.series_id, h.window_start, h.quantity FROM insights_usagerevision h
         WHERE h.account_id = %(account)s AND h.ended_by_entry_id = ANY (ARRAY(SELECT DISTINCT entry_id FROM came))
           AND h.entry_id <> h.ended_by_entry_id
+          -- Batches of one backfill have one entry: what ended belongs to the batch that took its place.
+          AND EXISTS (
+            SELECT 1 FROM came c WHERE c.was_current AND c.entry_id = h.ended_by_entry_id AND c.row_id = h.row_id
+              AND CASE WHEN c.row_id = '' THEN c.series_id ELSE 0 END
+                = CASE WHEN h.row_id = '' THEN h.series_id ELSE 0 END
+              AND CASE WHEN c.row_id = '' THEN c.window_start ELSE 'epoch' END
+                = CASE WHEN h.row_id = '' THEN h.window_start ELSE 'epoch' END
+          )
     ), moved AS (
         SELECT series_id, window_start, 0 AS records_before, 1 AS records_after, 0 AS before, quantity AS after
         FROM came WHERE was_current

@@ -8,6 +8,7 @@ records themselves. Sums over many series are only marked as no longer right: `s
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from accounts.tenancy import connection
 
@@ -181,6 +182,18 @@ _UPLOAD_IS_DONE = """
         max(CASE WHEN complete_to IS NOT NULL THEN least(complete_to, received_at) END)
     FROM insights_batch WHERE upload_id = %s
 """
+
+
+def move_watermarks_together(*, upload_ids: Iterable[uuid.UUID], source_id: int) -> None:
+    """Raise the watermarks of several uploads of a source that are done in one transaction."""
+    with connection().cursor() as cursor:
+        # All at once in the order of accounts; upload by upload they would be met in no order.
+        cursor.execute(
+            "SELECT 1 FROM insights_watermark WHERE source_id = %s ORDER BY account_id FOR UPDATE",
+            [source_id],
+        )
+    for upload_id in upload_ids:
+        move_watermarks(upload_id=upload_id, source_id=source_id)
 
 
 def move_watermarks(*, upload_id: uuid.UUID, source_id: int) -> None:

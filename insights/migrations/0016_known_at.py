@@ -89,7 +89,7 @@ GRANT EXECUTE ON FUNCTION portal_entries_after(bigint) TO portal_web;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("insights", "0013_open_parts")]
+    dependencies = [("insights", "0015_backfill")]
     operations = [
         migrations.AddIndex(
             model_name="ledgerentry",

@@ -1,5 +1,6 @@
 """Every table of the pipeline, named once, in the order a record passes them."""
 
+from insights.models.backfills import Backfill, BackfillState
 from insights.models.batches import (
     Batch,
     BatchBytes,
@@ -30,6 +31,8 @@ from insights.models.usage import (
 
 __all__ = [
     "Aggregation",
+    "Backfill",
+    "BackfillState",
     "Batch",
     "BatchBytes",
     "BatchPart",

@@ -21,6 +21,8 @@ class BatchState(models.TextChoices):
     REFUSED = "refused"
     QUARANTINED = "quarantined"
     REVERTED = "reverted"
+    HELD = "held"
+    DISCARDED = "discarded"
 
 
 class Batch(models.Model):
@@ -44,6 +46,9 @@ class Batch(models.Model):
     create_accounts = models.BooleanField(default=False)
     idempotency_key = models.CharField(max_length=255, null=True)
     replay_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="replays")
+    backfill = models.ForeignKey(
+        "insights.Backfill", on_delete=models.PROTECT, null=True, related_name="batches"
+    )
     duplicate_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
     state = models.CharField(max_length=12, choices=BatchState.choices, default=BatchState.RECEIVED)
     lines_done = models.PositiveIntegerField(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from insights.models.backfills import Backfill
 from insights.models.batches import Batch
 
 
@@ -33,13 +34,25 @@ class LedgerEntry(models.Model):
     position = models.BigIntegerField(unique=True, null=True)
     kind = models.CharField(max_length=15, choices=EntryKind.choices)
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, null=True, related_name="entries")
+    # Instead of a batch, since the entry is of all its batches.
+    backfill = models.ForeignKey(
+        Backfill, on_delete=models.PROTECT, null=True, related_name="entries", db_index=False
+    )
     first_line = models.PositiveIntegerField(null=True)
     last_line = models.PositiveIntegerField(null=True)
     committed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="ledgerentry_kind_known", condition=Q(kind__in=EntryKind.values))
+            models.CheckConstraint(name="ledgerentry_kind_known", condition=Q(kind__in=EntryKind.values)),
+            models.UniqueConstraint(
+                fields=["backfill"], condition=Q(backfill__isnull=False), name="ledgerentry_backfill_once"
+            ),
+            models.CheckConstraint(
+                name="ledgerentry_of_backfill",
+                condition=Q(kind="backfill_close", backfill__isnull=False, batch__isnull=True)
+                | (~Q(kind="backfill_close") & Q(backfill__isnull=True)),
+            ),
         ]
         # Which position an instant means.
         indexes = [models.Index(fields=["committed_at", "position"], name="ledgerentry_committed")]

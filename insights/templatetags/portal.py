@@ -28,11 +28,14 @@ _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 # Tone and icon of every state word that pages show; a state not listed is shown as it is, without a colour.
 _STATES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("done", "complete", "finished", "active", "replayed", "up to date"), ("ok", "check")),
-    **dict.fromkeys(("processing", "running", "working"), ("busy", "spinner")),
+    **dict.fromkeys(("processing", "running", "working", "previewing", "closing"), ("busy", "spinner")),
     **dict.fromkeys(("received", "queued", "pending", "waiting", "incomplete"), ("info", "clock")),
     **dict.fromkeys(("partly", "partly done", "tardy", "late", "suspended", "stale"), ("warn", "alert")),
     **dict.fromkeys(("failed", "refused", "rejected", "missing", "cut", "quarantined"), ("bad", "error")),
     **dict.fromkeys(("reverted", "revoked", "expired", "closed", "retired", "ended"), ("neutral", "stop")),
+    **dict.fromkeys(("held", "open"), ("info", "clock")),
+    "ready": ("ok", "check"),
+    "discarded": ("neutral", "stop"),
     **dict.fromkeys(("owner", "admin", "billing", "viewer"), ("neutral", "user")),
 }
 _TONE_ICONS = {

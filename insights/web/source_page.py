@@ -7,12 +7,13 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
+from insights.feeds.backfill_queries import list_backfills
 from insights.feeds.facts import SourceFacts
 from insights.feeds.lag import Punctuality, every_words, punctuality_of, span_words
 from insights.feeds.queries import UnknownSource, get_source, list_recent_batches
 from insights.feeds.wording import definition_in_words
 from insights.web.partials import render_page
-from insights.web.staff_forms import KeyForm, PreviewForm, UploadForm
+from insights.web.staff_forms import BackfillForm, KeyForm, PreviewForm, UploadForm
 
 
 def source_or_404(slug: str) -> SourceFacts:
@@ -28,6 +29,7 @@ def render_source(
 ) -> HttpResponse:
     """Render a source with whatever a form of it came to; forms not named are fresh."""
     batches = list_recent_batches(slug=facts.definition.slug)
+    backfills = list_backfills(source_id=facts.id)
     context = {
         "nav": "sources",
         "source": facts,
@@ -35,6 +37,9 @@ def render_source(
         "answer": _answer(facts, batches),
         "sentences": definition_in_words(facts.definition),
         "batches": batches,
+        "backfills": backfills,
+        "has_open_backfill": any(backfill.ended_at is None for backfill in backfills),
+        "backfill_form": BackfillForm(auto_id="backfill_%s"),
         "upload_form": UploadForm(auto_id="upload_%s"),
         "preview_form": PreviewForm(auto_id="preview_%s"),
         "key_form": KeyForm(auto_id="key_%s"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 
+from insights.feeds.backfill_operations import REASON_CHARACTERS_MAX
 from insights.ingest.instants import scan_instant
 from insights.ingest.refusals import Refusal
 
@@ -113,6 +114,39 @@ class UploadForm(forms.Form):
             return scan_instant(text, "complete to", clock_zone=None)
         except Refusal as refusal:
             raise forms.ValidationError(f"{refusal.message[:1].upper()}{refusal.message[1:]}.") from None
+
+
+def _refuse_unprintable(text: str) -> None:
+    if not text.isprintable():
+        raise forms.ValidationError("Write it on one line, without control characters.")
+
+
+def _reason(label: str, help_text: str) -> forms.CharField:
+    return forms.CharField(
+        validators=[_refuse_unprintable],
+        max_length=REASON_CHARACTERS_MAX,
+        label=label,
+        help_text=help_text,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class BackfillForm(forms.Form):
+    """Why a backfill is opened, and whether old windows are taken."""
+
+    reason = _reason("Reason", "What it mends, such as “October of the eu region was never sent”.")
+    takes_any_age = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Take windows of any age",
+        help_text="Else the source's own age limit refuses older lines.",
+    )
+
+
+class ReasonForm(forms.Form):
+    """Why a backfill is ended, one way or the other."""
+
+    reason = _reason("Reason", "Kept with the backfill and in the audit trail.")
 
 
 class KeyForm(forms.Form):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -23,7 +24,7 @@ from insights.feeds.queries import read_catalogue
 from insights.ingest.grammar import scan_text
 from insights.ingest.lines import form_named
 from insights.ingest.mapping import list_meter_facts
-from insights.ingest.operations import PIECE_BYTES, receive_batch
+from insights.ingest.operations import PIECE_BYTES, Received, receive_batch
 from insights.ingest.refusals import Refusal, RequestRefused
 from insights.web.source_page import render_source, source_or_404
 from insights.web.staff_forms import PreviewForm, UploadForm
@@ -51,6 +52,11 @@ def source_upload(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _refuse_large(request: HttpRequest, facts: SourceFacts, *, form: str) -> HttpResponse | None:
+    refusal = find_too_large(request)
+    return None if refusal is None else _refused(request, facts, refusal, form=form)
+
+
+def find_too_large(request: HttpRequest) -> RequestRefused | None:
     """Refuse by the declared length; this is why the forgery check comes after, since it reads the body."""
     try:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
@@ -58,8 +64,7 @@ def _refuse_large(request: HttpRequest, facts: SourceFacts, *, form: str) -> Htt
         length = 0
     if length <= settings.UPLOAD_MAX_SENT_BYTES + _FORM_BYTES_MAX:
         return None
-    refusal = RequestRefused("body_too_large", f"a file may have {settings.UPLOAD_MAX_SENT_BYTES:,} bytes")
-    return _refused(request, facts, refusal, form=form)
+    return RequestRefused("body_too_large", f"a file may have {settings.UPLOAD_MAX_SENT_BYTES:,} bytes")
 
 
 @csrf_protect
@@ -91,35 +96,45 @@ def _upload(request: HttpRequest, facts: SourceFacts) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES, auto_id="upload_%s")
     if not form.is_valid():
         return render_source(request, facts, upload_form=form, status=422)
-    if sum(len(files) for _, files in request.FILES.lists()) > 1:
-        # Which of two files was meant is not for us to guess.
-        refusal = RequestRefused("shape", "an upload is one file, and this form brought more")
-        return _refused(request, facts, refusal, form="upload_form", bound=_fresh(request))
-    values, file = form.cleaned_data, form.cleaned_data["file"]
-    key = f"browser-{values['token']}"
     try:
-        received = receive_batch(
-            source_id=facts.id,
-            pieces=file.chunks(PIECE_BYTES),
-            media_type=_media_type(facts, file.name or ""),
-            via="browser",
-            name=values["name"] or _name_of(file.name or ""),
-            submitted_by_id=request.user.pk,
-            revision=values["revision"],
-            complete_to=values["complete_to"],
-            create_accounts=values["create_accounts"],
-            idempotency_key=key,
-        )
+        received = receive_form(request, facts, form)
     except RequestRefused as refusal:
-        first = find_batch_by_key(source_id=facts.id, idempotency_key=key)
+        first = find_batch_by_key(source_id=facts.id, idempotency_key=_key_of(form))
         if refusal.code == "in_progress" and first is not None:
             return redirect("staff-batch", first)
-        return _refused(request, facts, refusal, form="upload_form", bound=_fresh(request))
+        return _refused(request, facts, refusal, form="upload_form", bound=fresh_form(request))
     tasks.ring(received.batch_id)
     return redirect("staff-batch", received.public_id)
 
 
-def _fresh(request: HttpRequest) -> UploadForm:
+def receive_form(
+    request: HttpRequest, facts: SourceFacts, form: UploadForm, *, backfill: UUID | None = None
+) -> Received:
+    """Keep the file of a valid form, for the worker or for an open backfill; raises RequestRefused."""
+    if sum(len(files) for _, files in request.FILES.lists()) > 1:
+        # Which of two files was meant is not for us to guess.
+        raise RequestRefused("shape", "an upload is one file, and this form brought more")
+    values, file = form.cleaned_data, form.cleaned_data["file"]
+    return receive_batch(
+        source_id=facts.id,
+        pieces=file.chunks(PIECE_BYTES),
+        media_type=_media_type(facts, file.name or ""),
+        via="browser",
+        name=values["name"] or _name_of(file.name or ""),
+        submitted_by_id=request.user.pk,
+        revision=values["revision"],
+        complete_to=values["complete_to"],
+        create_accounts=values["create_accounts"],
+        idempotency_key=_key_of(form),
+        backfill=backfill,
+    )
+
+
+def _key_of(form: UploadForm) -> str:
+    return f"browser-{form.cleaned_data['token']}"
+
+
+def fresh_form(request: HttpRequest) -> UploadForm:
     """The same answers under a new token, since another file is another upload."""
     kept = {
         name: request.POST.get(name, "") for name in ("name", "revision", "complete_to", "create_accounts")

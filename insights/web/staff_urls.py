@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from insights.web import staff, staff_keys, staff_reverts, staff_sources, staff_uploads
+from insights.web import staff, staff_backfills, staff_keys, staff_reverts, staff_sources, staff_uploads
 
 urlpatterns = [
     path("", staff.feeds, name="staff-feeds"),
@@ -17,6 +17,20 @@ urlpatterns = [
         name="batch-revert-prepare",
     ),
     path("batches/<uuid:batch_uuid>/revert/", staff_reverts.batch_revert, name="batch-revert"),
+    path("backfills/<uuid:backfill_uuid>/", staff_backfills.backfill, name="staff-backfill"),
+    path("backfills/<uuid:backfill_uuid>/upload/", staff_backfills.backfill_upload, name="backfill-upload"),
+    path(
+        "backfills/<uuid:backfill_uuid>/preview/", staff_backfills.backfill_preview, name="backfill-preview"
+    ),
+    path(
+        "backfills/<uuid:backfill_uuid>/preview/<slug:slug>.csv",
+        staff_backfills.backfill_csv,
+        name="backfill-csv",
+    ),
+    path("backfills/<uuid:backfill_uuid>/close/", staff_backfills.backfill_close, name="backfill-close"),
+    path(
+        "backfills/<uuid:backfill_uuid>/discard/", staff_backfills.backfill_discard, name="backfill-discard"
+    ),
     path("sources/", staff_sources.sources, name="staff-sources"),
     path("sources/new/", staff_sources.source_new, name="staff-source-new"),
     path("sources/new/toml/", staff_sources.source_new_toml, name="source-new-toml"),
@@ -27,6 +41,11 @@ urlpatterns = [
     path("sources/<slug:slug>/state/", staff_sources.source_state, name="source-state"),
     path("sources/<slug:slug>/preview/", staff_uploads.source_preview, name="source-preview"),
     path("sources/<slug:slug>/upload/", staff_uploads.source_upload, name="source-upload"),
+    path(
+        "sources/<slug:slug>/backfills/open/",
+        staff_backfills.source_backfill_open,
+        name="source-backfill-open",
+    ),
     path("sources/<slug:slug>/keys/", staff_keys.source_key_issue, name="source-key-issue"),
     path(
         "sources/<slug:slug>/keys/<uuid:key_uuid>/revoke/",

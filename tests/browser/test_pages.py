@@ -21,6 +21,11 @@ from tests.isolation.addresses import Address, list_addresses
 # Acts that answer to POST alone, files, and probes for machines: each is shown below not to be a page.
 NOT_PAGES = frozenset(
     {
+        "backfill-close",
+        "backfill-csv",
+        "backfill-discard",
+        "backfill-preview",
+        "backfill-upload",
         "batch-rejects-csv",
         "batch-replay",
         "batch-revert",
@@ -31,6 +36,7 @@ NOT_PAGES = frozenset(
         "key-revoke",
         "metrics",
         "readyz",
+        "source-backfill-open",
         "source-import",
         "source-key-issue",
         "source-key-revoke",
@@ -128,6 +134,7 @@ STATES = {
     "staff-search-none": ("staff", "/staff/accounts/?q=zzzz"),
     "staff-account-closed": ("staff", "/staff/accounts/{closed}/"),
     "staff-batch-waiting": ("staff", "/staff/batches/{waiting}/"),
+    "staff-backfill-closed": ("staff", "/staff/backfills/{closed_backfill}/"),
     "somebody-elses": ("owner", "/a/{closed}/"),
     "not-there": ("", "/nothing/here/"),
     "sign-in-first": ("", "/a/{account}/usage/?group_by=region"),
@@ -145,6 +152,7 @@ def test_page_in_another_state(state: str, world: World, visit: Visit) -> None:
             closed=world.closed.public_id,
             empty=world.empty.public_id,
             waiting=world.waiting.public_id,
+            closed_backfill=world.closed_backfill,
         )
     )
     visitor.settle()

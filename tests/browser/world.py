@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.hashers import make_password
 
@@ -16,6 +17,7 @@ from accounts.tenancy import as_owner, as_worker
 from insights.ingest.operations import receive_batch
 from insights.models import Batch, Source, SourceKey
 from tests import factories
+from tests.ingest.held import close, opened, preview
 
 PASSWORD = "a long password of the tests"
 DAYS = 40
@@ -37,6 +39,8 @@ class World:
     source: Source
     batch: Batch
     waiting: Batch
+    backfill: UUID
+    closed_backfill: UUID
     key: ApiKey
     source_key: SourceKey
 
@@ -44,6 +48,7 @@ class World:
         """Return what stands in the variable parts of addresses."""
         return {
             "account_uuid": self.account.public_id,
+            "backfill_uuid": self.backfill,
             "batch_uuid": self.batch.public_id,
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
@@ -70,6 +75,8 @@ def make_world() -> World:
         source=source,
         batch=batch,
         waiting=_waiting_batch(),
+        backfill=_backfill(source, people["staff"]),
+        closed_backfill=_closed_backfill(people["staff"]),
         key=row,
         source_key=_source_key(source),
     )
@@ -107,6 +114,39 @@ def _waiting_batch() -> Batch:
     )
     with as_owner():
         return Batch.objects.get(pk=received.batch_id)
+
+
+def _backfill(source: Source, staff: User) -> UUID:
+    """Hold two files, one of them with a line to reject and one that replaces, and have them previewed."""
+    backfill = opened(source, staff)
+    for number in (1, 2):
+        lines = [
+            f"ansel,requests,2024-02-{day:02d}T10:00:00Z,{number},api.example,eu-west,https,{number}"
+            for day in range(1, 29)
+        ]
+        lines.append(f"ansel,requests,2024-02-29T10:00:00Z,{'x' * number},api.example,eu-west,https,1")
+        body = "\n".join((",".join((*HEADER, "revision")), *lines)).encode()
+        receive_batch(
+            source_id=source.pk,
+            pieces=[body],
+            via="command",
+            name=f"february-{number}.csv",
+            backfill=backfill,
+        )
+    preview(backfill, staff)
+    return backfill
+
+
+def _closed_backfill(staff: User) -> UUID:
+    source = factories.make_source("archive", name="Archive")
+    backfill = opened(source, staff)
+    line = "ansel,requests,2023-01-01T10:00:00Z,5,api.example,eu-west,https\n"
+    receive_batch(
+        source_id=source.pk, pieces=[f"{','.join(HEADER)}\n{line}".encode()], via="api", backfill=backfill
+    )
+    preview(backfill, staff)
+    close(backfill, staff)
+    return backfill
 
 
 def _source_key(source: Source) -> SourceKey:

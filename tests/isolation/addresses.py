@@ -83,6 +83,7 @@ def absent_values(slug: str) -> dict[str, Any]:
     """Return a value for every kind of part that names nothing."""
     names = [
         "account_uuid",
+        "backfill_uuid",
         "batch_uuid",
         "batch_id",
         "key_uuid",

@@ -48,6 +48,7 @@ SPECIAL: dict[str, Any] = {
     "insights_watermark.cadence_seconds": 3600,
     "insights_batch.replay_of": None,
     "insights_batch.duplicate_of": None,
+    "insights_batch.backfill": None,
     "insights_source.account": None,
 }
 

@@ -17,7 +17,7 @@ from django.test import Client
 from accounts import keys
 from accounts.models import Account
 from accounts.tenancy import as_owner, connection
-from insights.models import Batch, BatchPart, Download, Source, SourceKey
+from insights.models import Backfill, Batch, BatchPart, Download, Source, SourceKey
 from tests import factories
 from tests.conftest import Cast
 from tests.isolation.addresses import Address, absent_values, list_addresses
@@ -60,8 +60,10 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
     with as_owner():
         # A customer knows a batch by the public id that their part of it carries.
         BatchPart.objects.filter(account=account).update(batch_public_id=batch.public_id)
+        backfill = Backfill.objects.create(source=source, reason=text)
     return {
         "account_uuid": account.public_id,
+        "backfill_uuid": backfill.public_id,
         "batch_uuid": batch.public_id,
         "batch_id": batch.public_id,
         "key_uuid": rows["accounts_apikey"].public_id,  # type: ignore[attr-defined]

@@ -37,6 +37,9 @@ class Command(BaseCommand):
             "--create-accounts", action="store_true", help="open an account for every new reference"
         )
         parser.add_argument("--revision", type=int, help="revision of lines that name none")
+        parser.add_argument(
+            "--backfill", type=uuid.UUID, metavar="NUMBER", help="hold everything for this open backfill"
+        )
         parser.add_argument("--no-wait", action="store_true", help="return once everything is safely kept")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -49,6 +52,11 @@ class Command(BaseCommand):
         kept: list[uuid.UUID] = []
         for path in options["files"]:
             kept += self._send(source, path, upload_id=upload_id, first_part=len(kept) + 1, options=options)
+        if options["backfill"]:
+            self.stdout.write(
+                f"{len(kept)} batches held for backfill {options['backfill']}; upload {upload_id}"
+            )
+            return
         if options["no_wait"]:
             self.stdout.write(f"{len(kept)} batches kept; upload {upload_id}")
             return
@@ -81,6 +89,7 @@ class Command(BaseCommand):
                     upload_id=upload_id,
                     upload_part=number,
                     is_last_part=is_last_file and following is None,
+                    backfill=options["backfill"],
                 )
                 kept.append(self._keep(upload, part))
         return kept
@@ -90,7 +99,8 @@ class Command(BaseCommand):
             received = receive_upload(upload, part.pieces)
         except RequestRefused as refusal:
             raise CommandError(f"{upload.name}: {refusal.code}: {refusal.detail}") from None
-        tasks.ring(received.batch_id)
+        if upload.backfill is None:
+            tasks.ring(received.batch_id)
         return received.public_id
 
     def _follow(self, public_ids: list[uuid.UUID]) -> list[Receipt]:
