@@ -1,6 +1,7 @@
 """Writes all held batches of a backfill in one transaction, with one ledger entry; a preview does it and takes it back.
 
-Batches come in the order in which they arrived, chunk by chunk as any batch, so that memory does not grow with a backfill and the books are those of the same files sent plainly.
+Batches come in the order in which they arrived, chunk by chunk as any batch, so that memory does not grow with a
+backfill and the books are those of the same files sent plainly.
 """
 
 from __future__ import annotations
