@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 
 from accounts.tenancy import current_alias
-from insights.ingest.known_operations import (
-    Ledger,
+from insights.ingest.known_column_operations import (
+    are_content,
     count_staged_duplicates,
-    duplicates_in_sample,
+    find_walks,
     has_retracted,
+    look_at_sample,
 )
+from insights.ingest.known_operations import Ledger
 from insights.ingest.stage_operations import NEW, clear_stage, copy_stage_text, open_stage
 from insights.ingest.store_operations import insert_stage
 from insights.ingest.verdicts import Verdict
@@ -34,16 +36,18 @@ def store_columns(ledger: Ledger, columns: StagedColumns) -> Verdict | None:
     """
     open_stage()
     sample = columns.sample(SAMPLE_LINES)
-    known = duplicates_in_sample(sample)
+    known, are_alone = look_at_sample(sample)
     if known == 0 and _are_new(ledger, columns):
         return Verdict.NEW
-    if known == len(sample) and _are_duplicates(columns):
+    if known == len(sample) and _are_duplicates(columns, are_alone=are_alone):
         return Verdict.DUPLICATE
     clear_stage()
     return None
 
 
-def _are_duplicates(columns: StagedColumns) -> bool:
+def _are_duplicates(columns: StagedColumns, *, are_alone: bool) -> bool:
+    if are_alone and (probes := find_walks(columns)):
+        return are_content(columns, probes)
     copy_stage_text(columns.copy_text(phase=NEW))
     return count_staged_duplicates() == columns.count
 

@@ -22,8 +22,8 @@ from insights.ingest.remembered import (
     PLAIN_CHARACTERS,
     PLAIN_QUANTITY,
     PLAIN_ROW_ID,
+    Memories,
     Memory,
-    memories_of,
 )
 from insights.values.quantity import InexactConversion, convert
 
@@ -43,13 +43,15 @@ class PlainColumns:
     starts: list[datetime]
 
 
-def read_columns(chunk: Chunk, reader: LineReader) -> PlainColumns | None:
-    """The lines of a chunk if all of them are plain and accepted, else None."""
+def read_columns(chunk: Chunk, reader: LineReader, memories: Memories) -> PlainColumns | None:
+    """The lines of a chunk if all of them are plain and accepted, else None.
+
+    The memories are the reader's, and may be those of the chunk before.
+    """
     layout = reader.layout
     cells = _split(chunk, layout)
     if cells is None:
         return None
-    memories = memories_of(reader)
     has_row_id = reader.definition.key_kind == "row_id"
     meant = {"quantity", *memories.subjects.fields, *memories.starts.fields, *memories.revisions.fields}
     if has_row_id:
@@ -141,10 +143,8 @@ def _meanings(cells: pl.DataFrame, memory: Memory) -> _Meanings | None:
         meaning = memory[()]
         return None if meaning is None else _Meanings(pl.repeat(0, cells.height, eager=True), [meaning])
     distinct = cells.select(fields).unique(maintain_order=True)
-    texts = distinct.rows()
-    if not all("".join(row).isprintable() for row in texts):
-        return None
-    meanings = [memory[row[0] if len(row) == 1 else row] for row in texts]
+    texts = distinct.to_series().to_list() if len(fields) == 1 else distinct.rows()
+    meanings = list(map(memory.__getitem__, texts))
     if any(meaning is None for meaning in meanings):
         return None
     places = cells.join(distinct.with_row_index(" place"), on=fields, how="left", maintain_order="left")

@@ -103,50 +103,9 @@ _SAME = """
 _SAME_AS_PROBE = _SAME.format(lines="ingest_probe")
 _SAME_AS_FIRST = _SAME.format(lines=f"(SELECT * FROM ingest_stage LIMIT {SAMPLE_LINES})")
 # In the order of the key, so that one look-up finds the pages that the one before has read.
-_SAME_AS_STAGE = _SAME.format(
+SAME_AS_STAGE = _SAME.format(
     lines="(SELECT * FROM ingest_stage ORDER BY account_id, series_id, window_start, row_id OFFSET 0)"
 )
-
-
-_SAMPLE_COUNT = """
-    SELECT count(*) FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::int[], %s::numeric[])
-        AS p (account_id, series_id, window_start, row_id, revision, quantity)
-    CROSS JOIN LATERAL (
-        SELECT 1 FROM insights_usagerecord r
-        WHERE r.account_id = p.account_id AND r.series_id = p.series_id AND r.window_start = p.window_start
-          AND r.row_id = p.row_id AND r.revision = p.revision AND r.quantity = p.quantity LIMIT 1
-    ) same
-"""
-_STAGE_COUNT = f"SELECT count(*) FROM ({_SAME_AS_STAGE}) same"
-_HAS_RETRACTED = (
-    "SELECT EXISTS (SELECT 1 FROM insights_usagerevision WHERE source_id = %s AND kind = 'retracted')"
-)
-
-
-def has_retracted(ledger: Ledger) -> bool:
-    """Tell whether any fact of the source was ever retracted."""
-    with connection().cursor() as cursor:
-        cursor.execute(_HAS_RETRACTED, [ledger.source_id])
-        return bool(cursor.fetchone()[0])
-
-
-def duplicates_in_sample(lines: Sequence[StagedLine]) -> int:
-    """Return how many of a few lines equal the current record."""
-    return _looked_up(_SAMPLE_COUNT, [list(column) for column in list(zip(*lines, strict=True))[1:]])
-
-
-def count_staged_duplicates() -> int:
-    """Return how many lines on the stage equal the current record."""
-    return _looked_up(_STAGE_COUNT, [])
-
-
-def _looked_up(statement: str, parameters: Sequence[object]) -> int:
-    with connection().cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(statement, parameters)
-        (number,) = cursor.fetchone()
-        cursor.execute("SET LOCAL enable_seqscan = on")
-    return int(number)
 
 
 def plain_duplicates(lines: Sequence[StagedLine]) -> set[int]:
@@ -164,7 +123,7 @@ def staged_duplicates() -> set[int]:
     """
     if len(_line_numbers(_SAME_AS_FIRST)) < SAMPLE_LINES / 2:
         return set()
-    return _line_numbers(_SAME_AS_STAGE)
+    return _line_numbers(SAME_AS_STAGE)
 
 
 def _line_numbers(statement: str) -> set[int]:

@@ -21,6 +21,7 @@ from insights.ingest.mapping import definition_of, list_meter_facts
 from insights.ingest.operations import open_kept_delivery
 from insights.ingest.outcomes import AcceptedLine, ParsedChunk, RejectedLine
 from insights.ingest.parse import parse_chunk
+from insights.ingest.remembered import Memories, memories_of
 from insights.ingest.series_operations import (
     DIMENSION_VALUES_MAX,
     SeriesKey,
@@ -51,7 +52,8 @@ class BatchRun:
     series: dict[SeriesKey, int] = field(default_factory=dict)
     over_limit: dict[SeriesKey, str] = field(default_factory=dict)
     meters: dict[int, int] = field(default_factory=dict)
-    months: set[date] = field(default_factory=set)
+    months: set[tuple[int, int]] = field(default_factory=set)
+    memories: tuple[LineReader, Memories] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +137,24 @@ def _read_columns(run: BatchRun, chunk: Chunk) -> StagedColumns | None:
     from insights.ingest.columns import read_columns
     from insights.ingest.staged_columns import SeriesFact, stage_columns
 
-    plain = read_columns(chunk, LineReader(**_reading(run)))
+    reader, memories = _memories(run)
+    plain = read_columns(chunk, reader, memories)
     if plain is None:
         return None
     keys = [(subject.account_id, subject.meter.id, subject.dimensions) for subject in plain.subjects]
     _intern(run, keys)
     if any(key in run.over_limit for key in keys):
         return None
-    _ensure_months(run, set(plain.starts))
+    _ensure_months(run, plain.starts)
     return stage_columns(plain, [SeriesFact(key[0], run.series[key], key[1]) for key in keys])
+
+
+def _memories(run: BatchRun) -> tuple[LineReader, Memories]:
+    """What chunks of the batch have in common, as long as no account was made."""
+    if run.memories is None or run.memories[0].catalogue is not run.catalogue:
+        reader = LineReader(**_reading(run))
+        run.memories = reader, memories_of(reader)
+    return run.memories
 
 
 def _read_lines(run: BatchRun, chunk: Chunk) -> ReadChunk:
@@ -237,11 +248,11 @@ def _intern(run: BatchRun, keys: Iterable[SeriesKey]) -> None:
     run.over_limit |= refused
 
 
-def _ensure_months(run: BatchRun, windows: set[datetime]) -> None:
-    for month in sorted({window.date().replace(day=1) for window in windows} - run.months):
+def _ensure_months(run: BatchRun, windows: Iterable[datetime]) -> None:
+    for year, month in sorted({(window.year, window.month) for window in windows} - run.months):
         with connection().cursor() as cursor:
-            cursor.execute("SELECT portal_ensure_month(%s)", [month])
-        run.months.add(month)
+            cursor.execute("SELECT portal_ensure_month(%s)", [date(year, month, 1)])
+        run.months.add((year, month))
 
 
 def _staged(run: BatchRun, lines: Sequence[AcceptedLine], named: Named) -> Iterator[StagedLine | None]:

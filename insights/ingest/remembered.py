@@ -6,6 +6,7 @@ Both quick ways use this, line by line and by columns, so that neither has a mea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,10 +20,12 @@ from insights.ingest.windows import remembered_window_start
 PLAIN_QUANTITY = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,9})?"
 PLAIN_ROW_ID = r"[!-~](?:[ -~]{0,198}[!-~])?"
 PLAIN_CHARACTERS = LINE_BYTES_MAX // 4
+# What never repeats is not worth remembering.
+REMEMBERED_MAX = 65_536
 
 
 class Memory(dict[Any, Any]):
-    """Remembers what a few cells mean; None when only the strict reader can tell.
+    """Remembers what a few cells mean; None when only the strict reader can tell, as where something is invisible.
 
     The key is the cell itself where there is one, else the cells in the order of `fields`.
     """
@@ -34,10 +37,12 @@ class Memory(dict[Any, Any]):
 
     def __missing__(self, key: Any) -> Any:
         cells = (key,) if len(self.fields) == 1 else key
-        try:
-            found = self.meaning(dict(zip(self.fields, cells, strict=True)))
-        except Refusal:
-            found = None
+        found = None
+        if "".join(cells).isprintable():
+            with suppress(Refusal):
+                found = self.meaning(dict(zip(self.fields, cells, strict=True)))
+        if len(self) >= REMEMBERED_MAX:
+            self.clear()
         self[key] = found
         return found
 

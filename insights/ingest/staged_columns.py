@@ -7,12 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from insights.ingest.columns import PlainColumns
 from insights.ingest.verdicts import StagedLine
+from insights.values.quantity import SCALE_MAX
+
+_MONTH_CHARACTERS = len("2026-01")
+
+# Files repeat the same few thousand instants chunk after chunk.
+_instant_text = lru_cache(maxsize=65_536)(datetime.isoformat)
 
 
 class SeriesFact(NamedTuple):
@@ -21,6 +28,16 @@ class SeriesFact(NamedTuple):
     account_id: int
     series_id: int
     meter_id: int
+
+
+class Probe(NamedTuple):
+    """Windows of one series in one month, as an array of PostgreSQL's."""
+
+    account_id: int
+    series_id: int
+    first: str
+    last: str
+    windows: str
 
 
 class AccountSpan(NamedTuple):
@@ -63,13 +80,12 @@ class StagedColumns:
         """The lines as COPY reads them: line, account, series, window, row id, revision, quantity, meter, phase."""
         # Control characters never come this far, so the backslash is all that COPY would misread.
         row_id = pl.col("row_id").str.replace_all("\\", "\\\\", literal=True)
-        windows = pl.Series([start.isoformat() for start in self.starts], dtype=pl.String)
         text = io.BytesIO()
         self.frame.select(
             "line_no",
             self._of_series("account_id"),
             self._of_series("series_id"),
-            windows.gather(self.frame["start"]).alias("window"),
+            self._windows(),
             row_id,
             "revision",
             "quantity",
@@ -77,6 +93,26 @@ class StagedColumns:
             pl.lit(phase).alias("phase"),
         ).write_csv(text, include_header=False, separator="\t", quote_style="never")
         return text.getvalue()
+
+    def probes(self) -> list[Probe]:
+        """What to look up, in the order of the lines. By months, since records are kept by them."""
+        window = pl.col("window")
+        groups = (
+            self.frame.select("series", self._windows())
+            .group_by("series", window.str.head(_MONTH_CHARACTERS).alias("month"), maintain_order=True)
+            .agg(window.first().alias("first"), window.last().alias("last"), window.str.join(","))
+        )
+        return [
+            Probe(*self.series[series][:2], first, last, f"{{{windows}}}")
+            for series, _month, first, last, windows in groups.iter_rows()
+        ]
+
+    def content_text(self) -> str:
+        """What the lines say beside their series and windows, written as PostgreSQL writes stored records."""
+        parts = pl.col("quantity").str.splitn(".", 2).struct
+        fraction = parts.field("field_1").fill_null("").str.pad_end(SCALE_MAX, "0")
+        said = pl.format("{} {}.{} {}", "revision", parts.field("field_0"), fraction, "row_id")
+        return str(self.frame.select(said.str.join("\n")).item())
 
     def lines(self) -> list[StagedLine]:
         """The lines one by one, in their order in the file."""
@@ -110,6 +146,10 @@ class StagedColumns:
             AccountSpan(account_id, count, self.starts[first], self.starts[last], first_line, last_line)
             for account_id, count, first, last, first_line, last_line in rows.iter_rows()
         ]
+
+    def _windows(self) -> pl.Series:
+        texts = pl.Series(list(map(_instant_text, self.starts)), dtype=pl.String)
+        return texts.gather(self.frame["start"]).alias("window")
 
     def _of_series(self, name: str) -> pl.Series:
         values = [getattr(fact, name) for fact in self.series]

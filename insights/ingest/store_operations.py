@@ -11,10 +11,10 @@ from operator import itemgetter
 from typing import Any
 
 from accounts.tenancy import connection
+from insights.ingest.known_column_operations import has_retracted
 from insights.ingest.known_operations import (
     Ledger,
     find_known,
-    has_retracted,
     is_stage_unknown,
     plain_duplicates,
     staged_duplicates,

@@ -13,6 +13,7 @@ from insights.ingest.layout import Header
 from insights.ingest.line_reader import LineReader
 from insights.ingest.lines import Chunk
 from insights.ingest.outcomes import AcceptedLine
+from insights.ingest.remembered import memories_of
 from insights.ingest.source_definition import SourceDefinition, UnitConversion
 from insights.ingest.staged_columns import SeriesFact, StagedColumns, stage_columns
 from insights.ingest.verdicts import StagedLine
@@ -66,6 +67,10 @@ def reader_of(header: Header, definition: SourceDefinition) -> LineReader:
     return LineReader(header=header, definition=definition, catalogue=CATALOGUE, now=NOW)
 
 
+def columns_of(chunk: Chunk, reader: LineReader) -> PlainColumns | None:
+    return read_columns(chunk, reader, memories_of(reader))
+
+
 def accepted_of(columns: PlainColumns) -> list[AcceptedLine]:
     """The lines that columns stand for."""
     lines = []
@@ -93,7 +98,7 @@ def assert_strictly_the_same(names: list[str], lines: list[str], definition: Sou
     header = Header("csv", tuple(names))
     text = "".join(f"{line}\n" for line in lines)
 
-    columns = read_columns(Chunk.of_text(7, text, len(lines)), reader_of(header, definition))
+    columns = columns_of(Chunk.of_text(7, text, len(lines)), reader_of(header, definition))
 
     if columns is None:
         return False
@@ -190,7 +195,7 @@ def test_windows_before_and_after_a_meters_version_are_told_apart() -> None:
 
 def staged(lines: list[str]) -> StagedColumns:
     header = Header("csv", ("account", "meter", "window_start", "quantity", "row_id"))
-    columns = read_columns(Chunk.of_text(2, "\n".join([*lines, ""]), len(lines)), reader_of(header, source()))
+    columns = columns_of(Chunk.of_text(2, "\n".join([*lines, ""]), len(lines)), reader_of(header, source()))
     assert columns is not None
     facts = [SeriesFact(subject.account_id, 100 - subject.account_id, 10) for subject in columns.subjects]
     return stage_columns(columns, facts)
