@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 
-from insights.metering.aggregations import adds_over_time, adds_up, settled, unit_of
+from insights.metering.aggregations import adds_over_time, adds_up, needs_seconds, settled, unit_of
 from insights.metering.completeness import Completeness
 from insights.metering.explore import ZERO, Bucket, Exploration, Group, PeriodRead, Plan
 from insights.metering.usage_filter import UsageFilter
@@ -17,8 +18,25 @@ Cells = list[list[Decimal | None]]
 
 
 @dataclass(frozen=True, slots=True)
+class GroupTotals:
+    """What each group of the plan comes to: in all, in the stretches compared, and in those before."""
+
+    total: Sequence[Decimal | None]
+    comparable: Sequence[Decimal | None]
+    previous: Sequence[Decimal | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SomeParts:
+    """Of which stretches the parts were read, and what the groups come to when so many from the first are compared."""
+
+    numbers: range
+    totals: Callable[[int], GroupTotals]
+
+
+@dataclass(frozen=True, slots=True)
 class Reads:
-    """Everything one exploration read."""
+    """Everything one exploration read; the parts of every stretch unless `some_parts` says of which."""
 
     plan: Plan
     current: PeriodRead
@@ -27,6 +45,7 @@ class Reads:
     first_used_day: date | None
     first_used_at: datetime | None
     has_series: bool
+    some_parts: SomeParts | None = None
 
 
 def assemble(question: UsageFilter, reads: Reads) -> Exploration:
@@ -42,14 +61,16 @@ def assemble(question: UsageFilter, reads: Reads) -> Exploration:
     records = _records(reads.current)
     daily = {row[0] for row in reads.current.rows if row[4]}
     columns = reads.plan.columns if question.group_by else 0
+    numbers = range(len(wholes)) if reads.some_parts is None else reads.some_parts.numbers
+    shown = partial(_shown, aggregation) if needs_seconds(aggregation) else _as_it_is
     buckets = tuple(
         Bucket(
             slot=slot,
             kind=kinds[number],
-            quantity=_shown(aggregation, wholes[number]),
-            parts=tuple(_shown(aggregation, part) for part in parts[number][:columns]),
+            quantity=shown(wholes[number]),
+            parts=tuple(map(shown, parts[number][:columns])) if number in numbers else (),
             records=records[number],
-            previous=_shown(aggregation, previous.whole_of(number)),
+            previous=shown(previous.whole_of(number)),
             holds_daily_totals=number in daily and question.granularity == "hour",
         )
         for number, slot in enumerate(reads.current.slots)
@@ -81,13 +102,14 @@ class _Previous:
     totals: Mapping[str | None, Decimal]
     total: Decimal | None
     complete: int
+    is_measure: bool
 
     @classmethod
     def of(cls, question: UsageFilter, reads: Reads, *, complete: int) -> _Previous:
         """What there is to compare with; nothing when nothing was asked for."""
         read = reads.previous
         if read is None or not read.slots:
-            return cls((), [], [], {}, None, 0)
+            return cls((), [], [], {}, None, 0, is_measure=False)
         parts = _part_table(read, reads.plan)
         wholes = _wholes(question, read, parts)
         if reads.first_used_at is None or read.slots[0].start < reads.first_used_at:
@@ -96,10 +118,10 @@ class _Previous:
                 whole if _is_in_use(slot, reads) else None
                 for slot, whole in zip(read.slots, wholes, strict=True)
             ]
-            return cls(read.slots, [], kept, {}, None, 0)
+            return cls(read.slots, [], kept, {}, None, 0, is_measure=False)
         is_sum = adds_over_time(question.meter.aggregation)
         total = sum_known(wholes[:complete]) if is_sum else sum_known(read.totals.values())
-        return cls(read.slots, parts, wholes, read.totals, total, complete)
+        return cls(read.slots, parts, wholes, read.totals, total, complete, is_measure=True)
 
     def whole_of(self, number: int) -> Decimal | None:
         """The quantity of the same stretch before; a longer month has days that the shorter had not."""
@@ -120,28 +142,38 @@ def _groups(
     question: UsageFilter, reads: Reads, parts: Cells, previous: _Previous, *, complete: int
 ) -> tuple[Group, ...]:
     plan, aggregation = reads.plan, question.meter.aggregation
-    is_sum = adds_over_time(aggregation)
-    groups = []
-    for number in range(plan.columns if question.group_by else 0):
-        is_rest = number == len(plan.values)
-        members = plan.rest if is_rest else (plan.values[number],)
-        total = (
-            sum_known(row[number] for row in parts)
-            if is_sum
-            else sum_known(reads.current.totals.get(value) for value in members)
+    if not question.group_by:
+        return ()
+    if reads.some_parts is None:
+        totals = _group_totals(question, reads, parts, previous, complete=complete)
+    else:
+        totals = reads.some_parts.totals(complete)
+    return tuple(
+        Group(
+            value=None if number == len(plan.values) else plan.values[number],
+            is_rest=number == len(plan.values),
+            members=len(members),
+            total=settled(aggregation, totals.total[number] or ZERO),
+            comparable=_shown(aggregation, totals.comparable[number]),
+            previous=_shown(aggregation, totals.previous[number]) if previous.is_measure else None,
         )
-        comparable = sum_known(row[number] for row in parts[:complete]) if is_sum else total
-        groups.append(
-            Group(
-                value=None if is_rest else plan.values[number],
-                is_rest=is_rest,
-                members=len(members),
-                total=settled(aggregation, total or ZERO),
-                comparable=_shown(aggregation, comparable),
-                previous=_shown(aggregation, previous.group_total(number, members, is_sum=is_sum)),
-            )
-        )
-    return tuple(groups)
+        for number, members in enumerate(plan.members())
+    )
+
+
+def _group_totals(
+    question: UsageFilter, reads: Reads, parts: Cells, previous: _Previous, *, complete: int
+) -> GroupTotals:
+    members = reads.plan.members()
+    is_sum = adds_over_time(question.meter.aggregation)
+    if is_sum:
+        total = [sum_known(row[number] for row in parts) for number in range(len(members))]
+        comparable = [sum_known(row[number] for row in parts[:complete]) for number in range(len(members))]
+    else:
+        total = [sum_known(map(reads.current.totals.get, values)) for values in members]
+        comparable = total
+    before = [previous.group_total(number, values, is_sum=is_sum) for number, values in enumerate(members)]
+    return GroupTotals(total, comparable, before)
 
 
 def _part_table(read: PeriodRead, plan: Plan) -> Cells:
@@ -181,7 +213,8 @@ def _kinds(reads: Reads, wholes: Sequence[Decimal | None]) -> list[Kind]:
 
 def _records(read: PeriodRead) -> list[int]:
     records = [0] * len(read.slots)
-    for slot_no, _group_no, _quantity, count, _is_daily in read.rows:
+    # Where parts overlap, each record is in one of them; where few parts were read, the wholes have them all.
+    for slot_no, _group_no, _quantity, count, _is_daily in read.wholes or read.rows:
         records[slot_no] += count
     return records
 
@@ -206,7 +239,13 @@ def _complete_count(kinds: Sequence[Kind], reads: Reads) -> int:
 def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:
     """The sum of what is known; None when nothing is."""
     known = [value for value in values if value is not None]
+    if len(known) == 1:
+        return known[0]
     return sum(known, ZERO) if known else None
+
+
+def _as_it_is(raw: Decimal | None) -> Decimal | None:
+    return raw
 
 
 def _shown(aggregation: str, raw: Decimal | None) -> Decimal | None:

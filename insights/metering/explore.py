@@ -43,9 +43,9 @@ class Plan:
         """How many groups are shown."""
         return len(self.values) + (1 if self.names_rest else 0)
 
-    def number_of(self, value: str | None) -> int:
-        """The group of a dimension value; the rest comes after the last."""
-        return self.values.index(value) if value in self.values else len(self.values)
+    def members(self) -> list[tuple[str | None, ...]]:
+        """The values of each group that is shown, in their order."""
+        return [*((value,) for value in self.values), *([self.rest] if self.names_rest else [])]
 
 
 class SlotRow(NamedTuple):
@@ -99,7 +99,10 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """The whole answer. `change` compares complete stretches with the same ones before, if there are any."""
+    """The whole answer. `change` compares complete stretches with the same ones before, if there are any.
+
+    Where a page did not need the parts of every hour, `bar_parts` has those of the bars of its chart.
+    """
 
     filter: UsageFilter
     unit: str
@@ -114,6 +117,7 @@ class Exploration:
     completeness: Completeness
     first_used_day: date | None
     has_series: bool
+    bar_parts: tuple[tuple[Decimal | None, ...], ...] = ()
 
     @property
     def change(self) -> Decimal | None:

@@ -29,6 +29,7 @@ from insights.metering.explore import (
     sum_by_value,
 )
 from insights.metering.faults import Fault, UsageFilterRefused
+from insights.metering.hour_queries import read_hours_of_page
 from insights.metering.known_queries import explore_known, settle_known
 from insights.metering.meter_queries import list_dimension_values, list_marks, list_meters
 from insights.metering.slot_queries import (
@@ -59,7 +60,9 @@ class Asked:
     answer: Exploration | None
 
 
-def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozenset[str]) -> Asked:
+def answer_query(
+    account: Account, pairs: Pairs, now: datetime, *, also: frozenset[str], shown: range | None = None
+) -> Asked:
     """Read a page's query string and answer it; a refused one comes back with its faults and no answer."""
     meters = list_meters(account)
     default = next((meter for meter in meters if meter.has_usage), meters[0] if meters else None)
@@ -78,11 +81,16 @@ def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozens
         usable = parse(named[:1])
         return Asked(meters, list_dimension_values(account, usable.meter), usable, refused.faults, None)
     values = list_dimension_values(account, question.meter)
-    return Asked(meters, values, question, (), explore(account, question, now))
+    return Asked(meters, values, question, (), explore(account, question, now, shown=shown))
 
 
-def explore(account: Account, question: UsageFilter, now: datetime) -> Exploration:
-    """Answer one question in at most nine statements, whatever it asks."""
+def explore(
+    account: Account, question: UsageFilter, now: datetime, *, shown: range | None = None
+) -> Exploration:
+    """Answer one question in a dozen statements, whatever it asks.
+
+    A page that shows some rows alone says which: of many hours in groups, others then have no parts.
+    """
     if question.known is not None:
         return explore_known(account, question, now)
     zone = ZoneInfo(account.billing_zone)
@@ -96,21 +104,29 @@ def explore(account: Account, question: UsageFilter, now: datetime) -> Explorati
     earlier: tuple[Slot, ...] = ()
     if question.compares and slots:
         earlier = slots_before(period, granularity=question.granularity, zone=zone, count=len(slots))
-    plan, current = EVERYTHING, PeriodRead(slots, (), (), {})
-    if slots and series:
-        reading = _with_unsummed_days(reading, (*earlier, *slots))
-        plan, current = _read_current(reading, slots)
     first_day = _first_day(reading) if series else None
     reads = Reads(
-        plan=plan,
-        current=current,
-        previous=_read_previous(reading, earlier, plan) if earlier and series else None,
+        plan=EVERYTHING,
+        current=PeriodRead(slots, (), (), {}),
+        previous=None,
         completeness=marks,
         first_used_day=first_day,
         first_used_at=start_of_day(first_day, zone) if first_day else None,
         has_series=bool(series),
     )
-    return assemble(question, reads)
+    if not (slots and series):
+        return assemble(question, reads)
+    reading = _with_unsummed_days(reading, (*earlier, *slots))
+    is_by_hour = question.granularity == "hour" and bool(question.group_by)
+    page = read_hours_of_page(reading, slots, earlier, shown) if shown and is_by_hour else None
+    if page is None:
+        plan, current = _read_current(reading, slots)
+        previous = _read_previous(reading, earlier, plan) if earlier else None
+        return assemble(question, replace(reads, plan=plan, current=current, previous=previous))
+    reads = replace(
+        reads, plan=page.plan, current=page.current, previous=page.previous, some_parts=page.some_parts
+    )
+    return replace(assemble(question, reads), bar_parts=page.bar_parts)
 
 
 def _with_unsummed_days(reading: Reading, slots: tuple[Slot, ...]) -> Reading:

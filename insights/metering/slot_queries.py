@@ -84,7 +84,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Summed:
+class Summed:
     """The part of a period that sums answer: all of it but the stretch from `open_first` to before `open_end`."""
 
     first: date
@@ -125,7 +125,7 @@ def list_unsummed_days(account_id: int, meter_id: int, first: date, end: date) -
     return tuple(day for (day,) in run(sum_sql.UNSUMMED_DAYS, parameters))
 
 
-def _summed(reading: Reading, slots: Sequence[Slot], plan: Plan) -> _Summed | None:
+def summed_part(reading: Reading, slots: Sequence[Slot], plan: Plan) -> Summed | None:
     """Which days sums answer, or None where the stretch that is not summed is most of the period."""
     question = reading.filter
     if reading.unsummed is None:
@@ -140,14 +140,14 @@ def _summed(reading: Reading, slots: Sequence[Slot], plan: Plan) -> _Summed | No
     open_first, open_end = (missing[0], missing[-1] + ONE_DAY) if missing else (end, end)
     if 2 * (open_end - open_first) >= end - first:
         return None
-    return _Summed(first, end, open_first, open_end, key, only)
+    return Summed(first, end, open_first, open_end, key, only)
 
 
 def read_slot_rows(
     reading: Reading, slots: tuple[Slot, ...], plan: Plan, *, from_records: bool
 ) -> tuple[Row, ...]:
     """Read rows by slot and group; a slot and group has one row, or none where nothing was recorded."""
-    summed = _summed(reading, slots, plan)
+    summed = summed_part(reading, slots, plan)
     if summed is None:
         return _rows_of_series(reading, slots, plan, from_records=from_records)
     by_hour = reading.filter.granularity == "hour"
@@ -167,6 +167,22 @@ def read_slot_rows(
     return rows if are_single else put_together(rows)
 
 
+def read_open_rows(
+    reading: Reading, slots: tuple[Slot, ...], plan: Plan, *, from_records: bool
+) -> tuple[Row, ...]:
+    """Read the part of a period that sums do not answer; of a month, a row for each of its days."""
+    summed = summed_part(reading, slots, plan)
+    if summed is None or summed.open_first == summed.open_end:
+        return ()
+    period = period_of_days(summed.open_first, summed.open_end, reading.zone)
+    granularity = "hour" if reading.filter.granularity == "hour" else "day"
+    parts = slots_of(period, granularity=granularity, zone=reading.zone, now=slots[-1].end - _INSTANT)
+    starts = [slot.start for slot in slots]
+    numbers = [bisect_right(starts, part.start) - 1 for part in parts]
+    found = _rows_of_series(reading, parts, plan, from_records=from_records) if parts else ()
+    return tuple((numbers[no], group, value, records, daily) for no, group, value, records, daily in found)
+
+
 def _rows_of_series(
     reading: Reading, slots: tuple[Slot, ...], plan: Plan, *, from_records: bool
 ) -> tuple[Row, ...]:
@@ -184,7 +200,7 @@ def _slot_statement(reading: Reading, *, from_records: bool) -> str:
     return usage_sql.slot_rows_of_rollups(aggregation, is_joined=is_joined)
 
 
-def _summed_days(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: _Summed) -> tuple[Row, ...]:
+def _summed_days(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: Summed) -> tuple[Row, ...]:
     by_slot = reading.filter.granularity != "day"
     is_grouped = plan is not EVERYTHING and bool(reading.filter.group_by)
     statement = sum_sql.day_rows(is_grouped=is_grouped, is_filtered=summed.only is not None, by_slot=by_slot)
@@ -202,7 +218,7 @@ def _summed_days(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: _S
     return tuple((numbers[day], group, value, records, False) for day, group, value, records in rows)
 
 
-def _summed_hours(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: _Summed) -> tuple[Row, ...]:
+def _summed_hours(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: Summed) -> tuple[Row, ...]:
     """Hours come as one row for a day; what is in no group is what the groups leave of the whole."""
     is_grouped = plan is not EVERYTHING and bool(reading.filter.group_by)
     shown = [value or "" for value in plan.values] if is_grouped else [""]
@@ -228,7 +244,8 @@ def _summed_hours(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: _
             ]
     if has_whole:
         rows += _left_of(left, rows, rest)
-    return tuple(rows)
+    # A day before may be shown only up to the hour that today has come to.
+    return tuple(row for row in rows if row[0] < len(slots))
 
 
 def _left_of(whole: dict[int, tuple[Decimal, int]], rows: Sequence[Row], group: int) -> list[Row]:
@@ -246,7 +263,7 @@ def read_totals(reading: Reading, slots: tuple[Slot, ...]) -> Totals:
     if not question.group_by and adds_over_time(reading.aggregation):
         return {}
     by_value = replace(EVERYTHING, values=reading.values())
-    summed = _summed(reading, slots, by_value) if adds_over_time(reading.aggregation) else None
+    summed = summed_part(reading, slots, by_value) if adds_over_time(reading.aggregation) else None
     if summed is None:
         return _totals_of_series(reading, slots)
     statement = sum_sql.value_totals(is_filtered=summed.only is not None)

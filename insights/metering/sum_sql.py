@@ -45,3 +45,13 @@ def value_totals(*, is_filtered: bool) -> str:
     """Rows (dimension value, total)."""
     return f"""SELECT s.value, sum(s.quantity) FROM insights_usagesum s
 WHERE {_OF_VALUES if is_filtered else _OF_KEY} GROUP BY 1"""
+
+
+def bar_rows(aggregate: str) -> str:
+    """Rows (day, bar of the day, group number, value, records) of the shown values, several hours together."""
+    return f"""SELECT s.day, least(h.hour / %(hours)s, %(last_bar)s), g.group_no, {aggregate}(h.quantity),
+    sum(h.records)::bigint
+FROM insights_usagesum s
+JOIN unnest(%(values)s::text[], %(numbers)s::int[]) AS g (value, group_no) ON g.value = s.value
+CROSS JOIN LATERAL unnest(s.hours, s.hour_quantities, s.hour_records) AS h (hour, quantity, records)
+WHERE {_OF_VALUES} GROUP BY 1, 2, 3"""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
+from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ register = template.Library()
 
 NO_DATA: SafeString = format_html('<span class="no-data">{}</span>', "no data")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LAST_DIGITS = tuple(Decimal(1).scaleb(-decimals) for decimals in range(10))
 _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 # Tone and icon of every state word that pages show; a state not listed is shown as it is, without a colour.
@@ -113,12 +115,13 @@ def _column_decimals(number: Decimal, scale: Scale) -> int:
 
 def _with_exact(text: str, number: Decimal, unit: str) -> SafeString:
     title = f"{grouped_text(number)}{THIN_SPACE}{unit}" if unit else grouped_text(number)
-    return format_html('<data value="{}" title="{}">{}</data>', exact_text(number), title, text)
+    # A page has a thousand of these, for which format_html takes ten times as long.
+    return SafeString(f'<data value="{exact_text(number)}" title="{escape(title)}">{escape(text)}</data>')
 
 
 def _fixed(number: Decimal, decimals: int) -> str:
     """Round for the eye to a fixed number of decimals; a value that would round to nothing says so."""
-    last = Decimal(1).scaleb(-decimals)
+    last = _LAST_DIGITS[decimals]
     rounded = number.quantize(last, rounding=ROUND_HALF_UP)
     if number and not rounded:
         return f"<{last}" if number > 0 else f"{MINUS}<{last}"

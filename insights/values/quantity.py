@@ -127,10 +127,12 @@ def scaled(quantity: Decimal, unit: str, *, scale: Scale | None = None) -> Scale
 
 def grouped_text(quantity: Decimal) -> str:
     """Every digit of the quantity, thousands grouped by commas, with a real minus."""
-    text = exact_text(quantity)
-    sign, digits = (MINUS, text[1:]) if text.startswith("-") else ("", text)
-    whole, point, fraction = digits.partition(".")
-    return f"{sign}{int(whole):,}{point}{fraction}"
+    text = format(quantity, ",f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    if text.startswith("-"):
+        return "0" if text == "-0" else f"{MINUS}{text[1:]}"
+    return text
 
 
 def _rounded(number: Decimal) -> Decimal:

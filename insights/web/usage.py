@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from accounts.models import Account
 from insights.feeds.part_queries import find_reading
+from insights.metering.coarser import coarser, hours_a_bar
 from insights.metering.explore import Exploration
 from insights.metering.faults import Fault
 from insights.metering.known_since_queries import read_since
@@ -44,12 +45,13 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     account: Account = request.account  # type: ignore[attr-defined]
     pairs = query_pairs(request.GET)
-    asked = answer_query(account, pairs, now, also=frozenset({"page"}))
+    page = _page_number(dict(pairs).get("page", "1"))
+    shown = range(((page or 1) - 1) * ROWS_PER_PAGE, (page or 1) * ROWS_PER_PAGE)
+    asked = answer_query(account, pairs, now, also=frozenset({"page"}), shown=shown)
     zone = ZoneInfo(account.billing_zone)
     if asked.question is None or not any(meter.has_usage for meter in asked.meters):
         nothing = {"zone": zone, "reading": find_reading(account)}
         return render_page(request, "usage/nothing_yet.html", nothing, part=PART)
-    page = _page_number(dict(pairs).get("page", "1"))
     if asked.answer is None or page is None:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
     context = _context(asked.answer, page=page, zone=zone, now=now)
@@ -154,8 +156,7 @@ def _shown(
         "sources": words.sources_words(answer.completeness),
         "begins_later": all(bucket.kind is Kind.BEFORE for bucket in answer.buckets),
         "has_usage": any(bucket.records for bucket in answer.buckets),
-        "figure": usage_figure(answer, zone=zone, clock=clock, scale=scale),
-        "summary": _summary(answer, zone=zone, clock=clock),
+        **_chart(answer, zone=zone, clock=clock),
         "caption": usage_tables.caption(answer),
         "whole": Decimal(1),
         "compare_note": usage_tables.compare_note(answer, len(complete)),
@@ -169,6 +170,16 @@ def _shown(
         "hidden_groups": answer.values_found - len(answer.groups) if not answer.stacks else 0,
         "first_used": answer.first_used_day,
         "first_used_words": f"The first usage is from {day(answer.first_used_day)}.",
+    }
+
+
+def _chart(answer: Exploration, *, zone: tzinfo, clock: tzinfo) -> dict[str, Any]:
+    hours = hours_a_bar(answer)
+    drawn = coarser(answer, hours=hours)
+    return {
+        "figure": usage_figure(drawn, zone=zone, clock=clock, scale=scale_of(drawn), hours=hours),
+        "summary": _summary(answer, zone=zone, clock=clock),
+        "chart_note": usage_tables.chart_note(answer, hours),
     }
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from django.utils.safestring import SafeString
 
+from insights.metering.aggregations import adds_over_time
 from insights.metering.explore import Bucket, Exploration, change_of
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, Slot, days_of
@@ -134,6 +135,15 @@ def caption(answer: Exploration) -> str:
     if answer.stacks:
         return f"{text}, split by {group}."
     return f"{text} of each {group}. Bars stand side by side, because these quantities do not add up."
+
+
+def chart_note(answer: Exploration, hours: int) -> str:
+    """How many hours a bar of the chart takes together, where it is not one."""
+    if hours == 1:
+        return ""
+    adds = adds_over_time(answer.filter.meter.aggregation)
+    shown = f"{hours} hours per bar" if adds else f"the highest of {hours} hours per bar"
+    return f"The chart shows {shown}; the table and the CSV have every hour."
 
 
 def compare_note(answer: Exploration, complete: int) -> str:

@@ -2,12 +2,16 @@
 // theme changes. The figure is the JSON in <script type="application/json" id="ID"> (Django's json_script):
 //
 //   {"data": [trace, ...], "layout": {...}}      plain Plotly, without colours, fonts, hover texts or a template
+//   {..., "points": {...}}                       what all traces say of a point, so that it is sent once
 //
+//   points.x, points.states  label and completeness of each point, for traces that have no x
+//   points.unit, points.share  what follows an exact value, and a share
 //   trace.meta.series      1 to 8: a colour of the palette; "other": grey; "previous": the period compared with;
 //                          "gap": markers where nothing was received; "zero": markers where zero was measured;
 //                          "correction": markers where a later revision changed the value
 //   trace.meta.incomplete  indices of the bars that are not complete yet: they are hatched
-//   trace.customdata       a row for each point: [exact value with unit, share or "", completeness or ""]
+//   trace.exact, trace.share  the exact value of each point of `points` without its unit (null: no data), and its share
+//   trace.customdata       instead of them, a row for each point: [exact value with unit, share or "", completeness or ""]
 //   layout                 barmode ("stack" only when parts add up), titles, ranges, tick formats
 //
 // Names and customdata are plain text and are escaped here, since Plotly reads tags in them. The table below a chart
@@ -51,8 +55,16 @@
     }
   }
 
-  function drawn(source) {
-    const trace = { ...source };
+  function rowsOf(trace, points) {
+    return trace.exact.map((value, index) => {
+      const share = trace.share?.[index];
+      return [value === null ? "No data" : value + points.unit, share ? share + points.share : "", points.states[index]];
+    });
+  }
+
+  function drawn(source, points) {
+    const { exact, share, ...trace } = { x: points.x, ...source };
+    if (exact) trace.customdata = rowsOf(source, points);
     const series = trace.meta?.series ?? 1;
     const name = escaped(trace.name || "");
     trace.name = name;
@@ -130,11 +142,11 @@
     const source = document.getElementById(figure.dataset.chartSource);
     const canvas = figure.querySelector(".chart-canvas");
     if (!source || !canvas || !window.Plotly) return;
-    const { data = [], layout = {} } = JSON.parse(source.textContent);
+    const { data = [], layout = {}, points = {} } = JSON.parse(source.textContent);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", figure.dataset.summary || "");
     const font = getComputedStyle(document.body).fontFamily;
-    Plotly.react(canvas, data.map(drawn), layoutOf(layout, font), { displayModeBar: false, responsive: true });
+    Plotly.react(canvas, data.map((trace) => drawn(trace, points)), layoutOf(layout, font), { displayModeBar: false, responsive: true });
   }
 
   function drawAll(part) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Account
 from accounts.tenancy import account_scope
 from insights.metering import meter_queries
+from insights.metering.coarser import coarser
 from insights.metering.explore import Exploration
 from insights.metering.queries import answer_query, explore, list_dimension_values, list_meters
 from insights.metering.usage_filter import parse_usage_filter
@@ -30,13 +32,13 @@ NOW = hour("2026-11-05T12")
 Row = dict[str, Any]
 
 
-def ask(account: Account, query: str, *, now: datetime = NOW) -> Exploration:
+def ask(account: Account, query: str, *, now: datetime = NOW, shown: range | None = None) -> Exploration:
     """Ask as a page would, inside the account's transaction."""
     pairs = [tuple(pair.split("=", 1)) for pair in query.split("&")]
     with account_scope(account.pk, read_only=True):
         zone = ZoneInfo(account.billing_zone)
         question = parse_usage_filter(pairs, meters=list_meters(account), zone=zone, now=now)
-        return explore(account, question, now)
+        return explore(account, question, now, shown=shown)
 
 
 @pytest.fixture
@@ -151,6 +153,86 @@ def _compare(answer: Exploration, rows: list[Row], expected: Callable[[list[Row]
             assert part == (expected(mine) if mine else None)
     for group in answer.groups:
         assert group.total == expected([row for row in wanted if row[group_by] == group.value])
+
+
+class TestSummed:
+    """Sums over series answer as rollups and records do, to the last digit."""
+
+    QUERIES = (
+        "from=2026-10-01&to=2026-11-05&granularity=hour&group_by=endpoint",
+        "from=2026-10-22&to=2026-11-05&granularity=hour&dimension.region=eu",
+        "from=2026-10-22&to=2026-11-05&granularity=day&group_by=region&dimension.region=eu&dimension.region=us",
+        "from=2026-10-01&to=2026-11-05&granularity=day&group_by=endpoint",
+        "from=2026-09-01&to=2026-11-05&granularity=month&group_by=endpoint",
+        "from=2026-09-01&to=2026-11-05&granularity=month",
+    )
+
+    @pytest.fixture
+    def rows(self, account: Account, request: pytest.FixtureRequest) -> list[Row]:
+        aggregation = request.node.callspec.params["aggregation"]
+        unique = ["endpoint"] if aggregation == "unique_count" else []
+        make_meter("m", aggregation=aggregation, dimensions=["endpoint", "region"], unique_dimensions=unique)
+        chance = random.Random(11)
+        rows = [
+            {"at": at, "quantity": chance.randrange(900), "endpoint": f"e{endpoint}", "region": region}
+            for at in hours_from(hour("2026-09-29T00"), 37 * 24 + 12)
+            for endpoint in range(13)
+            for region in ("eu", "us", "")
+            if chance.random() < 0.03
+        ]
+        deliver(make_source(), rows, account="ansel", meter="m", complete_to=hour("2026-11-05T05"))
+        return rows
+
+    @pytest.mark.parametrize("aggregation", sorted(EXPECTED))
+    def test_no_answer_changes_when_days_are_summed(
+        self, account: Account, aggregation: str, rows: list[Row]
+    ) -> None:
+        before = [ask(account, f"meter=m&{query}") for query in self.QUERIES]
+
+        assert sum_ended_days(NOW) > 30
+
+        for query, unsummed in zip(self.QUERIES, before, strict=True):
+            assert ask(account, f"meter=m&{query}") == unsummed, query
+
+    @pytest.mark.parametrize("aggregation", sorted(EXPECTED))
+    def test_a_page_of_many_hours_shows_what_the_file_has(
+        self, account: Account, aggregation: str, rows: list[Row]
+    ) -> None:
+        """The page reads the parts of its own rows and of its bars, and the totals of its groups apart."""
+        sum_ended_days(NOW)
+        query = "meter=m&from=2026-08-09&to=2026-11-05&granularity=hour&group_by=endpoint"
+        whole = ask(account, query)
+        shown = range(1_700, 1_800)
+
+        page = ask(account, query, shown=shown)
+
+        assert page.bar_parts
+        assert [bucket.parts for bucket in page.buckets if bucket.parts] == [
+            bucket.parts for bucket in whole.buckets[shown.start : shown.stop]
+        ]
+        assert page.groups == whole.groups
+        assert replace(page, buckets=(), bar_parts=()) == replace(whole, buckets=())
+        assert coarser(page, hours=6).buckets == coarser(whole, hours=6).buckets
+
+    @pytest.mark.parametrize("aggregation", ["sum"])
+    def test_a_chunk_makes_the_sums_of_its_days_count_for_nothing(
+        self, account: Account, aggregation: str, rows: list[Row]
+    ) -> None:
+        sum_ended_days(NOW)
+        before = ask(account, "meter=m&from=2026-10-02&to=2026-10-31&granularity=day")
+        late = {"at": hour("2026-10-09T10"), "quantity": 5_000, "endpoint": "new", "region": "eu"}
+        deliver(make_source("late"), [late], account="ansel", meter="m")
+
+        for _ in range(2):
+            after = ask(account, "meter=m&from=2026-10-02&to=2026-10-31&granularity=day")
+            assert (after.total or 0) - (before.total or 0) == 5_000
+            moved = [
+                then.slot.day
+                for then, now in zip(before.buckets, after.buckets, strict=True)
+                if then.quantity != now.quantity
+            ]
+            assert moved == [date(2026, 10, 9)]
+            sum_ended_days(NOW)
 
 
 def test_a_quantity_held_for_a_quarter_of_an_hour_counts_a_quarter(account: Account) -> None:

@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from insights.metering.assemble import Reads, assemble
+from insights.metering.coarser import coarser, hours_a_bar
 from insights.metering.completeness import SourceMark, completeness_of
 from insights.metering.explore import Exploration, PeriodRead, Plan, SlotRow
 from insights.metering.usage_filter import parse_usage_filter
 from insights.metering.windows import slots_before, slots_of
+from insights.templatetags.portal import percent
 from insights.web.charts import scale_of, usage_figure
 from insights.web.colours import series_of
 from insights.web.words import hour_words
 from tests.metering.facts import meter_facts
 
 NOW = datetime(2026, 11, 6, tzinfo=UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
 FIRST_USE = datetime(2026, 9, 1, tzinfo=UTC)
 # Days 1 to 5: a value, a zero, a gap, a value, and one that is not complete; in thousands and odd units.
 QUANTITIES: dict[int, int] = {0: 1_234_567, 1: 0, 3: 2_000_001, 4: 5}
 
 
 def answer_of(
-    query: str, rows: list[SlotRow], plan: Plan, previous: list[SlotRow] | None = None, **meter: Any
+    query: str,
+    rows: list[SlotRow],
+    plan: Plan,
+    previous: list[SlotRow] | None = None,
+    zone: tzinfo = UTC,
+    **meter: Any,
 ) -> Exploration:
     facts = meter_facts(**meter)
     question = parse_usage_filter(
-        parse_qsl(query), meters=[facts], zone=UTC, now=NOW, default_meter=facts.key
+        parse_qsl(query), meters=[facts], zone=zone, now=NOW, default_meter=facts.key
     )
-    period = question.period(UTC)
-    slots = slots_of(period, granularity="day", zone=UTC, now=NOW)
-    before = slots_before(period, granularity="day", zone=UTC, count=len(slots))
+    period = question.period(zone)
+    slots = slots_of(period, granularity=question.granularity, zone=zone, now=NOW)
+    before = slots_before(period, granularity=question.granularity, zone=zone, count=len(slots))
     complete_to = datetime(2026, 11, 5, tzinfo=UTC)
     mark = SourceMark(
         source_id=1,
@@ -76,12 +86,12 @@ def figure_of(answer: Exploration) -> dict[str, Any]:
 
 class TestUsageFigure:
     def test_heights_are_scaled_and_words_are_exact(self) -> None:
-        bars = figure_of(answer_of(DAYS, rows_of(QUANTITIES), WHOLE))["data"][0]
+        figure = figure_of(answer_of(DAYS, rows_of(QUANTITIES), WHOLE))
 
-        assert bars["y"] == [1.234567, 0.0, None, 2.000001, 0.000005]
-        assert bars["customdata"][0] == ["1,234,567\u202frequests", "", ""]
-        assert bars["customdata"][2][0] == "No data"
-        assert bars["customdata"][4] == ["5\u202frequests", "", "Not yet complete"]
+        assert figure["data"][0]["y"] == [1.234567, 0.0, None, 2.000001, 0.000005]
+        assert figure["data"][0]["exact"] == ["1,234,567", "0", None, "2,000,001", "5"]
+        assert figure["points"]["unit"] == "\u202frequests"
+        assert figure["points"]["states"] == ["", "Measured zero", "No data arrived", "", "Not yet complete"]
 
     def test_zero_gap_and_incomplete_are_marked_apart(self) -> None:
         figure = figure_of(answer_of(DAYS, rows_of(QUANTITIES), WHOLE))
@@ -99,7 +109,26 @@ class TestUsageFigure:
         assert figure["layout"]["barmode"] == "stack"
         assert [trace["name"] for trace in figure["data"][:3]] == ["eu", "us", "2 others"]
         assert figure["data"][2]["meta"]["series"] == "other"
-        assert figure["data"][1]["customdata"][0][1] == "50.0\u202f% of the day"
+        assert figure["data"][1]["share"][0] + figure["points"]["share"] == "50.0\u202f% of the day"
+
+    @pytest.mark.parametrize(
+        ("part", "whole", "said"),
+        [
+            ("1", "3", "33.3\u202f%"),
+            ("0.05", "100", "0.1\u202f%"),
+            ("0.049", "100", "<0.1\u202f%"),
+            ("0", "7", "0.0\u202f%"),
+            ("-1", "8", "\u221212.5\u202f%"),
+        ],
+    )
+    def test_a_share_reads_as_every_percentage_does(self, part: str, whole: str, said: str) -> None:
+        plan = Plan(("eu", "us"), (), names_rest=False)
+        quantities = (Decimal(part), Decimal(whole) - Decimal(part))
+        rows = [SlotRow(0, number, quantity, 1, False) for number, quantity in enumerate(quantities)]
+
+        figure = figure_of(answer_of(f"{DAYS}&group_by=region", rows, plan))
+
+        assert figure["data"][0]["share"][0] == said == percent(Decimal(part) / Decimal(whole))
 
     def test_peaks_stand_side_by_side_without_shares(self) -> None:
         plan = Plan(("eu", "us"), (), names_rest=False)
@@ -108,7 +137,7 @@ class TestUsageFigure:
         figure = figure_of(answer_of(f"{DAYS}&group_by=region", rows, plan, aggregation="max"))
 
         assert figure["layout"]["barmode"] == "group"
-        assert figure["data"][0]["customdata"][0][1] == ""
+        assert "share" not in figure["data"][0]
 
     def test_the_period_before_is_a_line_that_names_its_days(self) -> None:
         answer = answer_of(DAYS, rows_of(QUANTITIES), WHOLE, previous=rows_of({0: 7, 1: 8}))
@@ -125,9 +154,60 @@ class TestUsageFigure:
         assert [trace["name"] for trace in figure["data"][:2]] == ["<b>x</b>", "=1+1"]
 
     def test_no_label_stands_for_two_bars(self) -> None:
-        labels = figure_of(answer_of(DAYS, rows_of(QUANTITIES), WHOLE))["data"][0]["x"]
+        labels = figure_of(answer_of(DAYS, rows_of(QUANTITIES), WHOLE))["points"]["x"]
 
         assert len(set(labels)) == len(labels) == 5
+
+
+class TestCoarser:
+    """Three months by hour in eleven groups are five times what a chart has room for."""
+
+    QUARTER = "from=2026-08-01&to=2026-10-31&granularity=hour&group_by=region"
+    PLAN = Plan(tuple(f"r{number}" for number in range(10)), ("ap", "sa"), names_rest=True)
+
+    def hours(self, **meter: Any) -> Exploration:
+        rows = [SlotRow(no, group, Decimal(no), 1, False) for no in range(92 * 24) for group in (0, 10)]
+        return answer_of(self.QUARTER, rows, self.PLAN, zone=BERLIN, **meter)
+
+    def test_as_many_hours_are_taken_together_as_leave_five_thousand_points(self) -> None:
+        answer = self.hours()
+
+        assert hours_a_bar(answer) == 6
+        drawn = coarser(answer, hours=6)
+        assert len(drawn.buckets) == 92 * 4
+        assert drawn.buckets[1].quantity == 2 * (6 + 7 + 8 + 9 + 10 + 11)
+        assert drawn.buckets[1].parts[0] == drawn.buckets[1].parts[10] == 6 + 7 + 8 + 9 + 10 + 11
+
+    def test_nothing_is_lost_on_the_day_of_25_hours(self) -> None:
+        drawn = coarser(self.hours(), hours=6)
+
+        assert sum(bucket.records for bucket in drawn.buckets) == 2 * 92 * 24
+        assert [
+            (bucket.slot.end - bucket.slot.start) // timedelta(hours=1)
+            for bucket in drawn.buckets
+            if bucket.slot.day == date(2026, 10, 25)
+        ] == [6, 6, 6, 7]
+        for one, following in pairwise(drawn.buckets):
+            assert one.slot.end == following.slot.start
+
+    def test_hours_that_do_not_add_up_show_the_highest(self) -> None:
+        drawn = coarser(self.hours(aggregation="max"), hours=6)
+
+        assert drawn.buckets[1].quantity == 2 * 11
+        assert drawn.buckets[1].parts[0] == 11
+
+    def test_days_and_a_month_of_hours_keep_their_bars(self) -> None:
+        month = answer_of("from=2026-10-01&to=2026-10-31&granularity=hour", [], WHOLE)
+
+        assert hours_a_bar(month) == hours_a_bar(answer_of(DAYS, [], WHOLE)) == 1
+
+    def test_the_label_names_both_ends_and_none_stands_twice(self) -> None:
+        drawn = coarser(self.hours(), hours=6)
+        figure = usage_figure(drawn, zone=BERLIN, clock=BERLIN, scale=scale_of(drawn), hours=6)
+
+        assert figure["points"]["x"][1] == "1 Aug, 06:00 to 12:00"
+        assert len(set(figure["points"]["x"])) == 92 * 4
+        assert figure["points"]["share"] == " of the 6 hours"
 
 
 class TestSeriesOf:

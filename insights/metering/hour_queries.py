@@ -1,0 +1,172 @@
+"""Reads three months of hours in groups for a page: the parts of the hours in its table, and of the bars in its chart.
+
+Every part of every hour is what a file or a program gets, and twenty thousand quantities that no page shows. Only sums
+over many series answer so; without them the page reads everything.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from insights.metering import sum_sql
+from insights.metering.aggregations import adds_over_time, settled
+from insights.metering.assemble import GroupTotals, SomeParts, sum_known
+from insights.metering.coarser import HOURS_A_DAY, hours_together, numbers_together
+from insights.metering.explore import PeriodRead, Plan, Row, plan_groups
+from insights.metering.slot_queries import (
+    EVERYTHING,
+    Reading,
+    read_open_rows,
+    read_slot_rows,
+    read_totals,
+    run,
+    summed_part,
+)
+from insights.metering.windows import Slot
+
+Cells = list[list[Decimal | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class HoursOfPage:
+    """What a page shows of one period in hours and groups; `bar_parts` has the groups of each bar in their order."""
+
+    plan: Plan
+    current: PeriodRead
+    previous: PeriodRead | None
+    some_parts: SomeParts
+    bar_parts: tuple[tuple[Decimal | None, ...], ...]
+
+
+def read_hours_of_page(
+    reading: Reading, slots: tuple[Slot, ...], earlier: tuple[Slot, ...], shown: range
+) -> HoursOfPage | None:
+    """Read what a page of these rows needs; None where each hour has a bar, or sums do not answer."""
+    question = reading.filter
+    totals = read_totals(reading, slots)
+    plan = plan_groups(question.meter, question.group_by, totals)
+    hours = hours_together(len(slots), plan.columns)
+    if hours == 1 or summed_part(reading, slots, plan) is None:
+        return None
+    wholes = _wholes(reading, slots)
+    numbers = _whole_days(slots, shown)
+    rows = read_slot_rows(reading, slots[numbers.start : numbers.stop], plan, from_records=True)
+    return HoursOfPage(
+        plan=plan,
+        current=PeriodRead(slots, tuple((numbers.start + row[0], *row[1:]) for row in rows), wholes, totals),
+        previous=PeriodRead(earlier, (), _wholes(reading, earlier), _totals_before(reading, earlier))
+        if earlier
+        else None,
+        some_parts=SomeParts(
+            shown, lambda complete: _group_totals(reading, slots, earlier, plan, totals, complete=complete)
+        ),
+        bar_parts=_bar_parts(reading, slots, plan, wholes, hours=hours),
+    )
+
+
+def _wholes(reading: Reading, slots: tuple[Slot, ...]) -> tuple[Row, ...]:
+    ungrouped = replace(reading, series=tuple(replace(one, value=None) for one in reading.series))
+    return read_slot_rows(ungrouped, slots, EVERYTHING, from_records=True)
+
+
+def _totals_before(reading: Reading, earlier: tuple[Slot, ...]) -> dict[str | None, Decimal]:
+    return {} if adds_over_time(reading.aggregation) else read_totals(reading, earlier)
+
+
+def _whole_days(slots: Sequence[Slot], shown: range) -> range:
+    """The hours of every day of which an hour is shown."""
+    first, last = slots[min(shown.start, len(slots) - 1)].day, slots[min(shown.stop, len(slots)) - 1].day
+    return range(
+        bisect_left(slots, first, key=lambda slot: slot.day),
+        bisect_right(slots, last, key=lambda slot: slot.day),
+    )
+
+
+def _group_totals(
+    reading: Reading,
+    slots: tuple[Slot, ...],
+    earlier: tuple[Slot, ...],
+    plan: Plan,
+    totals: dict[str | None, Decimal],
+    *,
+    complete: int,
+) -> GroupTotals:
+    total = [sum_known(map(totals.get, values)) for values in plan.members()]
+    if not adds_over_time(reading.aggregation):
+        before = _totals_before(reading, earlier) if earlier else {}
+        return GroupTotals(total, total, [sum_known(map(before.get, values)) for values in plan.members()])
+    comparable = total if complete >= len(slots) else _until(reading, slots, plan, complete)
+    return GroupTotals(total, comparable, _until(reading, earlier, plan, complete))
+
+
+def _until(reading: Reading, slots: tuple[Slot, ...], plan: Plan, count: int) -> list[Decimal | None]:
+    """What each group comes to in the first hours of a period: whole days first, then the hours of the day begun."""
+    count = min(count, len(slots))
+    midnight = count
+    if count < len(slots):
+        midnight = bisect_left(slots, slots[count].day, key=lambda slot: slot.day)
+    totals = read_totals(reading, slots[:midnight]) if midnight else {}
+    found = [[sum_known(map(totals.get, values))] for values in plan.members()]
+    if midnight < count:
+        of_day = _whole_days(slots, range(midnight, count))
+        for number, group, quantity, *_ in read_slot_rows(
+            reading, slots[of_day.start : of_day.stop], plan, from_records=True
+        ):
+            if midnight + number < count and group < len(found):
+                found[group].append(quantity)
+    return [sum_known(quantities) for quantities in found]
+
+
+def _bar_parts(
+    reading: Reading, slots: tuple[Slot, ...], plan: Plan, wholes: Sequence[Row], *, hours: int
+) -> tuple[tuple[Decimal | None, ...], ...]:
+    """The groups of each bar; the rest of a bar is what the others leave of it."""
+    firsts = [first for first, _ in numbers_together(slots, hours)]
+    parts: Cells = [[None] * plan.columns for _ in firsts]
+    adds = adds_over_time(reading.aggregation)
+    bars_of_days: dict[date, int] = {}
+    for bar, first in enumerate(firsts):
+        bars_of_days.setdefault(slots[first].day, bar)
+    for day, bar, group, quantity, _records in _summed_bars(reading, slots, plan, hours=hours):
+        parts[bars_of_days[day] + bar][group] = quantity
+    for number, group, added, _records, _daily in read_open_rows(reading, slots, plan, from_records=True):
+        if group < len(plan.values):
+            row = parts[bisect_right(firsts, number) - 1]
+            known = [one for one in (row[group], added) if one is not None]
+            row[group] = sum_known(known) if adds else max(known, default=None)
+    if plan.names_rest:
+        _add_rest(parts, firsts, wholes)
+    return tuple(
+        tuple(None if part is None else settled(reading.aggregation, part) for part in row) for row in parts
+    )
+
+
+def _add_rest(parts: Cells, firsts: Sequence[int], wholes: Sequence[Row]) -> None:
+    left: list[Decimal | None] = [None] * len(parts)
+    for number, _group, quantity, _records, _daily in wholes:
+        bar = bisect_right(firsts, number) - 1
+        left[bar] = sum_known((left[bar], quantity))
+    for row, whole in zip(parts, left, strict=True):
+        shown = sum_known(row)
+        row[-1] = whole if shown is None or whole is None else (whole - shown) or None
+
+
+def _summed_bars(
+    reading: Reading, slots: tuple[Slot, ...], plan: Plan, *, hours: int
+) -> list[tuple[date, int, int, Decimal, int]]:
+    summed = summed_part(reading, slots, plan)
+    if summed is None:
+        return []
+    values = [value or "" for value in plan.values]
+    parameters = summed.parameters(reading) | {
+        "only": values,
+        "values": values,
+        "numbers": list(range(len(values))),
+        "hours": hours,
+        "last_bar": HOURS_A_DAY // hours - 1,
+    }
+    return run(sum_sql.bar_rows("sum" if adds_over_time(reading.aggregation) else "max"), parameters)
