@@ -7,7 +7,7 @@ from insights.books.check import Check
 # A CSV's header is line 1 and belongs to no chunk.
 BACKFILLS = Check(
     name="backfills are in the books wholly or not at all",
-    rows="SELECT count(*) FROM insights_batch WHERE backfill_id IS NOT NULL",
+    rows="SELECT count(*) FROM insights_batch",
     differences="""
         SELECT format('backfill %%s: %%s with %%s entries', f.id, f.state, count(e.id))
         FROM insights_backfill f LEFT JOIN insights_ledgerentry e ON e.backfill_id = f.id
@@ -19,6 +19,9 @@ BACKFILLS = Check(
             WHEN f.state = 'discarded' THEN 'discarded' WHEN f.state = 'closed' THEN 'done' ELSE 'held' END)
           AND NOT (f.state = 'closed' AND b.state IN ('reverted', 'quarantined', 'processing'))
           AND NOT (f.state = 'discarded' AND b.state = 'held')
+        UNION ALL
+        SELECT format('batch %%s: %%s without a backfill', b.id, b.state) FROM insights_batch b
+        WHERE b.backfill_id IS NULL AND b.state IN ('held', 'discarded')
         UNION ALL
         SELECT format('batch %%s of backfill %%s: %%s of %%s lines done', b.id, f.id, b.lines_done, b.lines_total)
         FROM insights_batch b JOIN insights_backfill f ON f.id = b.backfill_id
