@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
+from django.views.decorators.csrf import csrf_exempt
 
 from accounts.access import public_page
 from insights.api.errors import unknown_path
@@ -11,7 +12,8 @@ from insights.api.schema import openapi
 
 urlpatterns: list[URLPattern] = [
     *ENDPOINTS,
-    path("v1/openapi.json", openapi, name="api-openapi"),
+    path("v1/openapi.json", csrf_exempt(openapi), name="api-openapi"),
     # Without an end it matches everything, line breaks too: no address of the API is answered with a page.
-    re_path(r"", public_page(unknown_path), name="api-unknown"),
+    # It changes nothing, and a page about cookies would be no answer to a program.
+    re_path(r"", csrf_exempt(public_page(unknown_path)), name="api-unknown"),
 ]

@@ -105,6 +105,15 @@ class TestMethods:
     def test_reading_addresses_only_read(self, reader: Caller, path: str, method: str) -> None:
         problem_of(reader.ask(method, path), status=405, code="method_not_allowed")
 
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
+    def test_addresses_that_are_none_answer_every_method_like_a_program(
+        self, portal_db: None, method: str
+    ) -> None:
+        client = Client(enforce_csrf_checks=True)
+
+        problem_of(client.generic(method, "/api/v1/absent"), status=404, code="not_found")
+        assert client.generic(method, "/api/v1/openapi.json").status_code == 405
+
     @pytest.mark.parametrize("path", READS[:3])
     def test_head_has_headers_and_no_body(self, reader: Caller, path: str) -> None:
         response = reader.head(path)

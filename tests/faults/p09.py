@@ -108,7 +108,7 @@ def _judge(
         f"{name} was answered {answered.status} {answered.code!r} after {answered.sent} bytes, not {status} {code}",
         holds=(answered.status, answered.code) == (status, code),
     )
-    outcome.require(
+    outcome.require_in_time(
         f"{name} was answered after {answered.seconds:.1f} s", holds=answered.seconds < ANSWER_SECONDS_MAX
     )
 

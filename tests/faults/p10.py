@@ -47,7 +47,7 @@ def run(site: Site) -> Outcome:
     outcome.require(
         "the bad batch was not set aside", holds=_state(site, poison) == ("quarantined", "quarantined")
     )
-    outcome.require(
+    outcome.require_in_time(
         f"{good} good batches took {beside:.1f} s beside it and {without:.1f} s without",
         holds=beside <= SLOWER_MAX * without + 1.0,
     )

@@ -81,8 +81,10 @@ def _judge(
     outcome.rows, outcome.differences = rows, rows - (counted or 0)
     slow = percentile(seconds, 95) if seconds else 0.0
     big_max = BIG_SECONDS_MAX * max(rows, 200_000) / 1_000_000
-    outcome.require(f"p95 of {slow:.1f} s until small files were visible", holds=slow < VISIBLE_SECONDS_MAX)
-    outcome.require(f"{rows} rows took {took:.0f} s", holds=took < big_max)
+    outcome.require_in_time(
+        f"p95 of {slow:.1f} s until small files were visible", holds=slow < VISIBLE_SECONDS_MAX
+    )
+    outcome.require_in_time(f"{rows} rows took {took:.0f} s", holds=took < big_max)
     outcome.require(f"a worker took {memory.mib_max:.0f} MiB", holds=memory.mib_max < MEMORY_MIB_MAX)
     outcome.require(f"{counted} of {rows} rows counted", holds=counted == rows)
     outcome.figures.append(

@@ -232,11 +232,20 @@ def _end_tidily(application: Application) -> Application:
     return application
 
 
+def _any_depth(application: Application) -> Application:
+    """P43: a document may be nested as deep as it likes."""
+    from insights.ingest import json_document
+
+    json_document.json_depth_above = lambda text, most: False
+    return application
+
+
 WEB: dict[str, Callable[[Application], Application]] = {
     "P6": _answer_first,
     "P9": _unpack_at_once,
     "P33": _end_tidily,
     "P39": _redis_in_every_page,
+    "P43": _any_depth,
 }
 
 
