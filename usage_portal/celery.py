@@ -7,6 +7,7 @@ and what is lost there is rung again by `ring_waiting_work`.
 import gc
 import os
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
@@ -96,8 +97,13 @@ def keep_django_logging(**_: Any) -> None:
 
 
 @worker_process_init.connect
-def collect_seldom(**_: Any) -> None:
-    """Look for cycles once a chunk and never among what was imported: it took a third of the time in Python."""
+def prepare_worker(**_: Any) -> None:
+    """Load the library of columns before the first batch waits for it, and collect garbage seldom.
+
+    Each process loads it for itself, since its threads would not survive a fork. Cycles are looked for once a chunk
+    and never among what was imported: it took a third of the time in Python.
+    """
+    import_module("insights.ingest.staged_columns")
     gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 10, 10)

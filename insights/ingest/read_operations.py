@@ -11,6 +11,8 @@ from datetime import date, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from psycopg import Cursor
+
 from accounts.operations import ensure_account
 from accounts.tenancy import connection
 from insights.ingest.catalogue import AccountFact, Catalogue
@@ -95,10 +97,14 @@ def _first_received_at(batch: Batch) -> datetime:
 def _kept_pieces(batch_id: int) -> Iterator[bytes]:
     number = 0
     while True:
-        with connection().cursor() as cursor:
+        held = connection()
+        held.ensure_connection()
+        # As text, which is all that Django's cursor reads, the bytes would be twice as long.
+        with held.wrap_database_errors, Cursor(held.connection) as cursor:
             cursor.execute(
                 "SELECT data FROM insights_batchbytes WHERE batch_id = %s AND piece_no = %s",
                 [batch_id, number],
+                binary=True,
             )
             row = cursor.fetchone()
         if row is None:

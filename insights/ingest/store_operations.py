@@ -81,12 +81,12 @@ def _first_of_each(
 _RECORD_COLUMNS = (
     "account_id, series_id, window_start, row_id, revision, quantity, entry_id, batch_id, line_no"
 )
-_INSERT_ALL = f"""
+_INSERT_AS_STAGED = f"""
     INSERT INTO insights_usagerecord ({_RECORD_COLUMNS})
     SELECT account_id, series_id, window_start, row_id, revision, quantity, %(entry)s, %(batch)s, line_no
     FROM ingest_stage WHERE phase = %(phase)s
-    ORDER BY account_id, series_id, window_start, row_id
 """
+_INSERT_ALL = f"{_INSERT_AS_STAGED} ORDER BY account_id, series_id, window_start, row_id"
 _INSERT_IDENTITIES = """
     INSERT INTO insights_usageidentity (account_id, source_id, row_id, series_id, window_start)
     SELECT account_id, %(source)s, row_id, series_id, window_start FROM ingest_stage WHERE phase = %(phase)s
@@ -115,11 +115,11 @@ _RETRACTED = """
 
 
 def insert_stage(ledger: Ledger) -> None:
-    """Insert every row of the stage as a new record; breaks a key, and the transaction, if a fact is known."""
+    """Insert every row of the stage, which is in the order of the key, as a new record; a known one breaks the key."""
     with connection().cursor() as cursor:
         if ledger.key_kind == "row_id":
             cursor.execute(_INSERT_IDENTITIES, _parameters(ledger, NEW))
-        cursor.execute(_INSERT_ALL, _parameters(ledger, NEW))
+        cursor.execute(_INSERT_AS_STAGED, _parameters(ledger, NEW))
 
 
 def _insert_new(ledger: Ledger, lines: Sequence[StagedLine]) -> tuple[Sequence[StagedLine], set[int]]:

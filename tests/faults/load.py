@@ -38,6 +38,7 @@ COLUMNS = (
     "protocol",
 )
 UNIT = "unit"
+PLAIN_FILES = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,9 @@ class _Writer:
         self.sent: list[list[Cells]] = []
 
     def file(self, form: str) -> bytes:
-        rows = [self._row(form) for _ in range(self.size.lines)]
+        # A file without anything odd in it is read and stored by columns, and most files of real senders are such.
+        is_plain = form == "csv" and self.chance.random() < PLAIN_FILES
+        rows = self._plain_rows() if is_plain else [self._row(form) for _ in range(self.size.lines)]
         self.chance.shuffle(rows)
         if form == "csv":
             lines = [
@@ -159,6 +162,13 @@ class _Writer:
         else:
             lines = [json.dumps(row) for row in rows]
         return ("\n".join(lines) + "\n").encode()
+
+    def _plain_rows(self) -> list[Cells | str]:
+        """New facts only, or the ones last sent once more."""
+        latest = [revisions[-1] for revisions in self.sent[-self.size.lines :]]
+        if len(latest) == self.size.lines and self.chance.random() < 0.3:
+            return list(latest)
+        return [self._new() for _ in range(self.size.lines)]
 
     def _csv(self, row: Cells) -> str:
         return ",".join(row.get(name, "") for name in self.columns)

@@ -29,6 +29,7 @@ from accounts.tenancy import connection  # noqa: E402
 from insights import tasks  # noqa: E402
 from insights.ingest import (  # noqa: E402
     chunk_operations,
+    column_operations,
     operations,
     read_operations,
     store_operations,
@@ -153,6 +154,7 @@ def _wrap_hold() -> None:
 
 def _wrap_points() -> None:
     _wrap(tasks, "open_batch", after="opened")
+    _wrap(read_operations, "_read_columns", before="before parse", after="after parse")
     _wrap(read_operations, "_parse", before="before parse", after="after parse")
     _wrap(read_operations, "intern_series", before="before series", after="after series")
     _wrap(read_operations, "_ensure_months", after="after months")
@@ -161,6 +163,9 @@ def _wrap_points() -> None:
     _wrap(work_operations, "extend_lease", after="lease extended")
     _wrap(work_operations, "finish_work", after="work finished")
     _wrap(chunk_operations, "_open_entry", after="entry opened")
+    _wrap(column_operations, "copy_stage_text", after="staged")
+    _wrap(column_operations, "insert_stage", after="new records stored")
+    _wrap(column_operations, "look_at_sample", after="known looked up")
     _wrap(store_operations, "copy_stage", after="staged")
     _wrap(store_operations, "_insert_new", after="new records stored")
     _wrap(store_operations, "find_known", after="known looked up")
