@@ -12,6 +12,7 @@ from django.core.management import get_commands
 from insights.feeds.meter_toml import parse_meters_toml
 from insights.ingest import work_operations
 from insights.ingest.grammar import TEXT_CHARACTERS_MAX
+from insights.ingest.held_operations import HELD_BATCHES_MAX, HELD_LINES_MAX
 from insights.ingest.limits import JSON_DEPTH_MAX, LINE_BYTES_MAX, Limits
 from insights.ingest.source_definition import parse_source_toml
 
@@ -105,6 +106,8 @@ def test_a_page_names_only_commands_that_exist(page: Path) -> None:
             f"above {TEXT_CHARACTERS_MAX} characters or a line above {LINE_BYTES_MAX // 1024} KiB",
         ),
         ("ingest_errors.md", f"a line above {Limits().physical_line_bytes // 2**20} MiB refuses the request"),
+        ("operations.md", f"{HELD_LINES_MAX:,} lines in {HELD_BATCHES_MAX:,} batches"),
+        ("ingest_errors.md", f"more than {HELD_LINES_MAX:,} lines or {HELD_BATCHES_MAX:,} batches"),
         ("operations.md", f"lease of {work_operations.LEASE_SECONDS:.0f} s"),
     ],
 )

@@ -14,7 +14,7 @@ from accounts.tenancy import as_worker, connection
 from insights import tasks
 from insights.management import demo_setup
 from insights.management.commands import load_demo
-from insights.models import Batch, Meter, Source
+from insights.models import Backfill, Batch, Meter, Source
 from usage_portal.demo import cast
 from usage_portal.demo.company import Company, build_company
 from usage_portal.demo.totals import expected_totals
@@ -30,6 +30,7 @@ ROLLUPS = """
     JOIN insights_series e ON e.account_id = r.account_id AND e.id = r.series_id
     JOIN insights_source s ON s.id = e.source_id
     JOIN insights_meter m ON m.id = r.meter_id
+    WHERE s.slug <> 'edge-trial'
     GROUP BY 1, 2, 3, 4, m.aggregation
 """
 
@@ -70,6 +71,20 @@ def test_what_is_loaded_comes_to_the_expected_totals(loading: Any, small_company
     }
     assert cast.OWNER_EMAIL in said
     assert cast.DEMO_PASSWORD in said
+
+
+def test_one_backfill_is_closed_and_one_waits_with_its_preview(loading: Any) -> None:
+    loading()
+    loading()
+
+    with as_worker():
+        first, second = Backfill.objects.order_by("id")
+        batches = list(Batch.objects.filter(source__slug="edge-trial").order_by("id").values("state", "new"))
+    assert (first.state, second.state) == ("closed", "ready")
+    assert batches == [{"state": "done", "new": 288}, {"state": "held", "new": 0}]
+    assert second.preview["totals"] == {
+        "received": 386, "new": 288, "replaced": 96, "duplicate": 0, "stale": 0, "rejected": 2,
+    }  # fmt: skip
 
 
 def test_a_second_start_stores_nothing(loading: Any) -> None:

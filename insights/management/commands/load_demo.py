@@ -14,6 +14,7 @@ from django.db.models import Count, Q, Sum
 
 from accounts.tenancy import as_worker
 from insights.ingest.operations import receive_batch
+from insights.management.demo_backfills import make_backfills
 from insights.management.demo_setup import issue_demo_key, set_up
 from insights.models import Batch, BatchState, Source
 from insights.tasks import ring
@@ -52,6 +53,7 @@ class Command(BaseCommand):
                 self._send(company, prefix=prefix, without=set(names) - set(missing), total=len(names))
             self._wait(total=len(names))
             self._refuse_unless_loaded()
+            make_backfills(company, ring=ring)
 
     def _send(self, company: Company, *, prefix: str, without: set[str], total: int) -> None:
         """Hand over one file after the other, while the worker is busy with those before."""
