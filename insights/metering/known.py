@@ -52,13 +52,16 @@ class BatchSince:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """What differs between then and now: quantities, records that came or went, and the batches that did it."""
+    """What differs between then and now: quantities, records that came or went, and the batches that did it.
+
+    `batches` is None where too much came since to look at each line.
+    """
 
     then: Decimal | None
     now: Decimal | None
     came: int
     went: int
-    batches: tuple[BatchSince, ...]
+    batches: tuple[BatchSince, ...] | None
 
     @property
     def difference(self) -> Decimal:

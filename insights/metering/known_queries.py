@@ -98,8 +98,11 @@ class KnownReading:
         """The ledger position."""
         return self.question.known.position if self.question.known else 0
 
-    def parameters(self, slots: tuple[Slot, ...], plan: Plan) -> dict[str, Any]:
-        """The parameters of the statements: which stretches of time, and which series in which group."""
+    def parameters(self, slots: tuple[Slot, ...], plan: Plan, *, all_days: bool = False) -> dict[str, Any]:
+        """The parameters of the statements: which stretches of time, and which series in which group.
+
+        `all_days` reads also the touched days of which nothing was known.
+        """
         first, end = days_of(slots, self.zone)
         numbers = {value: number for number, value in enumerate(plan.values)}
         rest = len(plan.values)
@@ -110,6 +113,7 @@ class KnownReading:
             "meter": self.question.meter.id,
             "position": self.position,
             "zone": str(self.zone),
+            "all_days": all_days,
             "first_day": first,
             "end_day": end,
             "wide_start": datetime.combine(first - ONE_DAY, time(), tzinfo=UTC),

@@ -14,14 +14,15 @@ DAYS_TAKEN_WHOLE = 3
 LINES_PER_DAY_TAKEN_WHOLE = 200
 
 SINCE = """since AS MATERIALIZED (
-    SELECT entry_id, batch_id, is_revert FROM portal_entries_after(%(position)s)
+    SELECT entry_id, batch_id, is_revert, was_begun FROM portal_entries_after(%(position)s)
 ), after AS MATERIALIZED (
     SELECT DISTINCT entry_id FROM since
 )"""
 NOT_SINCE = "entry_id NOT IN (SELECT entry_id FROM after)"
+# IS TRUE, here and below, keeps a look-up among few from becoming a join, whose order the planner would have to guess.
 # Ids of what came since lie close together, so that block ranges lead to what it ended.
 ENDED_SINCE = """h.ended_by_entry_id >= (SELECT min(entry_id) FROM after)
-        AND h.ended_by_entry_id IN (SELECT entry_id FROM after)"""
+        AND (h.ended_by_entry_id IN (SELECT entry_id FROM after)) IS TRUE"""
 _RECORD = "account_id, series_id, window_start, row_id, revision, quantity, batch_id, line_no"
 RECORDS_KNOWN = f"""(
     SELECT {_RECORD} FROM insights_usagerecord WHERE {NOT_SINCE}
@@ -30,7 +31,8 @@ RECORDS_KNOWN = f"""(
 )"""
 # What came and what went since then: then less what went, and with what came, is now.
 RECORDS_CHANGED = f"""(
-    SELECT {_RECORD}, 'came' AS change FROM insights_usagerecord WHERE entry_id IN (SELECT entry_id FROM after)
+    SELECT {_RECORD}, 'came' AS change FROM insights_usagerecord
+    WHERE (entry_id IN (SELECT entry_id FROM after)) IS TRUE
     UNION ALL
     SELECT {_RECORD}, 'went' FROM insights_usagerevision h WHERE {ENDED_SINCE} AND {NOT_SINCE}
 )"""
@@ -39,15 +41,19 @@ _CHOSEN = """chosen AS MATERIALIZED (
     FROM unnest(%(series)s::bigint[], %(groups)s::int[], %(seconds)s::bigint[], %(tuples)s::int[])
         AS c (series_id, group_no, window_seconds, tuple_no)
 )"""
-# Stale revisions were ended by the entry that brought them, so both conditions are never true of one.
-_PAST = f"""past AS MATERIALIZED (
-    SELECT h.series_id, h.window_start, h.row_id, h.quantity, h.ended_by_entry_id,
+# Whatever was ended since, also what came since itself. Stale revisions were ended by the entry that brought them, so
+# that none of them was ever known.
+_PAST = f"""ended AS MATERIALIZED (
+    SELECT h.series_id, h.window_start, h.row_id, h.quantity, h.ended_by_entry_id, h.{NOT_SINCE} AS was_known,
         (h.window_start AT TIME ZONE %(zone)s)::date AS day
     FROM insights_usagerevision h
-    WHERE h.account_id = %(account)s AND {ENDED_SINCE} AND h.{NOT_SINCE}
+    WHERE h.account_id = %(account)s AND {ENDED_SINCE}
         AND h.window_start >= %(wide_start)s AND h.window_start < %(wide_end)s
-        AND h.series_id IN (SELECT series_id FROM chosen)
+        AND (h.series_id IN (SELECT series_id FROM chosen)) IS TRUE
+), past AS (
+    SELECT * FROM ended WHERE was_known
 )"""
+# A corrected window stands in history, so only what is new has to be looked for, and row ids, which may move.
 _BROUGHT = f"""brought AS MATERIALIZED (
     SELECT p.batch_id, p.first_window, p.last_window_end, d.first_day, d.last_day,
         d.last_day - d.first_day < {DAYS_TAKEN_WHOLE}
@@ -58,58 +64,87 @@ _BROUGHT = f"""brought AS MATERIALIZED (
         SELECT (p.first_window AT TIME ZONE %(zone)s)::date AS first_day,
             ((p.last_window_end - interval '1 microsecond') AT TIME ZONE %(zone)s)::date AS last_day
     ) d
-    WHERE p.new + p.replaced > 0 AND p.first_window < %(wide_end)s AND p.last_window_end > %(wide_start)s
+    WHERE p.first_window < %(wide_end)s AND p.last_window_end > %(wide_start)s AND (p.new > 0 OR EXISTS (
+        SELECT FROM insights_usagerevision h
+        WHERE h.account_id = %(account)s AND {ENDED_SINCE} AND h.row_id <> '' AND p.replaced > 0
+    ))
+), sparse AS MATERIALIZED (
+    SELECT * FROM brought WHERE NOT is_whole
 )"""
-# A sender's row id may have moved from one window to another, so what a revert made current again is looked for
-# among everything that was said of the row.
-_TOUCHED = """touched AS MATERIALIZED (
-    SELECT d.day::date AS day FROM brought b CROSS JOIN LATERAL generate_series(
+_WHOLE_DAYS = """whole AS MATERIALIZED (
+    SELECT DISTINCT d.day::date AS day FROM brought b CROSS JOIN LATERAL generate_series(
         greatest(b.first_day, %(first_day)s)::timestamp, least(b.last_day, %(end_day)s - 1)::timestamp, '1 day'
     ) AS d (day) WHERE b.is_whole
-    UNION
-    SELECT u.day FROM brought b CROSS JOIN LATERAL (
-        SELECT DISTINCT (r.window_start AT TIME ZONE %(zone)s)::date AS day FROM insights_usagerecord r
-        WHERE r.account_id = %(account)s AND r.batch_id = b.batch_id
-            AND r.window_start >= b.first_window AND r.window_start < b.last_window_end
+)"""
+# One look into the block ranges for all sparse batches. What a revert made current again is looked for among
+# everything that was said of its row.
+_PAIRS = """pairs AS MATERIALIZED (
+    SELECT t.series_id, t.day FROM (
+        SELECT series_id, day FROM ended
+        UNION
+        SELECT r.series_id, (r.window_start AT TIME ZONE %(zone)s)::date FROM insights_usagerecord r
+        WHERE r.account_id = %(account)s
+            AND r.batch_id >= (SELECT min(batch_id) FROM sparse) AND r.batch_id <= (SELECT max(batch_id) FROM sparse)
+            AND r.window_start >= (SELECT min(first_window) FROM sparse)
+            AND r.window_start < (SELECT max(last_window_end) FROM sparse)
             AND r.window_start >= %(wide_start)s AND r.window_start < %(wide_end)s
-    ) u WHERE NOT b.is_whole
-    UNION
-    SELECT day FROM past
-    UNION
-    SELECT (h.window_start AT TIME ZONE %(zone)s)::date FROM insights_usagerevision x
-    JOIN insights_usagerevision h ON h.account_id = x.account_id AND h.source_id = x.source_id
-        AND h.row_id = x.row_id AND h.row_id <> '' AND NOT h.is_further
-    WHERE x.account_id = %(account)s AND x.row_id <> ''
-        AND x.ended_by_entry_id IN (SELECT entry_id FROM since WHERE is_revert)
+            AND (r.batch_id IN (SELECT batch_id FROM sparse)) IS TRUE
+        UNION
+        SELECT h.series_id, (h.window_start AT TIME ZONE %(zone)s)::date FROM insights_usagerevision x
+        JOIN insights_usagerevision h ON h.account_id = x.account_id AND h.source_id = x.source_id
+            AND h.row_id = x.row_id AND h.row_id <> '' AND NOT h.is_further
+        WHERE x.account_id = %(account)s AND x.row_id <> ''
+            AND (x.ended_by_entry_id IN (SELECT entry_id FROM since WHERE is_revert)) IS TRUE
+    ) t WHERE t.day >= %(first_day)s AND t.day < %(end_day)s
+        AND t.day NOT IN (SELECT day FROM whole) AND (t.series_id IN (SELECT series_id FROM chosen)) IS TRUE
+)"""
+# Days that batches of then reach; of the others nothing was known, and nothing has to be read.
+_REACHED = """reached AS MATERIALIZED (
+    SELECT DISTINCT d.day::date AS day FROM insights_batchpart p CROSS JOIN LATERAL generate_series(
+        greatest((p.first_window AT TIME ZONE %(zone)s)::date, %(first_day)s)::timestamp,
+        least((p.last_window_end AT TIME ZONE %(zone)s)::date, %(end_day)s - 1)::timestamp, '1 day'
+    ) AS d (day)
+    WHERE p.account_id = %(account)s AND p.first_window < %(wide_end)s AND p.last_window_end > %(wide_start)s
+        AND p.batch_id NOT IN (SELECT batch_id FROM since WHERE NOT is_revert AND NOT was_begun)
 )"""
 # No clock was set back by more than three hours since 2000; the day itself decides, by the rollups' own conversion.
 _SPANS = """spans AS MATERIALIZED (
     SELECT min(day)::timestamp AT TIME ZONE %(zone)s - interval '4 hours' AS first,
         (max(day) + 1)::timestamp AT TIME ZONE %(zone)s + interval '4 hours' AS last
-    FROM (SELECT day, day - row_number() OVER (ORDER BY day)::int AS island FROM touched
-        WHERE day >= %(first_day)s AND day < %(end_day)s) t GROUP BY island
+    FROM (SELECT day, day - row_number() OVER (ORDER BY day)::int AS island FROM whole
+        WHERE (day IN (SELECT day FROM reached)) IS TRUE OR %(all_days)s) t GROUP BY island
 )"""
-TOUCHED = f"{_CHOSEN}, {SINCE}, {_PAST}, {_BROUGHT}, {_TOUCHED}, {_SPANS}"
 # Look-ups series by series: nothing tells the planner how few days were touched.
-CURRENT_IN_SPANS = """chosen c CROSS JOIN spans s CROSS JOIN LATERAL (
-        SELECT r.* FROM insights_usagerecord r
+_CURRENT = """current AS (
+    SELECT u.* FROM chosen c CROSS JOIN spans s CROSS JOIN LATERAL (
+        SELECT r.*, (r.window_start AT TIME ZONE %(zone)s)::date AS day FROM insights_usagerecord r
         WHERE r.account_id = %(account)s AND r.series_id = c.series_id
             AND r.window_start >= s.first AND r.window_start < s.last OFFSET 0
-    ) u"""
+    ) u WHERE (u.day IN (SELECT day FROM whole)) IS TRUE
+    UNION ALL
+    SELECT u.* FROM pairs p CROSS JOIN LATERAL (
+        SELECT r.*, (r.window_start AT TIME ZONE %(zone)s)::date AS day FROM insights_usagerecord r
+        WHERE r.account_id = %(account)s AND r.series_id = p.series_id
+            AND r.window_start >= p.day::timestamp AT TIME ZONE %(zone)s - interval '4 hours'
+            AND r.window_start < (p.day + 1)::timestamp AT TIME ZONE %(zone)s + interval '4 hours' OFFSET 0
+    ) u WHERE u.day = p.day
+)"""
+TOUCHED = (
+    f"{_CHOSEN}, {SINCE}, {_PAST}, {_BROUGHT}, {_WHOLE_DAYS}, {_PAIRS}, {_REACHED}, {_SPANS}, {_CURRENT}"
+)
 _KNOWN_DAYS = f"""{TOUCHED}, again AS (
-    SELECT u.series_id, u.window_start, u.row_id, u.quantity, (u.window_start AT TIME ZONE %(zone)s)::date AS day
-    FROM {CURRENT_IN_SPANS} WHERE u.{NOT_SINCE}
+    SELECT series_id, window_start, row_id, quantity, day FROM current WHERE {NOT_SINCE}
     UNION ALL
     SELECT series_id, window_start, row_id, quantity, day FROM past
+    WHERE day >= %(first_day)s AND day < %(end_day)s
 ), known AS (
     SELECT r.series_id, r.day, r.quantity, r.records, r.windows_used, r.maximum, r.latest_window, r.latest_quantity
     FROM insights_usagerollup r
     WHERE r.account_id = %(account)s AND r.meter_id = %(meter)s
-        AND r.day >= %(first_day)s AND r.day < %(end_day)s AND r.day NOT IN (SELECT day FROM touched)
+        AND r.day >= %(first_day)s AND r.day < %(end_day)s AND r.day NOT IN (SELECT day FROM whole)
+        AND (r.series_id, r.day) NOT IN (SELECT series_id, day FROM pairs)
     UNION ALL
-    SELECT series_id, day, sum(quantity), count(*), {{windows}}, max(quantity), {{latest}}
-    FROM again WHERE day IN (SELECT day FROM touched) AND day >= %(first_day)s AND day < %(end_day)s
-    GROUP BY 1, 2
+    SELECT series_id, day, sum(quantity), count(*), {{windows}}, max(quantity), {{latest}} FROM again GROUP BY 1, 2
 )"""
 _LATEST = "max(window_start), (array_agg(quantity ORDER BY window_start DESC, row_id DESC))[1]"
 
@@ -170,14 +205,22 @@ SELECT (min(f.window_start) AT TIME ZONE %(zone)s)::date FROM (
         AND h.series_id = ANY(%(series)s::bigint[])
 ) f
 """
+# What went from the period, and how many lines came in all since, by which it is decided whether to look at each.
+WENT_AND_LINES = f"""
+WITH {_CHOSEN}, {SINCE}, {_PAST}
+SELECT (SELECT count(*) FROM past WHERE window_start >= %(start)s AND window_start < %(end)s),
+    (SELECT coalesce(sum(p.new + p.replaced), 0) FROM insights_batchpart p
+     WHERE p.account_id = %(account)s AND p.first_window < %(end)s AND p.last_window_end > %(start)s
+        AND (p.batch_id IN (SELECT batch_id FROM since)) IS TRUE)
+"""
 # What a revert did is named by the batch that it took out; an entry that many batches share names none.
 CHANGES_BY_BATCH = f"""
-WITH {TOUCHED}, entries AS (
+WITH {TOUCHED}, entries AS MATERIALIZED (
     SELECT entry_id, CASE WHEN count(*) = 1 THEN min(batch_id) END AS batch_id, bool_or(is_revert) AS is_revert
     FROM since GROUP BY 1
-), moved AS (
-    SELECT u.entry_id, u.batch_id, 1 AS came, 0 AS went FROM {CURRENT_IN_SPANS}
-    WHERE u.entry_id IN (SELECT entry_id FROM after)
+), moved AS MATERIALIZED (
+    SELECT u.entry_id, u.batch_id, 1 AS came, 0 AS went FROM current u
+    WHERE (u.entry_id IN (SELECT entry_id FROM after)) IS TRUE
         AND u.window_start >= %(start)s AND u.window_start < %(end)s
     UNION ALL
     SELECT h.ended_by_entry_id, NULL, 0, 1 FROM past h JOIN chosen c ON c.series_id = h.series_id

@@ -65,19 +65,23 @@ GRANT EXECUTE ON FUNCTION portal_known_position(timestamptz, bigint) TO portal_w
 
 ENTRIES_AFTER = f"""
 CREATE FUNCTION portal_entries_after(after bigint)
-RETURNS TABLE (entry_id bigint, batch_id bigint, is_revert boolean)
+RETURNS TABLE (entry_id bigint, batch_id bigint, is_revert boolean, was_begun boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     mine bigint := {MINE};
 BEGIN
     RETURN QUERY
-    SELECT l.id, l.batch_id, l.kind = 'revert' FROM public.insights_ledgerentry l
+    SELECT l.id, l.batch_id, l.kind = 'revert', EXISTS (
+        SELECT FROM public.insights_ledgerentry e WHERE e.batch_id = l.batch_id AND e.position <= after
+    ) FROM public.insights_ledgerentry l
     WHERE l.position > after AND EXISTS (
         SELECT FROM public.insights_batchpart p WHERE p.account_id = mine AND p.batch_id = l.batch_id
     );
     IF EXISTS (SELECT FROM public.insights_ledgerentry l WHERE l.batch_id IS NULL AND l.position > after) THEN
         RETURN QUERY
-        SELECT l.id, p.batch_id, false FROM public.insights_ledgerentry l CROSS JOIN public.insights_batchpart p
+        SELECT l.id, p.batch_id, false, EXISTS (
+            SELECT FROM public.insights_ledgerentry e WHERE e.batch_id IS NULL AND e.position <= after
+        ) FROM public.insights_ledgerentry l CROSS JOIN public.insights_batchpart p
         WHERE l.batch_id IS NULL AND l.position > after AND p.account_id = mine
         AND NOT EXISTS (SELECT FROM public.insights_ledgerentry e WHERE e.batch_id = p.batch_id);
     END IF;
