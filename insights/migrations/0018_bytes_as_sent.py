@@ -10,7 +10,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("insights", "0013_open_parts")]
+    dependencies = [("insights", "0016_known_at")]
     operations = [
         migrations.RunSQL(
             "ALTER TABLE insights_batchbytes ALTER COLUMN data SET STORAGE EXTERNAL",
