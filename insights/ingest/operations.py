@@ -6,10 +6,9 @@ reads the same kept bytes.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO
@@ -22,13 +21,13 @@ from accounts.tenancy import as_intake, connection, current_alias
 from insights.ingest.catalogue import dimension_keys_of
 from insights.ingest.grammar import REVISION_END, refuse_control_characters
 from insights.ingest.held_operations import admit_held, find_open_backfill
+from insights.ingest.keeping_operations import PIECE_BYTES, keep_pieces, pieces_of, spool
 from insights.ingest.limits import Limits
 from insights.ingest.lines import Delivery, open_delivery
 from insights.ingest.mapping import definition_of, list_meter_facts
 from insights.ingest.refusals import Refusal, RequestRefused
 from insights.models import Batch, BatchState, Source, WorkItem, WorkState
 
-PIECE_BYTES = 1024 * 1024
 SPOOL_BYTES = 8 * PIECE_BYTES
 CHUNK_LINES = 50_000
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
@@ -116,7 +115,7 @@ def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
             if upload.backfill is not None:
                 found = find_open_backfill(public_id=upload.backfill, source_id=source.pk)
                 upload = replace(upload, backfill_id=found)
-            size, digest = _spool(pieces, kept)
+            size, digest = spool(pieces, kept)
             repeat = _find_repeat(upload, digest)
             if repeat is not None:
                 return repeat
@@ -182,20 +181,6 @@ def _is_known_key(upload: Upload) -> bool:
     return key is not None and Batch.objects.filter(source_id=upload.source_id, idempotency_key=key).exists()
 
 
-def _spool(pieces: Iterable[bytes], kept: IO[bytes]) -> tuple[int, bytes]:
-    digest = hashlib.sha256()
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > settings.UPLOAD_MAX_SENT_BYTES:
-            raise RequestRefused(
-                "body_too_large", f"an upload may have {settings.UPLOAD_MAX_SENT_BYTES} bytes as sent"
-            )
-        digest.update(piece)
-        kept.write(piece)
-    return size, digest.digest()
-
-
 def _find_repeat(upload: Upload, digest: bytes) -> Received | None:
     if upload.idempotency_key is None:
         return None
@@ -218,17 +203,11 @@ def _find_repeat(upload: Upload, digest: bytes) -> Received | None:
     return Received(batch_id=first.pk, public_id=first.public_id, is_repeat=True)
 
 
-def _pieces_of(kept: IO[bytes]) -> Iterator[bytes]:
-    kept.seek(0)
-    while piece := kept.read(PIECE_BYTES):
-        yield piece
-
-
 def _look(source: Source, upload: Upload, kept: IO[bytes], digest: bytes) -> _Looked:
     if upload.declared_sha256 is not None and upload.declared_sha256.lower() != digest.hex():
         raise RequestRefused("checksum", "the SHA-256 of what arrived is not the one declared")
     delivery = open_kept_delivery(
-        source, _pieces_of(kept), form=_form(upload.media_type), gzip_declared=upload.gzip_declared
+        source, pieces_of(kept), form=_form(upload.media_type), gzip_declared=upload.gzip_declared
     )
     last, rows = delivery.count()
     if upload.declared_rows is not None and upload.declared_rows != rows:
@@ -291,21 +270,12 @@ def _keep(upload: Upload, kept: IO[bytes], *, size: int, digest: bytes, looked: 
         batch.state = BatchState.HELD
     with transaction.atomic(using=current_alias()):
         batch.save()
-        _keep_pieces(batch, kept)
+        keep_pieces(batch_id=batch.pk, kept=kept)
         # A held batch has nothing done to it until staff ask for its backfill.
         WorkItem.objects.create(batch=batch, state=WorkState.DONE if is_held else WorkState.WAITING)
         if upload.backfill_id is not None:
             admit_held(backfill_id=upload.backfill_id)
     return Received(batch_id=batch.pk, public_id=batch.public_id, is_repeat=False)
-
-
-def _keep_pieces(batch: Batch, kept: IO[bytes]) -> None:
-    """Write the bytes piece by piece, for an upload is never held in memory; as text they would be twice as long."""
-    statement = "COPY insights_batchbytes (batch_id, piece_no, data) FROM STDIN (FORMAT binary)"
-    with connection().cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["int8", "int4", "bytea"])
-        for number, piece in enumerate(_pieces_of(kept)):
-            copy.write_row((batch.pk, number, piece))
 
 
 def _keep_refusal(upload: Upload, refusal: RequestRefused) -> None:

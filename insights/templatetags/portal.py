@@ -18,6 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from insights.templatetags import figures
+from insights.templatetags.tones import COMPLETENESS, STATES, TONE_ICONS
 from insights.values.quantity import MINUS, THIN_SPACE, Scale, exact_text, grouped_text, scaled
 
 register = template.Library()
@@ -26,34 +27,6 @@ NO_DATA: SafeString = format_html('<span class="no-data">{}</span>', "no data")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LAST_DIGITS = tuple(Decimal(1).scaleb(-decimals) for decimals in range(10))
 _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-
-# Tone and icon of every state word that pages show; a state not listed is shown as it is, without a colour.
-_STATES: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("done", "complete", "finished", "active", "replayed", "up to date"), ("ok", "check")),
-    **dict.fromkeys(("processing", "running", "working", "previewing", "closing"), ("busy", "spinner")),
-    **dict.fromkeys(("received", "queued", "pending", "waiting", "incomplete"), ("info", "clock")),
-    **dict.fromkeys(("partly", "partly done", "tardy", "late", "suspended", "stale"), ("warn", "alert")),
-    **dict.fromkeys(("failed", "refused", "rejected", "missing", "cut", "quarantined"), ("bad", "error")),
-    **dict.fromkeys(("reverted", "revoked", "expired", "closed", "retired", "ended"), ("neutral", "stop")),
-    **dict.fromkeys(("held", "open"), ("info", "clock")),
-    "ready": ("ok", "check"),
-    "discarded": ("neutral", "stop"),
-    **dict.fromkeys(("owner", "admin", "billing", "viewer"), ("neutral", "user")),
-}
-_TONE_ICONS = {
-    "ok": "check",
-    "info": "info",
-    "warn": "alert",
-    "bad": "error",
-    "busy": "spinner",
-    "neutral": "minus",
-}
-_COMPLETENESS = {
-    "complete": ("ok", "check"),
-    "incomplete": ("info", "partial"),
-    "missing": ("warn", "gap"),
-    "none": ("neutral", "empty"),
-}
 
 # Which navigation entry a page belongs to, by the name of its address.
 _NAV_OF_URL = {
@@ -236,7 +209,7 @@ def icon(name: str) -> SafeString:
 @register.simple_tag
 def badge(tone: str, words: str, icon_name: str = "") -> SafeString:
     """Show a state as an icon and words; the colour only repeats them."""
-    drawn = icon(icon_name or _TONE_ICONS.get(tone, "minus"))
+    drawn = icon(icon_name or TONE_ICONS.get(tone, "minus"))
     return format_html('<span class="badge badge--{}">{}{}</span>', tone, drawn, words)
 
 
@@ -244,14 +217,14 @@ def badge(tone: str, words: str, icon_name: str = "") -> SafeString:
 def state_badge(state: str) -> SafeString:
     """Show a stored state word with the tone and icon it has on every page."""
     words = str(state).replace("_", " ")
-    tone, icon_name = _STATES.get(words, ("neutral", "minus"))
+    tone, icon_name = STATES.get(words, ("neutral", "minus"))
     return badge(tone, words.capitalize(), icon_name)
 
 
 @register.simple_tag
 def completeness_badge(state: str, label: str, detail: str = "") -> SafeString:
     """Say how complete the figure beside it is; the longer sentence is in the title."""
-    tone, icon_name = _COMPLETENESS.get(str(state), _COMPLETENESS["none"])
+    tone, icon_name = COMPLETENESS.get(str(state), COMPLETENESS["none"])
     return format_html(
         '<span class="badge badge--{}" title="{}">{}{}</span>', tone, detail or label, icon(icon_name), label
     )

@@ -14,7 +14,7 @@ from django.template import Context, Template
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights.templatetags import figures, portal
+from insights.templatetags import figures, portal, tones
 from insights.values.quantity import Scale, scale_for
 
 NARROW = "\u202f"
@@ -165,8 +165,8 @@ class TestBadges:
             for path in Path("templates").rglob("*.html")
             for icon in re.findall(r'{% icon "([a-z-]+)" %}', path.read_text())
         }
-        named |= {icon for _, icon in (*portal._STATES.values(), *portal._COMPLETENESS.values())}
-        named |= set(portal._TONE_ICONS.values())
+        named |= {icon for _, icon in (*tones.STATES.values(), *tones.COMPLETENESS.values())}
+        named |= set(tones.TONE_ICONS.values())
 
         assert named <= drawn
 
