@@ -14,8 +14,8 @@ from insights.ingest.known_column_operations import (
     are_content,
     count_staged_duplicates,
     find_walks,
-    has_retracted,
     look_at_sample,
+    may_be_retracted,
 )
 from insights.ingest.known_operations import Ledger
 from insights.ingest.stage_operations import NEW, clear_stage, copy_stage_text, open_stage
@@ -54,10 +54,7 @@ def _are_duplicates(columns: StagedColumns, *, are_alone: bool) -> bool:
 
 def _are_new(ledger: Ledger, columns: StagedColumns) -> bool:
     """Insert all lines, or none where one names a fact that is known."""
-    if columns.has_repeats(key_kind=ledger.key_kind):
-        return False
-    # Identities by row id stay known when a record is retracted; windows do not.
-    if ledger.key_kind == "window" and has_retracted(ledger):
+    if columns.has_repeats(key_kind=ledger.key_kind) or may_be_retracted(ledger, columns):
         return False
     copy_stage_text(columns.copy_text(phase=NEW))
     try:

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 _HAS_RETRACTED = (
     "SELECT EXISTS (SELECT 1 FROM insights_usagerevision WHERE source_id = %s AND kind = 'retracted')"
 )
+# Whatever was retracted has one row that is not further, by which it is found.
+_ANY_PAST = """
+    SELECT EXISTS (
+        SELECT 1 FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+            AS p (account_id, series_id, first, last)
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM insights_usagerevision h
+            WHERE h.account_id = p.account_id AND h.series_id = p.series_id AND h.row_id = '' AND NOT h.is_further
+              AND h.window_start >= p.first AND h.window_start <= p.last LIMIT 1
+        ) past
+    )
+"""
 _SAMPLE = """
     SELECT count(same), count(*) FILTER (WHERE same.others > 0)
     FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::int[], %s::numeric[])
@@ -54,6 +66,14 @@ def has_retracted(ledger: Ledger) -> bool:
     return bool(_rows(_HAS_RETRACTED, [ledger.source_id])[0][0])
 
 
+def may_be_retracted(ledger: Ledger, columns: StagedColumns) -> bool:
+    """Tell whether a line may name a window whose record was retracted: it has none, and is known all the same."""
+    # A row id is known by its identity, which stays when its record is retracted.
+    if ledger.key_kind == "row_id" or not has_retracted(ledger):
+        return False
+    return bool(_rows(_ANY_PAST, _columns(columns.probes())[:4])[0][0])
+
+
 def look_at_sample(lines: Sequence[StagedLine]) -> tuple[int, bool]:
     """Return how many of a few lines equal the current record, and whether each of these is alone in its window."""
     [(same, crowded)] = _rows(_SAMPLE, _columns(lines)[1:])
@@ -89,7 +109,7 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _rows(statement: str, parameters: Sequence[object]) -> list[Any]:
+def _rows(statement: str, parameters: Sequence[Any]) -> list[Any]:
     with connection().cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(statement, parameters)

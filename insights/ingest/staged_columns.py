@@ -103,7 +103,9 @@ class StagedColumns:
             .agg(window.first().alias("first"), window.last().alias("last"), window.str.join(","))
         )
         return [
-            Probe(*self.series[series][:2], first, last, f"{{{windows}}}")
+            Probe(
+                self.series[series].account_id, self.series[series].series_id, first, last, f"{{{windows}}}"
+            )
             for series, _month, first, last, windows in groups.iter_rows()
         ]
 
