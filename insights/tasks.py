@@ -44,6 +44,8 @@ NO_FAULT_SQLSTATES = frozenset({"53100", "53300", "55P03"})
 SET_ASIDE = (BatchState.REFUSED, BatchState.QUARANTINED)
 OUTAGE_SECONDS_MAX = 15.0
 OUTAGE_POLL_SECONDS = 0.5
+# Once in half a minute, so that sums take a fifteenth of a worker that has batches to read.
+SUM_SECONDS_BUSY = 2.0
 SUM_SECONDS_MAX = 20.0
 
 
@@ -288,17 +290,18 @@ def ring_waiting_work() -> int:
 
 
 @shared_task
-def sum_ended_days() -> int:
-    """Sum days over the series of meters that have many, and return how many; ingest goes before all but the first."""
-    deadline = time.monotonic() + SUM_SECONDS_MAX
+def sum_named_days() -> int:
+    """Sum days over the series of meters that have many, and return how many; but briefly while batches come in."""
+    began = time.monotonic()
     days = 0
     with as_worker():
-        while waiting := sums.list_days_to_sum(now=datetime.now(UTC)):
+        while waiting := sums.list_days_to_sum():
             before = days
             for wanted in waiting:
                 with transaction.atomic(using=current_alias()):
                     days += sums.sum_days(wanted)
-                if time.monotonic() > deadline or turn_queries.list_turns(limit=1):
+                elapsed = time.monotonic() - began
+                if elapsed > SUM_SECONDS_MAX or (elapsed > SUM_SECONDS_BUSY and sums.is_ingest_busy()):
                     return days
             if days == before:
                 break

@@ -67,8 +67,8 @@ def timetable() -> dict[str, dict[str, Any]]:
             # A ring that nobody answered within the next one is worth nothing any more.
             "options": {"expires": 10},
         },
-        "sum_ended_days": {
-            "task": "insights.tasks.sum_ended_days",
+        "sum_named_days": {
+            "task": "insights.tasks.sum_named_days",
             "schedule": timedelta(seconds=30),
             "options": {"expires": 30},
         },

@@ -187,7 +187,7 @@ def _part_table(read: PeriodRead, plan: Plan) -> Cells:
 def _wholes(question: UsageFilter, read: PeriodRead, parts: Cells) -> list[Decimal | None]:
     """The quantity of each slot: the sum of its parts, or what was read for it where parts overlap."""
     if not read.wholes:
-        return [sum_known(row) for row in parts]
+        return [sum_known(row) for row in parts] if question.group_by else [row[0] for row in parts]
     wholes: list[Decimal | None] = [None] * len(read.slots)
     for slot_no, _group_no, quantity, _records, _is_daily in read.wholes:
         wholes[slot_no] = quantity

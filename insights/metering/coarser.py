@@ -47,7 +47,7 @@ def coarser(answer: Exploration, *, hours: int) -> Exploration:
     buckets = [_one_of(answer.buckets[first:end], adds=adds) for first, end in together]
     if answer.bar_parts:
         buckets = [
-            replace(bucket, parts=parts) for bucket, parts in zip(buckets, answer.bar_parts, strict=True)
+            bucket._replace(parts=parts) for bucket, parts in zip(buckets, answer.bar_parts, strict=True)
         ]
     return replace(
         answer,

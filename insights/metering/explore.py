@@ -84,9 +84,11 @@ class Group:
     previous: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """One stretch of time: its quantity, its parts in the order of the groups, and what it says of itself."""
+class Bucket(NamedTuple):
+    """One stretch of time: its quantity, its parts in the order of the groups, and what it says of itself.
+
+    There are thousands, hence a tuple.
+    """
 
     slot: Slot
     kind: Kind

@@ -131,8 +131,9 @@ def _bar_parts(
     bars_of_days: dict[date, int] = {}
     for bar, first in enumerate(firsts):
         bars_of_days.setdefault(slots[first].day, bar)
-    for day, bar, group, quantity, _records in _summed_bars(reading, slots, plan, hours=hours):
-        parts[bars_of_days[day] + bar][group] = quantity
+    groups = {value or "": group for group, value in enumerate(plan.values)}
+    for day, bar, value, quantity in _summed_bars(reading, slots, plan, hours=hours):
+        parts[bars_of_days[day] + bar][groups[value]] = quantity
     for number, group, added, _records, _daily in read_open_rows(reading, slots, plan, from_records=True):
         if group < len(plan.values):
             row = parts[bisect_right(firsts, number) - 1]
@@ -157,15 +158,12 @@ def _add_rest(parts: Cells, firsts: Sequence[int], wholes: Sequence[Row]) -> Non
 
 def _summed_bars(
     reading: Reading, slots: tuple[Slot, ...], plan: Plan, *, hours: int
-) -> list[tuple[date, int, int, Decimal, int]]:
+) -> list[tuple[date, int, str, Decimal]]:
     summed = summed_part(reading, slots, plan)
     if summed is None:
         return []
-    values = [value or "" for value in plan.values]
     parameters = summed.parameters(reading) | {
-        "only": values,
-        "values": values,
-        "numbers": list(range(len(values))),
+        "only": [value or "" for value in plan.values],
         "hours": hours,
         "last_bar": HOURS_A_DAY // hours - 1,
     }

@@ -156,6 +156,7 @@ def _shares(
         parameters = {
             "account": account.pk,
             "meters": [meter.id for meter in together],
+            "keys": sorted({meter.dimensions[0] for meter in together}),
             "first_day": month.first,
             "end_day": month.today + ONE_DAY,
         }

@@ -13,15 +13,23 @@ SHARES_SHOWN = 5
 FEEDING = """
 SELECT s.meter_id, array_agg(DISTINCT s.source_id),
     m.aggregation <> 'unique_count'
-        OR count(*) = count(DISTINCT ARRAY(SELECT s.dimensions ->> k FROM unnest(m.unique_dimensions) k)),
+        OR count(*) = count(DISTINCT ARRAY(SELECT s.dimensions ->> k FROM unnest(m.unique_dimensions) k))
+            FILTER (WHERE m.aggregation = 'unique_count'),
     (SELECT min(r.day) FROM insights_usagerollup r
         WHERE r.account_id = %(account)s AND r.meter_id = s.meter_id)
 FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id
 WHERE s.account_id = %(account)s
 GROUP BY s.meter_id, m.aggregation
 """
-_OF_METERS = """r.account_id = %(account)s AND r.meter_id = ANY(%(meters)s::bigint[])
-    AND r.day >= %(first_day)s AND r.day < %(end_day)s"""
+_OF_METERS = """{0}.account_id = %(account)s AND {0}.meter_id = ANY(%(meters)s::bigint[])
+    AND {0}.day >= %(first_day)s AND {0}.day < %(end_day)s"""
+# Sums answer for every day but those that are named; of these every series is read.
+_SUMMED = f"""FROM insights_usagesum s {{join}} WHERE {_OF_METERS.format("s")} AND s.key = {{key}}
+    AND (s.meter_id, s.day) NOT IN (
+        SELECT o.meter_id, o.day FROM insights_unsummedday o WHERE {_OF_METERS.format("o")})"""
+_UNSUMMED = f"""FROM insights_unsummedday o
+    JOIN insights_usagerollup r ON r.account_id = o.account_id AND r.meter_id = o.meter_id AND r.day = o.day
+    {{join}} WHERE {_OF_METERS.format("o")}"""
 _WITH_SECONDS = "JOIN insights_series c ON c.account_id = r.account_id AND c.id = r.series_id"
 
 
@@ -32,10 +40,9 @@ def days_of(aggregation: str) -> str:
     # On one day a series has one row, so that its peak or latest value is in that row.
     one_day = {"max": "sum(r.maximum)", "latest": "sum(r.latest_quantity)"}
     value = one_day.get(aggregation, aggregate.over_rollups)
-    return f"""SELECT r.meter_id, r.day, {value}, sum(r.records)::bigint
-FROM insights_usagerollup r {join}
-WHERE {_OF_METERS}
-GROUP BY 1, 2"""
+    return f"""SELECT s.meter_id, s.day, s.quantity, s.records::bigint {_SUMMED.format(join="", key="''")}
+UNION ALL
+SELECT r.meter_id, r.day, {value}, sum(r.records)::bigint {_UNSUMMED.format(join=join)} GROUP BY 1, 2"""
 
 
 def period_totals(aggregation: str) -> str:
@@ -53,17 +60,21 @@ def period_totals(aggregation: str) -> str:
 def shares_of(aggregation: str) -> str:
     """Rows (meter, value, is the rest, total, how many values), the largest first, by each first dimension."""
     join = _WITH_SECONDS if needs_seconds(aggregation) else ""
+    by_meter = "JOIN insights_meter m ON m.id = s.meter_id"
     return f"""WITH per_series AS (
     SELECT r.meter_id, r.series_id, {AGGREGATES[aggregation].over_rollups} AS quantity
-    FROM insights_usagerollup r {join}
-    WHERE {_OF_METERS}
+    {_UNSUMMED.format(join=join)}
     GROUP BY 1, 2
-), per_value AS (
-    SELECT p.meter_id, d.value, sum(p.quantity) AS quantity
+), parts AS (
+    SELECT s.meter_id, nullif(s.value, '') AS value, s.quantity
+    {_SUMMED.format(join=by_meter, key="m.dimensions[1] AND s.key = ANY(%(keys)s::text[])")}
+    UNION ALL
+    SELECT p.meter_id, d.value, p.quantity
     FROM per_series p JOIN insights_meter m ON m.id = p.meter_id
     LEFT JOIN insights_seriesdimension d
         ON d.account_id = %(account)s AND d.series_id = p.series_id AND d.key = m.dimensions[1]
-    GROUP BY 1, 2
+), per_value AS (
+    SELECT meter_id, value, sum(quantity) AS quantity FROM parts GROUP BY 1, 2
 ), ranked AS (
     SELECT v.*, row_number() OVER (PARTITION BY meter_id ORDER BY quantity DESC, value) AS place,
         count(*) OVER (PARTITION BY meter_id) AS places

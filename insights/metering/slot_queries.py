@@ -150,18 +150,10 @@ def read_slot_rows(
     summed = summed_part(reading, slots, plan)
     if summed is None:
         return _rows_of_series(reading, slots, plan, from_records=from_records)
-    by_hour = reading.filter.granularity == "hour"
-    rows = (_summed_hours if by_hour else _summed_days)(reading, slots, plan, summed)
-    if summed.open_first < summed.open_end:
-        period = period_of_days(summed.open_first, summed.open_end, reading.zone)
-        granularity = "hour" if by_hour else "day"
-        parts = slots_of(period, granularity=granularity, zone=reading.zone, now=slots[-1].end - _INSTANT)
-        starts = [slot.start for slot in slots]
-        numbers = [bisect_right(starts, part.start) - 1 for part in parts]
-        found = _rows_of_series(reading, parts, plan, from_records=from_records) if parts else ()
-        rows += tuple(
-            (numbers[no], group, value, records, daily) for no, group, value, records, daily in found
-        )
+    read = _summed_months if reading.filter.granularity == "month" else _summed_values
+    rows = read(reading, slots, plan, summed) + read_open_rows(
+        reading, slots, plan, from_records=from_records
+    )
     # Neither several values in one group nor days of one month are one row yet.
     are_single = summed.only is None and reading.filter.granularity != "month"
     return rows if are_single else put_together(rows)
@@ -200,57 +192,50 @@ def _slot_statement(reading: Reading, *, from_records: bool) -> str:
     return usage_sql.slot_rows_of_rollups(aggregation, is_joined=is_joined)
 
 
-def _summed_days(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: Summed) -> tuple[Row, ...]:
-    by_slot = reading.filter.granularity != "day"
+def _summed_months(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: Summed) -> tuple[Row, ...]:
     is_grouped = plan is not EVERYTHING and bool(reading.filter.group_by)
-    statement = sum_sql.day_rows(is_grouped=is_grouped, is_filtered=summed.only is not None, by_slot=by_slot)
-    parameters = {
-        **summed.parameters(reading),
+    parameters = summed.parameters(reading) | {
         "slot_days": [slot.day for slot in slots],
         "values": [value or "" for value in plan.values],
         "numbers": list(range(len(plan.values))),
         "rest": len(plan.values),
     }
-    rows = run(statement, parameters)
-    if by_slot:
-        return tuple((no, group, value, records, False) for no, group, value, records in rows)
-    numbers = {slot.day: number for number, slot in enumerate(slots)}
-    return tuple((numbers[day], group, value, records, False) for day, group, value, records in rows)
+    statement = sum_sql.month_rows(is_grouped=is_grouped, is_filtered=summed.only is not None)
+    return tuple(
+        (no, group, quantity, records, False) for no, group, quantity, records in run(statement, parameters)
+    )
 
 
-def _summed_hours(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: Summed) -> tuple[Row, ...]:
-    """Hours come as one row for a day; what is in no group is what the groups leave of the whole."""
+def _summed_values(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: Summed) -> tuple[Row, ...]:
+    """Days or hours of the values shown; what is in no group is what these leave of all series together."""
     is_grouped = plan is not EVERYTHING and bool(reading.filter.group_by)
     shown = [value or "" for value in plan.values] if is_grouped else [""]
     has_whole = is_grouped and summed.only is None and bool(plan.rest)
-    parameters = summed.parameters(reading) | {"only": list(summed.only or shown)}
-    numbers = {value: number for number, value in enumerate(shown)} if is_grouped else {}
+    by_hour = reading.filter.granularity == "hour"
+    statement = (sum_sql.hour_rows if by_hour else sum_sql.day_rows)(has_whole=has_whole)
+    found = run(statement, summed.parameters(reading) | {"only": list(summed.only or shown)})
+    groups = {value: number for number, value in enumerate(shown)} if is_grouped else {}
     rest = len(shown) if is_grouped else 0
     firsts: dict[date, int] = {}
     for number, slot in enumerate(slots):
         firsts.setdefault(slot.day, number)
     rows: list[Row] = []
-    left: dict[int, tuple[Decimal, int]] = {}
-    for is_whole, day, value, hours, quantities, records in run(
-        sum_sql.hour_rows(has_whole=has_whole), parameters
-    ):
-        first, group = firsts[day], numbers.get(value, rest)
-        if is_whole:
-            left |= {first + hour: (q, n) for hour, q, n in zip(hours, quantities, records, strict=True)}
+    whole: list[Row] = []
+    for is_whole, day, value, *told in found:
+        first, group, into = firsts[day], groups.get(value, rest), whole if is_whole else rows
+        if by_hour:
+            into += [(first + hour, group, q, n, False) for hour, q, n in zip(*told, strict=True)]
         else:
-            rows += [
-                (first + hour, group, q, n, False)
-                for hour, q, n in zip(hours, quantities, records, strict=True)
-            ]
+            into.append((first, group, told[0], told[1], False))
     if has_whole:
-        rows += _left_of(left, rows, rest)
+        rows += _left_of(whole, rows, rest)
     # A day before may be shown only up to the hour that today has come to.
     return tuple(row for row in rows if row[0] < len(slots))
 
 
-def _left_of(whole: dict[int, tuple[Decimal, int]], rows: Sequence[Row], group: int) -> list[Row]:
-    quantities = {number: quantity for number, (quantity, _) in whole.items()}
-    records = {number: count for number, (_, count) in whole.items()}
+def _left_of(whole: Sequence[Row], rows: Sequence[Row], group: int) -> list[Row]:
+    quantities = {row[0]: row[2] or ZERO for row in whole}
+    records = {row[0]: row[3] for row in whole}
     for number, _group, quantity, count, _daily in rows:
         quantities[number] -= quantity or ZERO
         records[number] -= count

@@ -1,4 +1,4 @@
-"""Sums days that have ended over all series of a meter, so that a page's work does not grow with their number.
+"""Sums days over all series of a meter, so that a page's work does not grow with their number.
 
 Runs behind ingest, as the worker. A chunk names every day that it changes, in its own transaction; the sums of a named
 day count for nothing until they are made anew from the records, by the statement that answers a page without them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from accounts.tenancy import connection
 from insights.metering import usage_sql
 from insights.metering.aggregations import adds_over_time
 from insights.metering.windows import ONE_DAY, Slot, slots_of
-from insights.models import Meter
+from insights.models import Meter, WorkItem, WorkState
 from insights.values.period import period_of_days
 
 # Fewer are read as quickly one by one.
@@ -36,19 +36,16 @@ class DaysToSum:
     days: tuple[date, ...]
 
 
-# A day that goes on is written to all the time, and is one among those that a page shows.
 _TO_SUM = """
     SELECT p.account_id, p.meter_id, a.billing_zone, d.days
     FROM (
         SELECT account_id, meter_id, count(*) AS series FROM insights_series
-        WHERE %(account)s::bigint IS NULL OR account_id = %(account)s
         GROUP BY 1, 2 HAVING count(*) >= %(series_min)s
     ) p JOIN accounts_account a ON a.id = p.account_id
     CROSS JOIN LATERAL (
         SELECT array_agg(named.day ORDER BY named.day) AS days FROM (
             SELECT u.day FROM insights_unsummedday u
             WHERE u.account_id = p.account_id AND u.meter_id = p.meter_id
-              AND u.day < (%(now)s AT TIME ZONE a.billing_zone)::date
             ORDER BY u.day DESC LIMIT greatest(1, %(series_days)s / p.series)
         ) named
     ) d
@@ -89,21 +86,19 @@ _CORRECT_DAYS = """
 """
 
 
-def list_days_to_sum(
-    *, now: datetime, account_id: int | None = None, series_min: int = SERIES_MIN
-) -> tuple[DaysToSum, ...]:
-    """Return for each meter of many series the newest of its days that have ended and are to be summed."""
-    parameters = {
-        "account": account_id,
-        "now": now,
-        "series_min": series_min,
-        "series_days": SERIES_DAYS_AT_ONCE,
-    }
+def list_days_to_sum(*, series_min: int = SERIES_MIN) -> tuple[DaysToSum, ...]:
+    """Return for each meter of many series the newest of its days that are to be summed."""
+    parameters = {"series_min": series_min, "series_days": SERIES_DAYS_AT_ONCE}
     with connection().cursor() as cursor:
         cursor.execute(_TO_SUM, parameters)
         return tuple(
             DaysToSum(account, meter, zone, tuple(days)) for account, meter, zone, days in cursor.fetchall()
         )
+
+
+def is_ingest_busy() -> bool:
+    """Whether batches wait or are being read, before which sums step back."""
+    return WorkItem.objects.filter(state__in=[WorkState.WAITING, WorkState.LEASED]).exists()
 
 
 def sum_days(wanted: DaysToSum) -> int:

@@ -16,29 +16,35 @@ _OF_VALUES = f"{_OF_KEY} AND s.value = ANY(%(only)s::text[])"
 _WHOLE = f"s.key = '' AND {_SUMMED}"
 
 
-def day_rows(*, is_grouped: bool, is_filtered: bool, by_slot: bool) -> str:
-    """Rows (day or slot number, group number, value, records); what is in no group is in the last, `rest`."""
+def month_rows(*, is_grouped: bool, is_filtered: bool) -> str:
+    """Rows (slot number, group number, value, records); what is in no group is in the last, `rest`."""
     group = "coalesce(g.group_no, %(rest)s)" if is_grouped else "0"
     join = (
         "LEFT JOIN unnest(%(values)s::text[], %(numbers)s::int[]) AS g (value, group_no) ON g.value = s.value"
         if is_grouped
         else ""
     )
-    rows = f"""SELECT s.day, {group} AS group_no, sum(s.quantity) AS value, sum(s.records)::bigint AS records
-    FROM insights_usagesum s {join}
-    WHERE {_OF_VALUES if is_filtered else _OF_KEY}
-    GROUP BY 1, 2"""
-    if not by_slot:
-        return rows
-    return f"""SELECT width_bucket(day, %(slot_days)s::date[]) - 1, group_no, sum(value), sum(records)::bigint
-FROM ({rows}) parts GROUP BY 1, 2"""
+    return f"""SELECT width_bucket(s.day, %(slot_days)s::date[]) - 1, {group}, sum(s.quantity), sum(s.records)::bigint
+FROM insights_usagesum s {join}
+WHERE {_OF_VALUES if is_filtered else _OF_KEY}
+GROUP BY 1, 2"""
+
+
+def day_rows(*, has_whole: bool) -> str:
+    """Rows (is the whole, day, value, quantity, records) of the values named, and of all series together."""
+    return _of_values("s.quantity, s.records", has_whole=has_whole)
 
 
 def hour_rows(*, has_whole: bool) -> str:
     """Rows (is the whole, day, value, hours, quantities, records), the last three in step with each other."""
-    columns = "s.day, s.value, s.hours, s.hour_quantities, s.hour_records FROM insights_usagesum s"
-    rows = f"SELECT false, {columns} WHERE {_OF_VALUES}"
-    return f"{rows} UNION ALL SELECT true, {columns} WHERE {_WHOLE}" if has_whole else rows
+    return _of_values("s.hours, s.hour_quantities, s.hour_records", has_whole=has_whole)
+
+
+def _of_values(columns: str, *, has_whole: bool) -> str:
+    rows = f"SELECT false, s.day, s.value, {columns} FROM insights_usagesum s WHERE {_OF_VALUES}"
+    if not has_whole:
+        return rows
+    return f"{rows} UNION ALL SELECT true, s.day, s.value, {columns} FROM insights_usagesum s WHERE {_WHOLE}"
 
 
 def value_totals(*, is_filtered: bool) -> str:
@@ -48,10 +54,9 @@ WHERE {_OF_VALUES if is_filtered else _OF_KEY} GROUP BY 1"""
 
 
 def bar_rows(aggregate: str) -> str:
-    """Rows (day, bar of the day, group number, value, records) of the shown values, several hours together."""
-    return f"""SELECT s.day, least(h.hour / %(hours)s, %(last_bar)s), g.group_no, {aggregate}(h.quantity),
-    sum(h.records)::bigint
-FROM insights_usagesum s
-JOIN unnest(%(values)s::text[], %(numbers)s::int[]) AS g (value, group_no) ON g.value = s.value
-CROSS JOIN LATERAL unnest(s.hours, s.hour_quantities, s.hour_records) AS h (hour, quantity, records)
-WHERE {_OF_VALUES} GROUP BY 1, 2, 3"""
+    """Rows (day, bar of the day, value of the dimension, quantity) of the values named, several hours together."""
+    return f"""SELECT day, least(hour / %(hours)s, %(last_bar)s), value, {aggregate}(quantity)
+FROM (
+    SELECT s.day, s.value, unnest(s.hours) AS hour, unnest(s.hour_quantities) AS quantity
+    FROM insights_usagesum s WHERE {_OF_VALUES}
+) of_hours GROUP BY 1, 2, 3"""

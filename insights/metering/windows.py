@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from itertools import islice
+from typing import NamedTuple
 
 from insights.values.period import (
     Period,
@@ -39,9 +40,8 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One stretch of time and the local day it begins on."""
+class Slot(NamedTuple):
+    """One stretch of time and the local day it begins on; there are thousands, hence a tuple."""
 
     start: datetime
     end: datetime

@@ -87,9 +87,9 @@ def _column_decimals(number: Decimal, scale: Scale) -> int:
 
 
 def _with_exact(text: str, number: Decimal, unit: str) -> SafeString:
-    title = f"{grouped_text(number)}{THIN_SPACE}{unit}" if unit else grouped_text(number)
     # A page has a thousand of these, for which format_html takes ten times as long.
-    return SafeString(f'<data value="{exact_text(number)}" title="{escape(title)}">{escape(text)}</data>')
+    title = f"{grouped_text(number)}{THIN_SPACE}{escape(unit)}" if unit else grouped_text(number)
+    return SafeString(f'<data value="{exact_text(number)}" title="{title}">{escape(text)}</data>')
 
 
 def _fixed(number: Decimal, decimals: int) -> str:

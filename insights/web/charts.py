@@ -1,12 +1,12 @@
-"""Turns an exploration into the figure that static/js/charts.js draws. The only file with floats.
+"""Turns an exploration into the figure that static/js/charts.js draws.
 
-A float here is a bar's height and nothing else: every number a person reads is exact and a text. What all bars of one
-stretch of time share is said once for all groups, in `points`: there may be thousands of bars.
+A quantity is sent once, exactly and as a text: the script makes its height, its grouped digits and its share of it, and
+what all bars of one stretch of time share is said once for all groups. There may be thousands of bars.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from itertools import pairwise
@@ -14,8 +14,7 @@ from typing import Any
 
 from insights.metering.explore import Bucket, Exploration, Group
 from insights.metering.windows import Kind
-from insights.templatetags.portal import percent
-from insights.values.quantity import THIN_SPACE, Scale, grouped_text, scale_for
+from insights.values.quantity import Scale, scale_for
 from insights.web.colours import series_of
 from insights.web.words import KIND_WORDS, group_words, hour_words, slot_words
 
@@ -29,16 +28,17 @@ def usage_figure(answer: Exploration, *, zone: tzinfo, clock: tzinfo, scale: Sca
     `hours` is how many of them a stretch of an answer in hours stands for.
     """
     labels = _labels(answer, zone=zone, clock=clock, hours=hours)
-    traces = _group_traces(answer, scale) if answer.groups else [_whole_trace(answer, scale)]
-    traces += _previous_trace(answer, scale, zone=zone, clock=clock)
+    traces = _group_traces(answer) if answer.groups else [_whole_trace(answer)]
+    traces += _previous_trace(answer, zone=zone, clock=clock)
     traces += _marks(answer, labels)
     return {
         "data": traces,
         "points": {
             "x": labels,
             "states": [_state(bucket) for bucket in answer.buckets],
-            "unit": f"{THIN_SPACE}{answer.unit}",
-            "share": f" of the {f'{hours} hours' if hours > 1 else answer.filter.granularity}",
+            "unit": answer.unit,
+            "exponent": scale.exponent,
+            **(_of_wholes(answer, hours) if answer.groups and answer.stacks else {}),
         },
         "layout": {
             "barmode": "stack" if answer.stacks else "group",
@@ -69,48 +69,39 @@ def scale_of(answer: Exploration) -> Scale:
     return scale_for(answer.unit, largest)
 
 
-def _whole_trace(answer: Exploration, scale: Scale) -> Json:
-    quantities = [bucket.quantity for bucket in answer.buckets]
+def _of_wholes(answer: Exploration, hours: int) -> Json:
+    """What the parts of a stack are shares of."""
     return {
-        "type": "bar",
-        "name": answer.filter.meter.name,
-        "y": _heights(quantities, scale),
-        "meta": {"series": 1, "incomplete": _incomplete(answer.buckets)},
-        "exact": [quantity if quantity is None else grouped_text(quantity) for quantity in quantities],
+        "wholes": _texts(bucket.quantity for bucket in answer.buckets),
+        "of": f" of the {f'{hours} hours' if hours > 1 else answer.filter.granularity}",
     }
 
 
-def _group_traces(answer: Exploration, scale: Scale) -> list[Json]:
+def _whole_trace(answer: Exploration) -> Json:
+    return {
+        "type": "bar",
+        "name": answer.filter.meter.name,
+        "quantities": _texts(bucket.quantity for bucket in answer.buckets),
+        "meta": {"series": 1, "incomplete": _incomplete(answer.buckets)},
+    }
+
+
+def _group_traces(answer: Exploration) -> list[Json]:
     colours = series_of(group.value for group in answer.groups if not group.is_rest)
     incomplete = _incomplete(answer.buckets)
-    wholes = [bucket.quantity for bucket in answer.buckets]
     columns = zip(*(bucket.parts for bucket in answer.buckets), strict=True)
     return [
         {
             "type": "bar",
             "name": group_words(group.value, is_rest=group.is_rest, members=group.members),
-            "y": _heights(parts, scale),
+            "quantities": _texts(parts),
             "meta": {"series": _colour(group, colours), "incomplete": incomplete},
-            "exact": [part if part is None else grouped_text(part) for part in parts],
-            **({"share": list(map(_share, parts, wholes))} if answer.stacks else {}),
         }
         for group, parts in zip(answer.groups, columns, strict=True)
     ]
 
 
-def _share(part: Decimal | None, whole: Decimal | None) -> str:
-    """The share of a bar in its stack as `percent` writes it, in a fifth of its time for the usual ones."""
-    if part is None or not whole:
-        return ""
-    if part < 0 or whole < 0:
-        return percent(part / whole)
-    tenths = int((part * 2000 // whole + 1) // 2)
-    if part and not tenths:
-        return percent(part / whole)
-    return f"{tenths // 10}.{tenths % 10}{THIN_SPACE}%"
-
-
-def _previous_trace(answer: Exploration, scale: Scale, *, zone: tzinfo, clock: tzinfo) -> list[Json]:
+def _previous_trace(answer: Exploration, *, zone: tzinfo, clock: tzinfo) -> list[Json]:
     if not any(bucket.previous is not None for bucket in answer.buckets):
         return []
     granularity = answer.filter.granularity
@@ -122,12 +113,9 @@ def _previous_trace(answer: Exploration, scale: Scale, *, zone: tzinfo, clock: t
         {
             "type": "scatter",
             "name": "Period before",
-            "y": _heights([bucket.previous for bucket in answer.buckets], scale),
+            "quantities": _texts(bucket.previous for bucket in answer.buckets),
+            "beside": before,
             "meta": {"series": "previous"},
-            "customdata": [
-                [_exact(bucket.previous, answer.unit), name, ""]
-                for bucket, name in zip(answer.buckets, before, strict=True)
-            ],
         }
     ]
 
@@ -185,13 +173,8 @@ def _colour(group: Group, colours: dict[str | None, int]) -> int | str:
     return "other" if group.is_rest else colours[group.value]
 
 
-def _heights(quantities: Sequence[Decimal | None], scale: Scale) -> list[float | None]:
-    divisor = 10**scale.exponent
-    return [None if quantity is None else float(quantity) / divisor for quantity in quantities]
-
-
-def _exact(quantity: Decimal | None, unit: str) -> str:
-    return "No data" if quantity is None else f"{grouped_text(quantity)}{THIN_SPACE}{unit}"
+def _texts(quantities: Iterable[Decimal | None]) -> list[str | None]:
+    return [None if quantity is None else format(quantity, "f") for quantity in quantities]
 
 
 def _state(bucket: Bucket) -> str:

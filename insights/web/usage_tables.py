@@ -28,7 +28,8 @@ class Row:
     """One line of the table, every cell ready to print."""
 
     label: str
-    cells: tuple[SafeString, ...]
+    whole: SafeString
+    parts: SafeString
     previous: SafeString
     change: Decimal | None
     state: str
@@ -77,7 +78,11 @@ def row(answer: Exploration, bucket: Bucket, *, zone: tzinfo, clock: tzinfo, sca
     finer = FINER.get(granularity, "") if bucket.records else ""
     return Row(
         label=label,
-        cells=tuple(_cell(value, answer.unit, scale) for value in (bucket.quantity, *bucket.parts)),
+        whole=_cell(bucket.quantity, answer.unit, scale),
+        # Put together here: a template takes as long for the tags of a cell as for its number.
+        parts=SafeString(
+            "".join(f'<td class="num">{_cell(part, answer.unit, scale)}</td>' for part in bucket.parts)
+        ),
         previous=_cell(bucket.previous, answer.unit, scale),
         change=change_of(bucket.quantity, bucket.previous) if is_complete and compares_rows(answer) else None,
         state=state,

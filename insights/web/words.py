@@ -70,10 +70,12 @@ def slot_words(slot: Slot, *, granularity: str, zone: tzinfo, clock: tzinfo) -> 
 def hour_words(instant: datetime, clock: tzinfo) -> str:
     """An hour by its start; where the clock is set back, the repeated hour says its offset."""
     local = instant.astimezone(clock)
-    text = f"{day_short(local.date())}, {local:%H:%M}"
-    repeated = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    # Format codes take several times as long, and a chart has hundreds of hours.
+    text = f"{day_short(local.date())}, {local.hour:02}:{local.minute:02}"
+    if local.replace(fold=0).utcoffset() == local.replace(fold=1).utcoffset():
+        return text
     offset = f"{local:%z}"
-    return f"{text} (UTC{offset[:3]}:{offset[3:5]})" if repeated else text
+    return f"{text} (UTC{offset[:3]}:{offset[3:5]})"
 
 
 def instant_words(instant: datetime, zone: tzinfo) -> str:

@@ -5,12 +5,15 @@
 //   {..., "points": {...}}                       what all traces say of a point, so that it is sent once
 //
 //   points.x, points.states  label and completeness of each point, for traces that have no x
-//   points.unit, points.share  what follows an exact value, and a share
+//   points.unit, points.exponent  the unit of a quantity, and the power of ten that heights are given in
+//   points.wholes, points.of  where parts add up: the quantities they are shares of, and how to say so
+//
+//   trace.quantities       of each of `points`, every digit as a text, or null for no data: heights and words follow
+//   trace.beside           a text for each point instead of share and completeness
 //   trace.meta.series      1 to 8: a colour of the palette; "other": grey; "previous": the period compared with;
 //                          "gap": markers where nothing was received; "zero": markers where zero was measured;
 //                          "correction": markers where a later revision changed the value
 //   trace.meta.incomplete  indices of the bars that are not complete yet: they are hatched
-//   trace.exact, trace.share  the exact value of each point of `points` without its unit (null: no data), and its share
 //   trace.customdata       instead of them, a row for each point: [exact value with unit, share or "", completeness or ""]
 //   layout                 barmode ("stack" only when parts add up), titles, ranges, tick formats
 //
@@ -55,16 +58,37 @@
     }
   }
 
-  function rowsOf(trace, points) {
-    return trace.exact.map((value, index) => {
-      const share = trace.share?.[index];
-      return [value === null ? "No data" : value + points.unit, share ? share + points.share : "", points.states[index]];
+  // Digits are grouped as text: a number of JavaScript has room for fifteen of them.
+  function grouped(quantity) {
+    const [, sign, whole, fraction] = /^(-?)([0-9]+)(?:\.([0-9]*?)0*)?$/.exec(quantity);
+    const digits = whole.replace(/\B(?=([0-9]{3})+$)/g, ",") + (fraction ? `.${fraction}` : "");
+    return sign && digits !== "0" ? `\u2212${digits}` : digits;
+  }
+
+  function shareOf(part, whole) {
+    const share = (100 * part) / whole;
+    const text = Math.abs(share).toFixed(1);
+    if (share && text === "0.0") return `${share < 0 ? "\u2212" : ""}<0.1\u202f%`;
+    return `${share < 0 ? "\u2212" : ""}${text}\u202f%`;
+  }
+
+  function wordsOf(trace, points) {
+    return trace.quantities.map((quantity, index) => {
+      const exact = quantity === null ? "No data" : `${grouped(quantity)}\u202f${points.unit}`;
+      if (trace.beside) return [exact, trace.beside[index], ""];
+      const whole = Number(points.wholes?.[index] ?? 0);
+      const share = quantity !== null && whole ? shareOf(Number(quantity), whole) + points.of : "";
+      return [exact, share, points.states[index]];
     });
   }
 
+  function heightsOf(trace, points) {
+    return trace.quantities.map((quantity) => (quantity === null ? null : Number(quantity) / 10 ** points.exponent));
+  }
+
   function drawn(source, points) {
-    const { exact, share, ...trace } = { x: points.x, ...source };
-    if (exact) trace.customdata = rowsOf(source, points);
+    const { quantities, beside, ...trace } = { x: points.x, ...source };
+    if (quantities) Object.assign(trace, { y: heightsOf(source, points), customdata: wordsOf(source, points) });
     const series = trace.meta?.series ?? 1;
     const name = escaped(trace.name || "");
     trace.name = name;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from io import StringIO
 from typing import Any
 
@@ -16,7 +17,7 @@ from insights.tasks import verify_books
 from tests import factories
 from tests.books.damage import DAMAGE
 from tests.factories import ingest_now
-from tests.metering.facts import hour, sum_ended_days
+from tests.metering.facts import sum_days_before
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("portal_db")]
 
@@ -31,8 +32,7 @@ def books() -> None:
     factories.make_meter("hours", aggregation="unique_count", unique_dimensions=["endpoint"])
     _send_windows(factories.make_source("edge", clock_zone=""))
     _send_rows(factories.make_source("rows", key_kind="row_id", clock_zone=""))
-    # The second of November goes on, so that its days are not summed.
-    assert sum_ended_days(hour("2026-11-02T12"))
+    assert sum_days_before(date(2026, 11, 2))
 
 
 def _send_windows(source: Any) -> None:
@@ -200,7 +200,7 @@ class TestRebuild:
         call_command("rebuild_rollups", stdout=StringIO())
 
         assert verify()[1]
-        sum_ended_days(hour("2026-11-02T12"))
+        sum_days_before(date(2026, 11, 2))
         assert _sum_bytes() == before
 
 

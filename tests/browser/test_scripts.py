@@ -47,3 +47,28 @@ def test_a_name_that_looks_like_a_template_is_shown_as_it_is(world: World, visit
         said = visitor.page.evaluate(HOVER, json.dumps(figure))
         assert "%{y} <b>%{x}</b>" in said
     assert visitor.complaints == []
+
+
+# Every digit, a zero, less than a tenth, and a correction below zero.
+SAID = {
+    (
+        "1234567890123456789.250000000",
+        "4938271560493827157",
+    ): "1,234,567,890,123,456,789.25\u202fB25.0\u202f%",
+    ("0.000000000", "7"): "0\u202fB0.0\u202f%",
+    ("0.049", "100"): "0.049\u202fB<0.1\u202f%",
+    ("-1000", "8000"): "\u22121,000\u202fB\u221212.5\u202f%",
+}
+
+
+def test_what_is_said_of_a_bar_is_exact_and_its_share_as_in_tables(world: World, visit: Visit) -> None:
+    visitor = visit("owner")
+    visitor.open(f"/a/{world.account.public_id}/usage/")
+    visitor.settle()
+    points = {"x": ["3 Nov"], "states": [""], "unit": "B", "exponent": 0, "of": " of the day"}
+
+    for (part, whole), said in SAID.items():
+        trace = {"type": "bar", "name": "api", "quantities": [part]}
+        figure = {"data": [trace], "points": points | {"wholes": [whole]}, "layout": {}}
+        assert f"{said} of the day" in visitor.page.evaluate(HOVER, json.dumps(figure))
+    assert visitor.complaints == []

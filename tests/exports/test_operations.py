@@ -167,7 +167,7 @@ class TestCut:
         with connections["export"].cursor() as cursor:
             cursor.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE usename = current_user AND query LIKE 'COPY%'"
+                " WHERE usename = current_user AND datname = current_database() AND query LIKE 'COPY%'"
             )
             assert cursor.fetchone()[0] == 1
         with pytest.raises(psycopg.OperationalError):

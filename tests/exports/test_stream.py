@@ -20,6 +20,7 @@ from insights.exports.stream import (
     NoLongerAllowed,
     Proof,
     RightToRead,
+    gather_lines,
     wants_gzip,
 )
 
@@ -38,7 +39,9 @@ class Ends:
 
 def stream_of(lines: list[bytes], *, compress: bool = False) -> tuple[CsvStream, Ends]:
     ends = Ends()
-    return CsvStream(iter(lines), compress=compress, on_end=ends, right=RightToRead(lambda: True)), ends
+    return CsvStream(
+        gather_lines(lines), compress=compress, on_end=ends, right=RightToRead(lambda: True)
+    ), ends
 
 
 @given(st.lists(st.binary(max_size=200), max_size=50), st.booleans())
@@ -80,7 +83,7 @@ def test_an_error_goes_through_and_the_download_is_cut() -> None:
         raise ConnectionError
 
     ends = Ends()
-    stream = CsvStream(failing(), compress=False, on_end=ends, right=RightToRead(lambda: True))
+    stream = CsvStream(gather_lines(failing()), compress=False, on_end=ends, right=RightToRead(lambda: True))
     next(stream)
 
     with pytest.raises(ConnectionError):
@@ -94,7 +97,9 @@ def test_a_proof_that_cannot_be_stored_breaks_the_stream() -> None:
     def failing(proof: Proof) -> None:
         raise ConnectionError
 
-    stream = CsvStream(iter([HEADER]), compress=False, on_end=failing, right=RightToRead(lambda: True))
+    stream = CsvStream(
+        gather_lines([HEADER]), compress=False, on_end=failing, right=RightToRead(lambda: True)
+    )
     next(stream)
 
     with pytest.raises(ConnectionError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -63,12 +64,10 @@ def hours_from(start: datetime, count: int) -> list[datetime]:
     return [start + number * timedelta(hours=1) for number in range(count)]
 
 
-def sum_ended_days(now: datetime) -> int:
-    """Sum every day that has ended, also of meters of few series; return how many days that were."""
-    days = 0
-    with as_worker():
-        while waiting := list_days_to_sum(now=now, series_min=1):
-            for wanted in waiting:
-                with transaction.atomic(using=current_alias()):
-                    days += sum_days(wanted)
-    return days
+def sum_days_before(end: date) -> int:
+    """Sum every day before one, also of meters of few series; return how many days that were."""
+    with as_worker(), transaction.atomic(using=current_alias()):
+        return sum(
+            sum_days(replace(wanted, days=tuple(day for day in wanted.days if day < end)))
+            for wanted in list_days_to_sum(series_min=1)
+        )

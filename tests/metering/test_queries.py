@@ -24,7 +24,7 @@ from insights.metering.usage_filter import parse_usage_filter
 from insights.metering.windows import Kind
 from insights.values.period import local_day
 from tests.factories import make_account, make_meter, make_source
-from tests.metering.facts import deliver, hour, hours_from, sum_ended_days
+from tests.metering.facts import deliver, hour, hours_from, sum_days_before
 
 pytestmark = pytest.mark.database
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -108,8 +108,12 @@ EXPECTED: dict[str, Callable[[list[Row]], Decimal]] = {
 }
 
 
-# In Berlin. Summed to the end, summed but for the last day, and not summed at all.
-SUMMED = {"summed": "2026-11-05T12", "all but the last": "2026-10-27T12", "not summed": "2026-10-01T12"}
+# The day before which days are summed.
+SUMMED = {
+    "summed": date(2026, 11, 6),
+    "all but the last": date(2026, 10, 27),
+    "not summed": date(2026, 10, 1),
+}
 
 
 @pytest.mark.parametrize("aggregation", sorted(EXPECTED))
@@ -126,7 +130,7 @@ def test_every_way_of_asking_agrees_with_a_plain_loop(
         deliver(source, delivery, account="ansel", complete_to=hour("2026-10-28T00"))
         rows += [{**row, "source": number} for row in delivery]
     expected = EXPECTED[aggregation]
-    assert (sum_ended_days(hour(SUMMED[summed])) > 0) is (summed != "not summed")
+    assert (sum_days_before(SUMMED[summed]) > 0) is (summed != "not summed")
 
     for granularity in ("hour", "day", "month"):
         for group_by in ("", "endpoint", "region"):
@@ -189,17 +193,18 @@ class TestSummed:
     ) -> None:
         before = [ask(account, f"meter=m&{query}") for query in self.QUERIES]
 
-        assert sum_ended_days(NOW) > 30
+        for end in (date(2026, 11, 5), date(2026, 11, 6)):
+            assert sum_days_before(end) > 0
+            for query, unsummed in zip(self.QUERIES, before, strict=True):
+                assert ask(account, f"meter=m&{query}") == unsummed, query
 
-        for query, unsummed in zip(self.QUERIES, before, strict=True):
-            assert ask(account, f"meter=m&{query}") == unsummed, query
-
+    @pytest.mark.parametrize("last", [4, 5])
     @pytest.mark.parametrize("aggregation", sorted(EXPECTED))
     def test_a_page_of_many_hours_shows_what_the_file_has(
-        self, account: Account, aggregation: str, rows: list[Row]
+        self, account: Account, aggregation: str, rows: list[Row], last: int
     ) -> None:
         """The page reads the parts of its own rows and of its bars, and the totals of its groups apart."""
-        sum_ended_days(NOW)
+        sum_days_before(date(2026, 11, last + 1))
         query = "meter=m&from=2026-08-09&to=2026-11-05&granularity=hour&group_by=endpoint"
         whole = ask(account, query)
         shown = range(1_700, 1_800)
@@ -218,7 +223,7 @@ class TestSummed:
     def test_a_chunk_makes_the_sums_of_its_days_count_for_nothing(
         self, account: Account, aggregation: str, rows: list[Row]
     ) -> None:
-        sum_ended_days(NOW)
+        sum_days_before(date(2026, 11, 6))
         before = ask(account, "meter=m&from=2026-10-02&to=2026-10-31&granularity=day")
         late = {"at": hour("2026-10-09T10"), "quantity": 5_000, "endpoint": "new", "region": "eu"}
         deliver(make_source("late"), [late], account="ansel", meter="m")
@@ -232,7 +237,7 @@ class TestSummed:
                 if then.quantity != now.quantity
             ]
             assert moved == [date(2026, 10, 9)]
-            sum_ended_days(NOW)
+            sum_days_before(date(2026, 11, 6))
 
 
 def test_a_quantity_held_for_a_quarter_of_an_hour_counts_a_quarter(account: Account) -> None:
@@ -402,7 +407,7 @@ class TestStatements:
         )
         deliver(make_source(), random_rows(3, meter="m")[0], account="ansel", complete_to=NOW)
         pairs = [("meter", "m"), ("group_by", "region"), ("from", "2026-10-24"), ("to", "2026-10-28")]
-        sum_ended_days(hour(SUMMED[summed]))
+        sum_days_before(SUMMED[summed])
 
         with account_scope(account.pk), CaptureQueriesContext(connections["default"]) as captured:
             asked = answer_query(account, pairs, NOW, also=frozenset())

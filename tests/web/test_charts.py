@@ -10,15 +10,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from insights.metering.assemble import Reads, assemble
 from insights.metering.coarser import coarser, hours_a_bar
 from insights.metering.completeness import SourceMark, completeness_of
 from insights.metering.explore import Exploration, PeriodRead, Plan, SlotRow
 from insights.metering.usage_filter import parse_usage_filter
 from insights.metering.windows import slots_before, slots_of
-from insights.templatetags.portal import percent
 from insights.web.charts import scale_of, usage_figure
 from insights.web.colours import series_of
 from insights.web.words import hour_words
@@ -85,12 +82,11 @@ def figure_of(answer: Exploration) -> dict[str, Any]:
 
 
 class TestUsageFigure:
-    def test_heights_are_scaled_and_words_are_exact(self) -> None:
+    def test_every_digit_is_sent_and_the_scale_of_the_heights(self) -> None:
         figure = figure_of(answer_of(DAYS, rows_of(QUANTITIES), WHOLE))
 
-        assert figure["data"][0]["y"] == [1.234567, 0.0, None, 2.000001, 0.000005]
-        assert figure["data"][0]["exact"] == ["1,234,567", "0", None, "2,000,001", "5"]
-        assert figure["points"]["unit"] == "\u202frequests"
+        assert figure["data"][0]["quantities"] == ["1234567", "0", None, "2000001", "5"]
+        assert (figure["points"]["unit"], figure["points"]["exponent"]) == ("requests", 6)
         assert figure["points"]["states"] == ["", "Measured zero", "No data arrived", "", "Not yet complete"]
 
     def test_zero_gap_and_incomplete_are_marked_apart(self) -> None:
@@ -109,26 +105,9 @@ class TestUsageFigure:
         assert figure["layout"]["barmode"] == "stack"
         assert [trace["name"] for trace in figure["data"][:3]] == ["eu", "us", "2 others"]
         assert figure["data"][2]["meta"]["series"] == "other"
-        assert figure["data"][1]["share"][0] + figure["points"]["share"] == "50.0\u202f% of the day"
-
-    @pytest.mark.parametrize(
-        ("part", "whole", "said"),
-        [
-            ("1", "3", "33.3\u202f%"),
-            ("0.05", "100", "0.1\u202f%"),
-            ("0.049", "100", "<0.1\u202f%"),
-            ("0", "7", "0.0\u202f%"),
-            ("-1", "8", "\u221212.5\u202f%"),
-        ],
-    )
-    def test_a_share_reads_as_every_percentage_does(self, part: str, whole: str, said: str) -> None:
-        plan = Plan(("eu", "us"), (), names_rest=False)
-        quantities = (Decimal(part), Decimal(whole) - Decimal(part))
-        rows = [SlotRow(0, number, quantity, 1, False) for number, quantity in enumerate(quantities)]
-
-        figure = figure_of(answer_of(f"{DAYS}&group_by=region", rows, plan))
-
-        assert figure["data"][0]["share"][0] == said == percent(Decimal(part) / Decimal(whole))
+        assert [trace["quantities"][0] for trace in figure["data"][:3]] == ["30", "50", "20"]
+        assert figure["points"]["wholes"][0] == "100"
+        assert figure["points"]["of"] == " of the day"
 
     def test_peaks_stand_side_by_side_without_shares(self) -> None:
         plan = Plan(("eu", "us"), (), names_rest=False)
@@ -137,14 +116,14 @@ class TestUsageFigure:
         figure = figure_of(answer_of(f"{DAYS}&group_by=region", rows, plan, aggregation="max"))
 
         assert figure["layout"]["barmode"] == "group"
-        assert "share" not in figure["data"][0]
+        assert "wholes" not in figure["points"]
 
     def test_the_period_before_is_a_line_that_names_its_days(self) -> None:
         answer = answer_of(DAYS, rows_of(QUANTITIES), WHOLE, previous=rows_of({0: 7, 1: 8}))
 
         lines = [trace for trace in figure_of(answer)["data"] if trace["meta"]["series"] == "previous"]
 
-        assert [line["customdata"][0] for line in lines] == [["7\u202frequests", "27 Oct 2026", ""]]
+        assert [(line["quantities"][0], line["beside"][0]) for line in lines] == [("7", "27 Oct 2026")]
 
     def test_names_are_plain_text(self) -> None:
         plan = Plan(("<b>x</b>", "=1+1"), (), names_rest=False)
@@ -207,7 +186,7 @@ class TestCoarser:
 
         assert figure["points"]["x"][1] == "1 Aug, 06:00 to 12:00"
         assert len(set(figure["points"]["x"])) == 92 * 4
-        assert figure["points"]["share"] == " of the 6 hours"
+        assert figure["points"]["of"] == " of the 6 hours"
 
 
 class TestSeriesOf:
