@@ -169,11 +169,11 @@ def _ingest(lease: Lease) -> None:
             _close(run, lease)
     while following is not None:
         chunk, following = following, next(waiting, None)
-        read = read_chunk(run, chunk)
         if backfills.is_source_taken(run.batch.source_id):
             # A backfill may take minutes; other sources get this worker, and the sweep rings for the batch again.
             work_operations.give_back(lease, is_counted=False)
             return
+        read = read_chunk(run, chunk)
         _with_retries(partial(_write_chunk, run, read, lease, is_last=following is None))
         run.batch.lines_done = chunk.last_line_no
         if following is not None and _step_back(lease):
@@ -195,16 +195,16 @@ def _work_on_backfill(lease: Lease) -> None:
     if run is None or run.is_discarded:
         backfills.end_held_batches(run, lease, now=datetime.now(UTC))
         return
-    write = partial(
-        backfills.write_backfill,
-        run,
-        lease,
-        roll_up=metering.roll_up_stage,
-        move_watermarks=metering.move_watermarks_together,
-        now=datetime.now(UTC),
-    )
     try:
-        backfills.make_ready(run)
+        write = partial(
+            backfills.write_backfill,
+            run,
+            lease,
+            groups=backfills.make_ready(run),
+            roll_up=metering.roll_up_stage,
+            move_watermarks=metering.move_watermarks_together,
+            now=datetime.now(UTC),
+        )
         _with_retries(write)
     except RequestRefused as refusal:
         logger.warning("backfill not read", backfill_id=run.backfill_id, code=refusal.code)

@@ -6,9 +6,9 @@ backfill and the books are those of the same files sent plainly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,9 @@ from accounts.tenancy import connection, current_alias
 from insights.ingest import chunk_operations as chunks
 from insights.ingest import work_operations
 from insights.ingest.backfill_queries import Summary, summarise_backfill
-from insights.ingest.read_operations import open_batch, read_chunk
+from insights.ingest.lines import Chunk
+from insights.ingest.read_operations import BatchRun, open_batch, read_chunk
+from insights.ingest.series_operations import LOCK_GROUPS, SeriesKey, find_series, lock_groups
 from insights.ingest.work_operations import Lease
 from insights.models import Backfill, BackfillState, Batch, BatchState
 
@@ -100,39 +102,66 @@ def _held_batches(run: BackfillRun) -> Iterator[Batch]:
         yield batch
 
 
-def make_ready(run: BackfillRun) -> None:
-    """Make the series and months that the lines need, and for a close the accounts, before anything is written.
+def make_ready(run: BackfillRun) -> frozenset[int]:
+    """Make the months that the lines need, and return the groups of accounts that will get new series.
 
-    Each in a short transaction, as for any batch: made in the long one, they would keep other sources waiting. A close
-    finds those of its preview and goes through the lines only for accounts.
+    Series and accounts are seen by customers, so they are made in the one transaction with their usage. Its locks have
+    to be taken in their order and at once, which is why the lines are gone through before.
     """
+    groups: set[int] = set()
     for batch in _held_batches(run):
-        if run.is_preview:
+        if batch.create_accounts:
+            # Which groups accounts fall into that do not exist yet, nobody knows.
+            groups.update(range(LOCK_GROUPS))
             batch.create_accounts = False
-        elif not batch.create_accounts:
-            continue
         batch_run, waiting = open_batch(batch)
         for chunk in waiting:
-            read_chunk(batch_run, chunk)
+            groups.update(key[0] % LOCK_GROUPS for key in _try_reading(batch_run, chunk))
+        _ensure_months(batch_run.months)
+    return frozenset(groups)
+
+
+def _try_reading(batch_run: BatchRun, chunk: Chunk) -> list[SeriesKey]:
+    """Read a chunk, take back what that made, and return the series that were missing."""
+    before = set(batch_run.series)
+    with transaction.atomic(using=current_alias()):
+        read_chunk(batch_run, chunk)
+        transaction.set_rollback(True, using=current_alias())
+    met = [key for key in batch_run.series if key not in before]
+    there = find_series(source_id=batch_run.batch.source_id, keys=met)
+    missing = [key for key in met if key not in there]
+    for key in missing:
+        del batch_run.series[key]
+    return missing
+
+
+def _ensure_months(months: Iterable[date]) -> None:
+    with connection().cursor() as cursor:
+        for month in sorted(months):
+            cursor.execute("SELECT portal_ensure_month(%s)", [month])
 
 
 def write_backfill(
     run: BackfillRun,
     lease: Lease,
     *,
+    groups: frozenset[int],
     roll_up: Callable[[], None],
     move_watermarks: Callable[..., None],
     now: datetime,
 ) -> None:
     """Write all batches with one ledger position, or nothing; of a preview only its counts stay.
 
-    `roll_up` sums what is on ingest's stage, `move_watermarks` raises those of uploads that are done.
+    `groups` is what make_ready returned, `roll_up` sums what is on ingest's stage, `move_watermarks` raises those of
+    uploads that are done.
     """
     with transaction.atomic(using=current_alias()):
         work_operations.hold_lease(lease)
         try:
             # The lease is held around what is taken back, or another worker could begin in between.
             with transaction.atomic(using=current_alias()):
+                _take_source(run.source_id)
+                lock_groups(groups)
                 entry_id, upload_ids = _write_held_lines(run, roll_up)
                 summary = summarise_backfill(backfill_id=run.backfill_id, entry_id=entry_id)
                 if run.is_preview:
@@ -150,7 +179,6 @@ def write_backfill(
 
 def _write_held_lines(run: BackfillRun, roll_up: Callable[[], None]) -> tuple[int, tuple[UUID, ...]]:
     """Write everything but the position; return the ledger entry and the uploads that are done by it."""
-    _take_source(run.source_id)
     entry_id = _open_entry(run.backfill_id)
     uploads: dict[UUID, None] = {}
     for batch in _held_batches(run):

@@ -78,10 +78,17 @@ def _columns(hashes: dict[SeriesKey, bytes]) -> list[list[Any]]:
 
 
 def _lock_accounts(account_ids: set[int]) -> None:
-    # In ascending order, so that two workers that meet new series of the same accounts cannot deadlock; by groups of
-    # accounts, because the server has room for only so many locks.
+    # By groups of accounts, because the server has room for only so many locks.
+    lock_groups({account_id % LOCK_GROUPS for account_id in account_ids})
+
+
+def lock_groups(groups: Iterable[int]) -> None:
+    """Let nobody else make series for these groups of accounts until the caller's transaction ends.
+
+    In ascending order, so that two workers that meet new series of the same accounts cannot deadlock.
+    """
     with connection().cursor() as cursor:
-        for group in sorted({account_id % LOCK_GROUPS for account_id in account_ids}):
+        for group in sorted(groups):
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('series'), %s)", [group])
 
 

@@ -194,10 +194,11 @@ def test_a_worker_that_lost_its_lease_writes_nothing(backfill: Any, staff: User)
     before = books()
     real = backfills.make_ready
 
-    def taken_over(run: Any) -> None:
-        real(run)
+    def taken_over(run: Any) -> Any:
+        groups = real(run)
         with as_owner():
             WorkItem.objects.filter(batch_id=batch_id).update(lease_number=99)
+        return groups
 
     with patch.object(backfills, "make_ready", taken_over):
         ingest_batch(batch_id)

@@ -23,6 +23,7 @@ from insights.models import (
     BatchPart,
     LedgerEntry,
     Series,
+    SeriesDimension,
     UsageRecord,
     Watermark,
     WorkItem,
@@ -182,11 +183,23 @@ class TestPreview:
         assert counted.preview["by_account"][0]["reference"] == "newcomer"
         with as_worker():
             assert not Account.objects.filter(reference="newcomer").exists()
-            assert not Series.objects.exists()
         close(backfill, staff)
         with as_worker():
             assert UsageRecord.objects.get().account.reference == "newcomer"
         verify()
+
+    def test_it_makes_no_series_whose_dimensions_a_customer_could_see(self, source: Any, staff: User) -> None:
+        backfill = opened(source, staff)
+        hold(source, backfill, line(1, 5, day="2019-05-06"), line(2, 6, account="brook"))
+
+        assert preview(backfill, staff).preview["totals"]["new"] == 2
+
+        with as_worker():
+            assert not Series.objects.exists()
+            assert not SeriesDimension.objects.exists()
+        close(backfill, staff)
+        with as_worker():
+            assert Series.objects.count() == 2
 
     def test_windows_of_any_age_are_taken_only_if_the_backfill_says_so(
         self, source: Any, staff: User
