@@ -21,7 +21,7 @@ from accounts.tenancy import connection
 from insights.exports.aggregates import KNOWN_COLUMN, aggregate_lines
 from insights.exports.formatting import FORMULA_PATTERN, column_names
 from insights.metering.known_moment import KnownAt
-from insights.metering.known_sql import RECORDS_CHANGED, RECORDS_KNOWN, SINCE
+from insights.metering.known_sql import KNOWN_PARTS, RECORDS_CHANGED, SINCE
 from insights.metering.queries import explore
 from insights.metering.usage_filter import UsageFilter
 from insights.values.period import Period
@@ -156,7 +156,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         for key, column in zip(wanted.dimension_keys, dimensions, strict=True)
     ]
     query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
-        _series(wanted, sql.Composed(extra)), named, _from(wanted), _order(wanted)
+        _series(wanted, sql.Composed(extra)), named, _from(_rows(wanted)), _order(wanted)
     )
     return CopyStatement(query, _parameters(wanted))
 
@@ -197,18 +197,21 @@ def _series(wanted: RecordsFilter, extra: sql.Composed) -> sql.Composed:
     ).format(sql.SQL(f"{SINCE}, " if wanted.known else ""), _WINDOW_NAME, extra, sql.Composed(conditions))
 
 
-def _from(wanted: RecordsFilter) -> sql.Composed:
+CURRENT = "insights_usagerecord"
+
+
+def _from(rows: str) -> sql.Composed:
     return sql.SQL(
         " FROM {} r JOIN series s ON s.id = r.series_id"
         " LEFT JOIN insights_batchpart p ON p.account_id = r.account_id AND p.batch_id = r.batch_id"
         " WHERE r.account_id = %(account_id)s AND r.window_start >= %(start)s AND r.window_start < %(end)s"
-    ).format(_rows(wanted))
+    ).format(sql.SQL(rows))
 
 
-def _rows(wanted: RecordsFilter) -> sql.SQL:
+def _rows(wanted: RecordsFilter) -> str:
     if wanted.known is None:
-        return sql.SQL("insights_usagerecord")
-    return sql.SQL(RECORDS_CHANGED) if wanted.changes_since else sql.SQL(RECORDS_KNOWN)
+        return CURRENT
+    return RECORDS_CHANGED if wanted.changes_since else f"({' UNION ALL '.join(KNOWN_PARTS)})"
 
 
 def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
@@ -230,19 +233,26 @@ def list_records(wanted: RecordsFilter, *, after: RecordPosition | None, limit: 
     behind = sql.SQL("")
     parameters = _parameters(wanted) | {"limit": limit}
     if after is not None:
+        # Without the account, which is equal: of the newest account the planner would expect no row behind.
         behind = sql.SQL(
-            " AND (r.account_id, r.series_id, r.window_start, r.row_id)"
-            " > (%(account_id)s, %(series_id)s, %(window_start)s, %(row_id)s)"
+            " AND (r.series_id, r.window_start, r.row_id) > (%(series_id)s, %(window_start)s, %(row_id)s)"
         )
         parameters |= {
             "series_id": after.series_id,
             "window_start": after.window_start,
             "row_id": after.row_id,
         }
-    query = sql.SQL(
-        "{}SELECT r.series_id, r.window_start, r.row_id, s.meter, s.window_name, s.dimensions, r.quantity,"
-        " s.unit, r.revision, coalesce(s.source, ''), p.batch_public_id, r.line_no{}{}{} LIMIT %(limit)s"
-    ).format(_series(wanted, sql.Composed([])), _from(wanted), behind, _ORDER)
+    # Each part is read in the order of its key and no further than the page: together they would be sorted whole.
+    parts = [
+        sql.SQL(
+            "(SELECT r.series_id, r.window_start, r.row_id, s.meter, s.window_name, s.dimensions, r.quantity,"
+            " s.unit, r.revision, coalesce(s.source, ''), p.batch_public_id, r.line_no{}{}{} LIMIT %(limit)s)"
+        ).format(_from(rows), behind, _ORDER)
+        for rows in (KNOWN_PARTS if wanted.known else (CURRENT,))
+    ]
+    query = sql.SQL("{}SELECT * FROM ({}) t ORDER BY 1, 2, 3 LIMIT %(limit)s").format(
+        _series(wanted, sql.Composed([])), sql.SQL(" UNION ALL ").join(parts)
+    )
     with connection().cursor() as cursor:
         cursor.execute(query, parameters)
         return tuple(_record_row(row) for row in cursor.fetchall())

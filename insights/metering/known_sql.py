@@ -24,11 +24,11 @@ NOT_SINCE = "entry_id NOT IN (SELECT entry_id FROM after)"
 ENDED_SINCE = """h.ended_by_entry_id >= (SELECT min(entry_id) FROM after)
         AND (h.ended_by_entry_id IN (SELECT entry_id FROM after)) IS TRUE"""
 _RECORD = "account_id, series_id, window_start, row_id, revision, quantity, batch_id, line_no"
-RECORDS_KNOWN = f"""(
-    SELECT {_RECORD} FROM insights_usagerecord WHERE {NOT_SINCE}
-    UNION ALL
-    SELECT {_RECORD} FROM insights_usagerevision h WHERE {ENDED_SINCE} AND {NOT_SINCE}
-)"""
+# What is current still, and what was then.
+KNOWN_PARTS = (
+    f"(SELECT {_RECORD} FROM insights_usagerecord WHERE {NOT_SINCE})",
+    f"(SELECT {_RECORD} FROM insights_usagerevision h WHERE {ENDED_SINCE} AND {NOT_SINCE})",
+)
 # What came and what went since then: then less what went, and with what came, is now.
 RECORDS_CHANGED = f"""(
     SELECT {_RECORD}, 'came' AS change FROM insights_usagerecord
