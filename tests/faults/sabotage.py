@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +158,23 @@ def _first_come_first_served() -> None:
     turn_queries.is_others_turn = lambda *, mine: False
 
 
+def _locks_in_any_order() -> None:
+    """deadlocks: every chunk takes two more locks, in an order of chance."""
+    from accounts.tenancy import connection
+    from insights.metering import operations as metering
+
+    roll_up_stage = metering.roll_up_stage
+    chance = random.SystemRandom()
+
+    def roll_up() -> None:
+        with connection().cursor() as cursor:
+            for number in chance.sample((1, 2), 2):
+                cursor.execute("SELECT pg_advisory_xact_lock(%s), pg_sleep(0.01)", [number])
+        roll_up_stage()
+
+    metering.roll_up_stage = roll_up
+
+
 # Where a death shows the breakage best.
 POINTS = {"P1": ("committed",), "P2": ("committed",)}
 WORKER: dict[str, Callable[[], None]] = {
@@ -169,6 +187,7 @@ WORKER: dict[str, Callable[[], None]] = {
     "P8": _position_is_id,
     "P10": _deliveries_in_memory,
     "P11": _first_come_first_served,
+    "deadlocks": _locks_in_any_order,
 }
 
 

@@ -48,8 +48,8 @@ class Site:
         return self.cluster
 
 
-def write_catalogue(load: Load, *, max_age_days: int | None = None) -> None:
-    """Put the accounts, meters and sources of a load into the database."""
+def write_catalogue(load: Load, *, max_age_days: int | None = None, are_accounts_only: bool = False) -> None:
+    """Put the accounts, meters and sources of a load into the database, or the accounts of a further one."""
     from accounts.models import Account
     from accounts.tenancy import as_worker
     from insights.models import Meter, Source
@@ -61,6 +61,8 @@ def write_catalogue(load: Load, *, max_age_days: int | None = None) -> None:
             )
             for plan in load.accounts
         )
+        if are_accounts_only:
+            return
         Meter.objects.bulk_create(
             Meter(
                 key=plan.key, name=plan.key, unit="unit", aggregation=plan.aggregation,
