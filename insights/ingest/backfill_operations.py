@@ -135,10 +135,10 @@ def _try_reading(batch_run: BatchRun, chunk: Chunk) -> list[SeriesKey]:
     return missing
 
 
-def _ensure_months(months: Iterable[date]) -> None:
+def _ensure_months(months: Iterable[tuple[int, int]]) -> None:
     with connection().cursor() as cursor:
-        for month in sorted(months):
-            cursor.execute("SELECT portal_ensure_month(%s)", [month])
+        for year, month in sorted(months):
+            cursor.execute("SELECT portal_ensure_month(%s)", [date(year, month, 1)])
 
 
 def write_backfill(

@@ -27,7 +27,7 @@ def as_known(answer: Exploration) -> Exploration:
     return replace(
         answer,
         buckets=tuple(
-            replace(bucket, kind=Kind.UNKNOWN) if bucket.kind in _SAYS_COMPLETE else bucket
+            bucket._replace(kind=Kind.UNKNOWN) if bucket.kind in _SAYS_COMPLETE else bucket
             for bucket in answer.buckets
         ),
         groups=tuple(replace(group, comparable=None, previous=None) for group in answer.groups),

@@ -93,15 +93,20 @@ _SUM_AGAIN = f"""
 """
 
 
-# After every rollup is written, so that no transaction waits for a rollup while it holds one of these. The update
-# holds the row until the commit: whoever sums the day reads it after this transaction, or finds the day named again.
+# Writers of one day share its name and do not wait for each other, however long one of them takes; who sums the day
+# passes over a name that is held. A name that was taken away meanwhile is not held, and the day is named anew.
 _NAME_UNSUMMED = """
-    INSERT INTO insights_unsummedday AS u (account_id, meter_id, day, writes)
-    SELECT account_id, meter_id, day, 1 FROM (
+    WITH changed AS (
         SELECT account_id, meter_id, day FROM rollup_changed
         UNION SELECT account_id, meter_id, day FROM rollup_again
-    ) changed ORDER BY 1, 2, 3
-    ON CONFLICT (account_id, meter_id, day) DO UPDATE SET writes = u.writes + 1
+    ), held AS MATERIALIZED (
+        SELECT u.account_id, u.meter_id, u.day
+        FROM insights_unsummedday u JOIN changed USING (account_id, meter_id, day)
+        ORDER BY u.account_id, u.meter_id, u.day, u.id FOR KEY SHARE OF u
+    )
+    INSERT INTO insights_unsummedday (account_id, meter_id, day)
+    SELECT account_id, meter_id, day FROM changed
+    WHERE (account_id, meter_id, day) NOT IN (SELECT account_id, meter_id, day FROM held)
 """
 
 

@@ -27,9 +27,10 @@ _OF_METERS = """{0}.account_id = %(account)s AND {0}.meter_id = ANY(%(meters)s::
 _SUMMED = f"""FROM insights_usagesum s {{join}} WHERE {_OF_METERS.format("s")} AND s.key = {{key}}
     AND (s.meter_id, s.day) NOT IN (
         SELECT o.meter_id, o.day FROM insights_unsummedday o WHERE {_OF_METERS.format("o")})"""
-_UNSUMMED = f"""FROM insights_unsummedday o
+_UNSUMMED = f"""FROM (SELECT DISTINCT o.account_id, o.meter_id, o.day FROM insights_unsummedday o
+        WHERE {_OF_METERS.format("o")}) o
     JOIN insights_usagerollup r ON r.account_id = o.account_id AND r.meter_id = o.meter_id AND r.day = o.day
-    {{join}} WHERE {_OF_METERS.format("o")}"""
+    {{join}}"""
 _WITH_SECONDS = "JOIN insights_series c ON c.account_id = r.account_id AND c.id = r.series_id"
 
 

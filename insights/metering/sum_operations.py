@@ -44,20 +44,22 @@ _TO_SUM = """
     ) p JOIN accounts_account a ON a.id = p.account_id
     CROSS JOIN LATERAL (
         SELECT array_agg(named.day ORDER BY named.day) AS days FROM (
-            SELECT u.day FROM insights_unsummedday u
+            SELECT DISTINCT u.day FROM insights_unsummedday u
             WHERE u.account_id = p.account_id AND u.meter_id = p.meter_id
             ORDER BY u.day DESC LIMIT greatest(1, %(series_days)s / p.series)
         ) named
     ) d
     WHERE d.days IS NOT NULL ORDER BY 1, 2
 """
+# Two who sum the same day would each write its sums.
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(format('sum days of %%s, %%s', %(account)s, %(meter)s), 0))"
 _TAKE_DAYS = """
     DELETE FROM insights_unsummedday u USING (
-        SELECT account_id, meter_id, day FROM insights_unsummedday
+        SELECT account_id, id FROM insights_unsummedday
         WHERE account_id = %(account)s AND meter_id = %(meter)s AND day = ANY(%(days)s)
-        ORDER BY day FOR UPDATE SKIP LOCKED
+        ORDER BY day, id FOR UPDATE SKIP LOCKED
     ) taken
-    WHERE u.account_id = taken.account_id AND u.meter_id = taken.meter_id AND u.day = taken.day
+    WHERE u.account_id = taken.account_id AND u.id = taken.id
     RETURNING u.day
 """
 _FORGET = """
@@ -104,12 +106,13 @@ def is_ingest_busy() -> bool:
 def sum_days(wanted: DaysToSum) -> int:
     """Sum the days that no other transaction is at; return how many. Inside the caller's transaction.
 
-    The names of the days are taken away first: that waits for nobody, and a writer who comes later names them again.
+    The names of the days are taken away first: that waits for no writer, and one who comes later names them again.
     """
     parameters = {"account": wanted.account_id, "meter": wanted.meter_id}
     with connection().cursor() as cursor:
+        cursor.execute(_ALONE, parameters)
         cursor.execute(_TAKE_DAYS, parameters | {"days": list(wanted.days)})
-        days = sorted(day for (day,) in cursor.fetchall())
+        days = sorted({day for (day,) in cursor.fetchall()})
         cursor.execute(_FORGET, parameters | {"days": days})
     meter = Meter.objects.get(pk=wanted.meter_id)
     zone = ZoneInfo(wanted.zone)

@@ -6,7 +6,7 @@ Text only; every value is a parameter. Days that are not summed are left out by 
 from __future__ import annotations
 
 UNSUMMED_DAYS = """
-SELECT day FROM insights_unsummedday
+SELECT DISTINCT day FROM insights_unsummedday
 WHERE account_id = %(account)s AND meter_id = %(meter)s AND day >= %(first_day)s AND day < %(end_day)s ORDER BY day
 """
 _SUMMED = """s.account_id = %(account)s AND s.meter_id = %(meter)s

@@ -16,8 +16,8 @@ TABLES = ("insights_usagesum", "insights_unsummedday")
 POLICIES = "\n".join(secure_table(table) for table in TABLES)
 NUMBERS = "ALTER TABLE insights_usagesum ADD CONSTRAINT usagesum_number CHECK (quantity <> 'NaN');"
 NAME_EVERY_DAY = """
-INSERT INTO insights_unsummedday (account_id, meter_id, day, writes)
-SELECT DISTINCT account_id, meter_id, day, 1 FROM insights_usagerollup
+INSERT INTO insights_unsummedday (account_id, meter_id, day)
+SELECT DISTINCT account_id, meter_id, day FROM insights_usagerollup
 """
 
 
@@ -59,21 +59,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="UnsummedDay",
             fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "account_id", "meter_id", "day",
-                        blank=True, editable=False, primary_key=True, serialize=False,
-                    ),
-                ),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("day", models.DateField()),
-                (
-                    "writes",
-                    models.IntegerField(default=1, help_text="Transactions that changed the day since."),
-                ),
                 ("account", models.ForeignKey(to="accounts.account", **PLAIN)),
                 ("meter", models.ForeignKey(to="insights.meter", **PLAIN)),
             ],
+            options={
+                "indexes": [models.Index(fields=["account", "meter", "day"], name="unsummedday_day")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("account", "id"), name="unsummedday_account_id")
+                ],
+            },
         ),
         migrations.RunSQL(POLICIES, migrations.RunSQL.noop),
         migrations.RunSQL(NUMBERS, migrations.RunSQL.noop),

@@ -196,15 +196,20 @@ class UsageSum(models.Model):
 
 
 class UnsummedDay(models.Model):
-    """A day of a meter whose usage sums are missing or no longer right; rollups and records answer for it."""
+    """A day of a meter whose usage sums are missing or no longer right; rollups and records answer for it.
 
-    pk = models.CompositePrimaryKey("account_id", "meter_id", "day")
+    Writers who began together may each have named the day.
+    """
+
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_index=False)
     day = models.DateField()
-    writes = models.IntegerField(default=1, help_text="Transactions that changed the day since.")
 
     objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "id"], name="unsummedday_account_id")]
+        indexes = [models.Index(fields=["account", "meter", "day"], name="unsummedday_day")]
 
 
 class Watermark(models.Model):
