@@ -17,8 +17,7 @@ from insights.models import Batch, Meter, Source
 LARGE = frozenset(
     {
         "insights_series", "insights_seriesdimension", "insights_usagerollup", "insights_usagesum",
-        "insights_unsummedday", "insights_batchpart", "insights_lineverdict", "insights_rejectedline",
-        "insights_usagerevision",
+        "insights_unsummedday", "insights_batchpart",
     }
 )  # fmt: skip
 RECORDS = "insights_usagerecord"
@@ -91,7 +90,8 @@ def breaches(account: Account, statements: list[str]) -> Iterator[str]:
                 table = node.get("Relation Name", "")
                 if table in LARGE or table.startswith(RECORDS):
                     condition = node.get("Index Cond", node.get("Recheck Cond", ""))
-                    is_by_key = "account_id" in condition or condition.startswith("(id = ")
+                    # One by one, a series is found by its id too.
+                    is_by_key = any(key in condition for key in ("account_id", "(id = ", "(series_id = "))
                     if node["Node Type"] == "Seq Scan" or not is_by_key:
                         yield f"{node['Node Type']} on {table} by {condition or 'nothing'}: {statement[:300]}"
 
