@@ -399,7 +399,7 @@ def test_only_the_first_values_of_each_dimension_are_offered(
 class TestStatements:
     @pytest.mark.parametrize("aggregation", sorted(EXPECTED))
     @pytest.mark.parametrize("summed", sorted(SUMMED))
-    def test_no_question_takes_more_than_sixteen(
+    def test_no_question_takes_more_than_fourteen(
         self, account: Account, aggregation: str, summed: str
     ) -> None:
         make_meter(
