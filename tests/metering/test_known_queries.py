@@ -16,7 +16,7 @@ import pytest
 from django.db import connections
 
 from accounts.models import Account, User
-from accounts.tenancy import account_scope, as_staff, as_worker
+from accounts.tenancy import account_scope, as_owner, as_staff, as_worker, connection
 from insights import tasks
 from insights.exports.queries import list_records, records_filter
 from insights.feeds.revert_operations import ask_revert, confirm_revert
@@ -136,12 +136,14 @@ def head() -> int:
 def random_body(chance: random.Random, source: Source, sent: list[str]) -> str:
     """Rows of few facts, so that they are repeated, revised, outdated and contradicted."""
     lines = []
+    # A batch of few days is taken whole, of a longer one the rows are looked up.
+    days = chance.sample(("10-31", "11-01", "11-03", "11-04"), chance.choice((1, 2, 4)))
     for _ in range(chance.randrange(4, 16)):
         if sent and chance.random() < 0.2:
             lines.append(chance.choice(sent))
             continue
         meter = f"by-{chance.choice(AGGREGATIONS)}".replace("_", "-")
-        at = f"2026-{chance.choice(('10-31', '11-01', '11-03', '11-04'))}T{chance.choice((3, 4, 5, 23)):02d}:00:00Z"
+        at = f"2026-{chance.choice(days)}T{chance.choice((3, 4, 5, 23)):02d}:00:00Z"
         fact = [chance.choice(ACCOUNTS), meter, at, str(chance.choice((0, 0.5, 3, 7, 12)))]
         fact += [chance.choice("abc"), chance.choice(("eu", "us")), str(chance.randrange(1, 4))]
         row_id = [f"r{chance.randrange(12)}"] if source.key_kind == "row_id" else []
@@ -199,7 +201,7 @@ def live_through(world: World, notes: Notes, chance: random.Random, monkeypatch:
             standing.append(ingest_now(source, random_body(chance, source, sent[source.pk])))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_each_position_answers_again_what_was_answered_then(
     world: World, seed: int, monkeypatch: Any
 ) -> None:
@@ -211,7 +213,7 @@ def test_each_position_answers_again_what_was_answered_then(
         account.pk: [
             f"meter=by-{aggregation.replace('_', '-')}&{query}"
             for aggregation in AGGREGATIONS
-            for query in chance.sample(QUERIES, 2)
+            for query in chance.sample(QUERIES, 1)
         ]
         for account in world.accounts
     }
@@ -293,3 +295,21 @@ def in_thread(act: Any, *arguments: Any) -> Any:
         return act(*arguments)
     finally:
         connections.close_all()
+
+
+def test_an_entry_that_many_batches_share_is_known_from_its_position_on(world: World) -> None:
+    """Such an entry names no batch; here one that did is put in again without."""
+    ansel, source = world.accounts[0], world.sources[0]
+    for quantity in (5, 70, 900):
+        ingest_now(source, body(("ansel", quantity % 23, quantity)))
+    with as_owner(), connection().cursor() as cursor:
+        cursor.execute(
+            "WITH gone AS (DELETE FROM insights_ledgerentry WHERE position = 2 RETURNING *) "
+            "INSERT INTO insights_ledgerentry (id, position, kind, committed_at) OVERRIDING SYSTEM VALUE "
+            "SELECT id, position, 'backfill_close', committed_at FROM gone"
+        )
+
+    known = [total(ansel, KnownAt(asked_position=position)) for position in range(4)]
+
+    assert known == [None, 5, 75, 975]
+    assert own_last(ansel) == 3
