@@ -101,6 +101,10 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_usagerevision": {_WEB: READ, _WORKER: APPEND},
     "insights_usageidentity": {_WORKER: WRITE},
     "insights_usagerollup": {_WEB: READ, _WORKER: ALL},
+    # Months that are archived: what is still known of them, and the seals that customers' pages look up.
+    "insights_usagemonth": {_WORKER: WRITE, _STAFF: READ},
+    "insights_rollupseal": {_WEB: READ, _WORKER: "SELECT, INSERT, DELETE"},
+    "insights_archivedseries": {_WORKER: "SELECT, INSERT, DELETE"},
     # Staff say that a source is expected, and when it ended; what it is complete to is ingest's to say.
     "insights_watermark": {_WEB: READ, _WORKER: WRITE, _STAFF: "SELECT, INSERT, UPDATE (ended_at)"},
     "insights_batchpart": {_WEB: READ, _WORKER: WRITE, _STAFF: READ},
@@ -132,6 +136,9 @@ GRANTS: dict[str, dict[str, str]] = {
 SECURITY_DEFINER_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "portal_find_key(text)": (_WEB,),
     "portal_ensure_month(date)": (_WORKER,),
+    "portal_detach_month(date)": (_WORKER,),
+    "portal_reattach_month(date)": (_WORKER,),
+    "portal_drop_detached_month(date)": (_WORKER,),
 }
 
 

@@ -13,11 +13,13 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from accounts.tenancy import connection
+from insights.ingest.archive_operations import set_sealed_apart
 from insights.ingest.count_operations import count_chunk
 from insights.ingest.known_operations import Ledger, duplicates_among
 from insights.ingest.lines import Chunk
 from insights.ingest.outcomes import RejectedLine
 from insights.ingest.read_operations import BatchRun, ReadChunk
+from insights.ingest.refusals import VALUE_CHARACTERS_MAX
 from insights.ingest.store_operations import store_lines
 from insights.ingest.verdicts import StagedLine, Verdict
 from insights.ingest.windows import window_end
@@ -37,6 +39,7 @@ class StoredChunk:
 def store_chunk(run: BatchRun, read: ReadChunk) -> StoredChunk:
     """Write a chunk's records inside the caller's transaction; raises ConcurrentChange to be tried again."""
     _hold_off_reverts(run.batch.source_id)
+    read = set_sealed_apart(run, read)
     entry_id = _open_entry(run.batch, read.chunk)
     ledger = Ledger(
         source_id=run.batch.source_id,
@@ -51,8 +54,12 @@ def store_chunk(run: BatchRun, read: ReadChunk) -> StoredChunk:
     verdicts |= dict.fromkeys(known, Verdict.DUPLICATE)
     rejected = read.parsed.rejected + read.refused
     rejected += [reject for line, reject in read.doubtful if line.line_no not in known]
-    conflicts = {line_no for line_no, verdict in verdicts.items() if verdict is Verdict.ID_CONFLICT}
-    rejected += [_conflict(line, read.chunk) for line in read.lines if line.line_no in conflicts]
+    conflicts = {line_no: verdict for line_no, verdict in verdicts.items() if verdict in _REFUSALS}
+    rejected += [
+        _REFUSALS[conflicts[line.line_no]](line, read.chunk)
+        for line in read.lines
+        if line.line_no in conflicts
+    ]
     counted = read.lines + [line for line, _reject in read.doubtful if line.line_no in known]
     return StoredChunk(
         entry_id=entry_id,
@@ -74,6 +81,24 @@ def _conflict(line: StagedLine, chunk: Chunk) -> RejectedLine:
         raw=chunk.lines[line.line_no - chunk.first_line_no].encode(),
         retryable=False,
     )
+
+
+def _moved(line: StagedLine, chunk: Chunk) -> RejectedLine:
+    return RejectedLine(
+        line_no=line.line_no,
+        code="period_archived",
+        field="row_id",
+        value=line.row_id[:VALUE_CHARACTERS_MAX],
+        message="the record of this row id is in an archived month, which no longer changes",
+        account_id=line.account_id,
+        account_reference=None,
+        raw=chunk.lines[line.line_no - chunk.first_line_no].encode(),
+        retryable=False,
+    )
+
+
+# What a line that met a known record can be refused for.
+_REFUSALS = {Verdict.ID_CONFLICT: _conflict, Verdict.PERIOD_ARCHIVED: _moved}
 
 
 def _hold_off_reverts(source_id: int) -> None:

@@ -13,6 +13,7 @@ from insights.models.books import BookCheck
 from insights.models.catalog import Aggregation, Meter
 from insights.models.downloads import Download, DownloadState
 from insights.models.ledger import EntryKind, LedgerEntry, LedgerHead
+from insights.models.months import ArchivedSeries, MonthState, RollupSeal, UsageMonth
 from insights.models.parts import BatchPart, LineVerdict, RejectedLine, Verdict
 from insights.models.sources import KeyKind, Source, SourceKey, SourceWindow
 from insights.models.usage import (
@@ -28,6 +29,7 @@ from insights.models.usage import (
 
 __all__ = [
     "Aggregation",
+    "ArchivedSeries",
     "Batch",
     "BatchBytes",
     "BatchPart",
@@ -42,8 +44,10 @@ __all__ = [
     "LedgerHead",
     "LineVerdict",
     "Meter",
+    "MonthState",
     "RejectedLine",
     "RevisionKind",
+    "RollupSeal",
     "Series",
     "SeriesDimension",
     "Source",
@@ -51,6 +55,7 @@ __all__ = [
     "SourceWindow",
     "UnattributedReject",
     "UsageIdentity",
+    "UsageMonth",
     "UsageRecord",
     "UsageRevision",
     "UsageRollup",
