@@ -66,6 +66,14 @@ def timetable() -> dict[str, dict[str, Any]]:
             # A ring that nobody answered within the next one is worth nothing any more.
             "options": {"expires": 10},
         },
+        "make_months_ahead": {
+            "task": "insights.tasks.make_months_ahead",
+            "schedule": crontab(hour="2", minute="50"),
+        },
+        "drop_detached_months": {
+            "task": "insights.tasks.drop_detached_months",
+            "schedule": crontab(hour="3", minute="0"),
+        },
         "verify_books": {
             "task": "insights.tasks.verify_books",
             "schedule": crontab(hour="3", minute="40"),

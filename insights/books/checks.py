@@ -11,7 +11,7 @@ from insights.books.record_checks import (
     RECORD_SERIES,
     REVISIONS,
 )
-from insights.books.rollup_checks import ROLLUP_MEANINGS, ROLLUPS
+from insights.books.rollup_checks import ARCHIVED_KNOWN, ROLLUP_MEANINGS, ROLLUPS, SEALS
 
 CHECKS = (
     BATCH_LINES,
@@ -26,5 +26,7 @@ CHECKS = (
     NUMBERS,
     ROLLUPS,
     ROLLUP_MEANINGS,
+    SEALS,
+    ARCHIVED_KNOWN,
     WATERMARKS,
 )

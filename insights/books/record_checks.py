@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from insights.books.check import Check, count_rows, of_account
+from insights.metering.seals import is_archived_window
 
 _RECORD = """format('record of account %%s, series %%s, window %%s, row %%s: ',
     u.account_id, u.series_id, u.window_start, u.row_id)"""
@@ -56,6 +57,7 @@ IDENTITIES = Check(
             SELECT 1 FROM insights_usagerevision h WHERE h.account_id = i.account_id AND h.source_id = i.source_id
               AND h.row_id = i.row_id AND h.row_id <> '' AND h.kind = 'retracted'
           ))
+          AND NOT (u.row_id IS NULL AND {is_archived_window("i.window_start")})
     """,
 )
 # A past revision's identity, and the record that is current for it. A row id may have moved since.
@@ -89,6 +91,7 @@ REVISIONS = Check(
             ELSE 'is higher than the current one and not retracted' END
         {_CURRENT_OF_PAST}
         WHERE {of_account("h")} AND (u.revision IS NULL OR u.revision < h.revision) AND NOT {_IS_RETRACTED}
+          AND NOT (u.revision IS NULL AND {is_archived_window("coalesce(i.window_start, h.window_start)")})
     """,
 )
 PAST_ENTRIES = Check(

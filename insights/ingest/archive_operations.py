@@ -148,6 +148,4 @@ def judge_moved(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdic
     sealed = _sealed_days_of(months, {account_id for _no, account_id, _start in kept})
     held = {line_no for line_no, account_id, start in kept if sealed.month_over(account_id, start)}
     known = duplicates_among(ledger, [line for line in lines if line.line_no in held])
-    return {
-        line_no: Verdict.DUPLICATE if line_no in known else Verdict.PERIOD_ARCHIVED for line_no in held
-    }
+    return {line_no: Verdict.DUPLICATE if line_no in known else Verdict.PERIOD_ARCHIVED for line_no in held}

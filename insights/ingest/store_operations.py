@@ -43,7 +43,8 @@ class ConcurrentChange(Exception):
 def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdict]:
     """Write the lines and return the verdict of every line that is not new, by line number.
 
-    Verdicts: replaced, duplicate, stale, id_conflict, period_archived. Inside the caller's transaction; raises ConcurrentChange.
+    Verdicts: replaced, duplicate, stale, id_conflict, period_archived. Inside the caller's transaction; raises
+    ConcurrentChange.
     """
     open_stage()
     first, repeated = _first_of_each(ledger.key_kind, lines)

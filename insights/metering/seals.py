@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 # The account's days that month `m` touches, both included; `a` is the account.
 _FIRST_DAY = "(m.month::timestamp AT TIME ZONE 'UTC' AT TIME ZONE {zone})::date"
-_LAST_DAY = (
-    "(((m.month + interval '1 month') AT TIME ZONE 'UTC' - interval '1 microsecond') AT TIME ZONE {zone})::date"
-)
+_LAST_DAY = "(((m.month + interval '1 month') AT TIME ZONE 'UTC' - interval '1 microsecond') AT TIME ZONE {zone})::date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def seals_now(*, months: str, accounts: str = "true") -> str:
     """
     return "\nUNION ALL\n".join(
         f"""SELECT days.account_id, days.month, '{sealed.table}' AS rollup, sum(days.rows)::integer AS rows,
-    encode(sha256(convert_to(string_agg(days.said, E'\\n' ORDER BY days.said), 'UTF8')), 'hex') AS sha256
+    encode(sha256(convert_to(string_agg(days.said, E'\\n' ORDER BY days.said COLLATE "C"), 'UTF8')), 'hex') AS sha256
 FROM (
     SELECT r.account_id, m.month, count(*) AS rows,
         to_char({sealed.day}, 'YYYY-MM-DD') || ' ' || encode(sha256(convert_to(string_agg(

@@ -247,9 +247,7 @@ class Migration(migrations.Migration):
                 ("month", models.DateField()),
                 (
                     "digests",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.BigIntegerField(), size=None
-                    ),
+                    django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None),
                 ),
             ],
         ),
