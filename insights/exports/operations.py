@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 
 from insights.exports.queries import CopyStatement, CsvSource, running_lock_name
 from insights.exports.stream import CsvStream, Line, Proof, RightToRead
+from insights.metering.archived_queries import Guard, refused_for
 
 logger = structlog.get_logger(__name__)
 
@@ -156,8 +157,18 @@ def _copied_lines(
         # One statement is one snapshot: rows replaced meanwhile neither come twice nor go missing.
         cursor.execute("SET TRANSACTION READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
+        if source.guard is not None:
+            _refuse_archived(cursor, source.guard)
         with cursor.copy(source.statement, source.parameters) as copy:
             yield from copy
+
+
+def _refuse_archived(cursor: psycopg.Cursor[Any], guard: Guard) -> None:
+    """Refuse what was archived after the question was read; from the lock on nothing is detached any more."""
+    cursor.execute("LOCK TABLE insights_usagerecord IN ACCESS SHARE MODE")
+    cursor.execute(guard.statement, guard.parameters)
+    if row := cursor.fetchone():
+        raise refused_for([row[0]], field="from", way_out="Choose later days.")
 
 
 class _Ending:

@@ -17,6 +17,7 @@ from accounts.models import Account
 from accounts.tenancy import connection
 from insights.metering import usage_sql
 from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up, needs_seconds
+from insights.metering.archived_queries import archived_in, refuse_archived_figures
 from insights.metering.assemble import Reads, assemble
 from insights.metering.completeness import completeness_of
 from insights.metering.explore import (
@@ -26,6 +27,7 @@ from insights.metering.explore import (
     SeriesFacts,
     SlotRow,
     fold_totals,
+    has_shared_windows,
     is_distinct_by_series,
     plan_groups,
     regroup,
@@ -40,7 +42,7 @@ from insights.metering.usage_filter import (
     meter_name,
     parse_usage_filter,
 )
-from insights.metering.windows import Slot, days_of, slots_before, slots_of
+from insights.metering.windows import Slot, days_of, period_of, slots_before, slots_of
 from insights.values.period import start_of_day
 
 # About as many rows as are read in the time that a second look at a long period takes.
@@ -61,6 +63,11 @@ class _Reading:
     @property
     def aggregation(self) -> str:
         return self.filter.meter.aggregation
+
+    @property
+    def needs_records(self) -> bool:
+        """Whether any part of the answer comes from records, be it only the wholes of groups that overlap."""
+        return self.reads_records or has_shared_windows(self.filter.meter, self.filter.group_by, self.series)
 
     def days(self, slots: Sequence[Slot]) -> dict[str, Any]:
         """The parameters that say which rollups."""
@@ -125,11 +132,17 @@ def answer_query(account: Account, pairs: Pairs, now: datetime, *, also: frozens
         usable = parse(named[:1])
         return Asked(meters, list_dimension_values(account, usable.meter), usable, refused.faults, None)
     values = list_dimension_values(account, question.meter)
-    return Asked(meters, values, question, (), explore(account, question, now))
+    try:
+        return Asked(meters, values, question, (), explore(account, question, now))
+    except UsageFilterRefused as refused:
+        return Asked(meters, values, question, refused.faults, None)
 
 
 def explore(account: Account, question: UsageFilter, now: datetime) -> Exploration:
-    """Answer one question in at most eight statements, whatever it asks."""
+    """Answer one question in at most eight statements, whatever it asks.
+
+    Raises UsageFilterRefused if it takes records to answer and some of them are archived.
+    """
     zone = ZoneInfo(account.billing_zone)
     series = _list_series(account, question)
     reading = _Reading(account.pk, zone, question, series, _reads_records(question, series))
@@ -138,20 +151,26 @@ def explore(account: Account, question: UsageFilter, now: datetime) -> Explorati
         list_marks(account), source_ids={one.source_id for one in series}, now=now, since=period.start
     )
     slots = slots_of(period, granularity=question.granularity, zone=zone, now=now)
-    plan, current = EVERYTHING, PeriodRead(slots, (), (), {})
+    plan, current, previous = EVERYTHING, PeriodRead(slots, (), (), {}), None
     if slots and series:
         plan, current = _read_current(reading, slots)
-    first_day = _first_day(reading) if series else None
+        previous = _read_previous(reading, slots, plan) if question.compares else None
+    # Told after records were read: a month that is detached in between is then known to be missing.
+    first_day, archived = _first_day(reading) if series else (None, ())
+    if reading.needs_records and slots:
+        refuse_archived_figures(archived, period_of(slots), question.granularity)
+        if previous is not None and archived_in(archived, period_of(previous.slots)):
+            previous = None
     reads = Reads(
         plan=plan,
         current=current,
-        previous=_read_previous(reading, slots, plan) if question.compares and slots and series else None,
+        previous=previous,
         completeness=marks,
         first_used_day=first_day,
         first_used_at=start_of_day(first_day, zone) if first_day else None,
         has_series=bool(series),
     )
-    return assemble(question, reads)
+    return replace(assemble(question, reads), archived=archived_in(archived, period))
 
 
 def _read_current(reading: _Reading, slots: tuple[Slot, ...]) -> tuple[Plan, PeriodRead]:
@@ -235,7 +254,7 @@ def _read_period(
     return PeriodRead(slots, rows, wholes, totals)
 
 
-def _read_previous(reading: _Reading, slots: tuple[Slot, ...], plan: Plan) -> PeriodRead | None:
+def _read_previous(reading: _Reading, slots: tuple[Slot, ...], plan: Plan) -> PeriodRead:
     question = reading.filter
     earlier = slots_before(
         question.period(reading.zone), granularity=question.granularity, zone=reading.zone, count=len(slots)
@@ -262,15 +281,16 @@ def _slot_statement(reading: _Reading, *, from_records: bool) -> str:
     return usage_sql.slot_rows_of_rollups(aggregation, is_joined=is_joined)
 
 
-def _first_day(reading: _Reading) -> date | None:
+def _first_day(reading: _Reading) -> tuple[date | None, tuple[date, ...]]:
+    """The first day of usage, and the account's archived months."""
     statement = usage_sql.FIRST_DAY_OF_SERIES if reading.filter.values else usage_sql.FIRST_DAY
     parameters = {
         "account": reading.account_id,
         "meter": reading.filter.meter.id,
         "series": [one.id for one in reading.series],
     }
-    [[day]] = _rows(statement, parameters)
-    return day
+    [[day, archived]] = _rows(statement, parameters)
+    return day, tuple(archived or ())
 
 
 def _rows(statement: str, parameters: Any) -> list[Any]:

@@ -35,7 +35,9 @@ _WITH_VALUE = """AND s.id IN (
 )
 """
 FIRST_DAY = """
-SELECT min(day) FROM insights_usagerollup WHERE account_id = %(account)s AND meter_id = %(meter)s
+SELECT min(day),
+    (SELECT array_agg(DISTINCT s.month) FROM insights_rollupseal s WHERE s.account_id = %(account)s)
+FROM insights_usagerollup WHERE account_id = %(account)s AND meter_id = %(meter)s
 """
 FIRST_DAY_OF_SERIES = FIRST_DAY + "AND series_id = ANY(%(series)s::bigint[])"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -54,6 +55,11 @@ def slots_before(period: Period, *, granularity: str, zone: tzinfo, count: int) 
     earlier = previous_period(period, zone)
     parts = list(SPLITS[granularity](earlier, zone))[:count]
     return tuple(Slot(part.start, part.end, local_day(part.start, zone)) for part in parts)
+
+
+def period_of(slots: Sequence[Slot]) -> Period:
+    """From the start of the first to the end of the last."""
+    return Period(slots[0].start, slots[-1].end)
 
 
 def days_of(slots: tuple[Slot, ...], zone: tzinfo) -> tuple[date, date]:

@@ -47,7 +47,10 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
     name = file_name(
         kind=kind, meter_key=question.meter.key, first_day=question.first_day, last_day=question.last_day
     )
-    source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
+    try:
+        source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
+    except UsageFilterRefused as refused:
+        raise BadRequest(str(refused)) from None
     return stream_csv(request, source=source, kind=kind, query=question.permanent().query_string(), name=name)
 
 
@@ -84,6 +87,8 @@ def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: 
         response = render(request, "batches/too_many_downloads.html", status=429)
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response
+    except UsageFilterRefused as refused:
+        raise BadRequest(str(refused)) from None
     bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
     headers = download_headers(download_id=download.public_id, file_name=name, as_file=False, coded=coded)
     return StreamingHttpResponse(download.stream, headers=headers)

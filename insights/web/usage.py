@@ -51,7 +51,15 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
     context = _context(asked.answer, page=page, zone=zone, now=now)
     bar = make_filter_bar(asked.question, meters=asked.meters, values=asked.values, zone=zone, now=now)
     response = render_page(
-        request, PAGE, {"bar": bar, "reading": find_reading(account), **context}, part=PART
+        request,
+        PAGE,
+        {
+            "bar": bar,
+            "reading": find_reading(account),
+            "archived": [words.month_words(month) for month in asked.answer.archived],
+            **context,
+        },
+        part=PART,
     )
     if getattr(request, "htmx", None):
         # A form sends its empty fields too; the address bar keeps the question alone.

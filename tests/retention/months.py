@@ -34,7 +34,15 @@ def make_world(key_kind: str) -> Any:
     return make_source("edge", clock_zone="", key_kind=key_kind)
 
 
-def line(at: str, quantity: object, *, revision: int = 1, account: str = "ansel", meter: str = "bytes_out", row: str = "") -> str:
+def line(
+    at: str,
+    quantity: object,
+    *,
+    revision: int = 1,
+    account: str = "ansel",
+    meter: str = "bytes_out",
+    row: str = "",
+) -> str:
     """One line; its row id, where the source has one, names the same fact as its window unless said otherwise."""
     return f"{account},{meter},{at}:00Z,{quantity},a,{revision},{row or f'{account}-{meter}-{at}'}\n"
 

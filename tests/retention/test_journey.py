@@ -145,7 +145,9 @@ def test_an_old_line_of_an_archived_month_is_refused_for_its_month(source: Any, 
     archive()
     months.change_age(source, days=35)
 
-    batch = send(source, line("2024-06-15T10:00", 6), line("2024-06-15T10:00", 5), line("2024-07-15T10:00", 5))
+    batch = send(
+        source, line("2024-06-15T10:00", 6), line("2024-06-15T10:00", 5), line("2024-07-15T10:00", 5)
+    )
 
     assert verdicts(batch) == {"duplicate": 1, "rejected": 2}
     assert [row[1] for row in codes(batch)] == ["period_archived", "timestamp_too_old"]
@@ -161,7 +163,9 @@ def test_an_old_line_of_an_archived_month_is_refused_for_its_month(source: Any, 
         ("2001-01", "old", "no partition"),
     ],
 )
-def test_the_command_says_why_it_does_not_archive(archives: Path, month: str, reason: str, words: str) -> None:
+def test_the_command_says_why_it_does_not_archive(
+    archives: Path, month: str, reason: str, words: str
+) -> None:
     with pytest.raises(CommandError, match=words):
         call_command("archive_month", month, reason=reason, stdout=StringIO())
 
