@@ -121,3 +121,43 @@ def _archive_cells(kept: ArchiveFacts) -> tuple[str, ...]:
 
 def _instant(at: datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@dataclass(frozen=True, slots=True)
+class MonthCounts:
+    """How many months are where; `missing` are those ahead that have no partition yet."""
+
+    attached: int
+    archived: int
+    sealing: int
+    may_be_archived: int
+    missing: int
+
+
+def count_months(months: Iterable[MonthFacts], *, ahead: Iterable[date]) -> MonthCounts:
+    """Count the months; `ahead` are those that should have a partition by now."""
+    listed = list(months)
+    archived = sum(facts.is_archived for facts in listed)
+    return MonthCounts(
+        attached=len(listed) - archived,
+        archived=archived,
+        sealing=sum(facts.state == "sealing" for facts in listed),
+        may_be_archived=sum(facts.may_be_archived for facts in listed),
+        missing=len(set(ahead) - {facts.month for facts in listed}),
+    )
+
+
+def months_sentence(counts: MonthCounts) -> str:
+    """The answer at the top of the page."""
+    parts = [f"{_months(counts.attached)} in the ledger, {counts.archived or 'none'} archived"]
+    if counts.may_be_archived:
+        parts.append(f"{counts.may_be_archived} may be archived")
+    if counts.sealing:
+        parts.append(f"{counts.sealing} being archived")
+    if counts.missing:
+        parts.append(f"{_months(counts.missing)} ahead not made yet")
+    return "; ".join(parts)
+
+
+def _months(count: int) -> str:
+    return f"{count} month" if count == 1 else f"{count} months"

@@ -15,8 +15,9 @@ from accounts.tenancy import connection, current_alias
 from insights.models import UsageMonth
 from insights.values.months import month_text
 
-# Readers wait behind a lock that waits, so each try is short; what reads for long is waited for between tries.
-LOCK_MILLISECONDS = 1_000
+# Readers wait behind a lock that waits, so each try is short; what reads for long is waited for between tries. A little
+# longer than PostgreSQL's deadlock_timeout, after which an automatic vacuum gives way.
+LOCK_MILLISECONDS = 1_500
 LOCK_TRIES = 60
 LOCK_PAUSE_SECONDS = 2.0
 LOCK_NOT_AVAILABLE = "55P03"

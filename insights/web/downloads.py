@@ -50,7 +50,7 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
     try:
         source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
     except UsageFilterRefused as refused:
-        raise BadRequest(str(refused)) from None
+        return _archived(request, refused)
     return stream_csv(request, source=source, kind=kind, query=question.permanent().query_string(), name=name)
 
 
@@ -88,10 +88,15 @@ def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: 
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response
     except UsageFilterRefused as refused:
-        raise BadRequest(str(refused)) from None
+        return _archived(request, refused)
     bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
     headers = download_headers(download_id=download.public_id, file_name=name, as_file=False, coded=coded)
     return StreamingHttpResponse(download.stream, headers=headers)
+
+
+def _archived(request: Any, refused: UsageFilterRefused) -> HttpResponse:
+    """Say that the records are not there, which an empty file would leave open."""
+    return render(request, "usage/records_archived.html", {"message": str(refused)}, status=400)
 
 
 def _right_of(request: Any) -> Callable[[], bool]:

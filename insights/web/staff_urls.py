@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from insights.web import staff, staff_keys, staff_reverts, staff_sources, staff_uploads
+from insights.web import staff, staff_keys, staff_months, staff_reverts, staff_sources, staff_uploads
 
 urlpatterns = [
     path("", staff.feeds, name="staff-feeds"),
@@ -17,6 +17,8 @@ urlpatterns = [
         name="batch-revert-prepare",
     ),
     path("batches/<uuid:batch_uuid>/revert/", staff_reverts.batch_revert, name="batch-revert"),
+    path("months/", staff_months.months, name="staff-months"),
+    path("months.csv", staff_months.months_csv, name="staff-months-csv"),
     path("sources/", staff_sources.sources, name="staff-sources"),
     path("sources/new/", staff_sources.source_new, name="staff-source-new"),
     path("sources/new/toml/", staff_sources.source_new_toml, name="source-new-toml"),

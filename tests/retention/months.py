@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from io import StringIO
 from typing import Any
@@ -138,3 +139,17 @@ def no_detached_left() -> Iterator[None]:
 def change_age(source: Any, *, days: int) -> None:
     """Let the source send no older lines."""
     change_source(source, max_age_days=days)
+
+
+def make_world_beside() -> Any:
+    """The world beside a cast that has an account called Ansel already."""
+    for meter, aggregation in (("bytes_out", "sum"), ("seats", "latest"), ("peak", "max")):
+        make_meter(meter, aggregation=aggregation)
+    make_account("brook")
+    make_account("cedar")
+    return make_source("edge", clock_zone="")
+
+
+def replaced(**fields: Any) -> Request:
+    """The usual request with something else in it."""
+    return replace(REQUEST, **fields)
