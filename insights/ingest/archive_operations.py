@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from accounts.tenancy import connection
@@ -23,6 +23,7 @@ from insights.values.months import end_of_month, month_text, sealed_days
 from insights.values.period import local_day
 
 _ONE_DAY = timedelta(days=1)
+_INSTANT = timedelta(microseconds=1)
 HOLD_OFF = "SELECT pg_advisory_xact_lock_shared(hashtext('portal usage months'), 0)"
 
 
@@ -120,6 +121,38 @@ def refused_for_month(line: StagedLine, month: date, *, field: str, raw: bytes) 
         raw=raw,
         retryable=False,
     )
+
+
+_SPANS = """
+    SELECT p.account_id, p.first_window, p.last_window_end FROM insights_batchpart p
+    WHERE p.batch_id = %s AND p.first_window IS NOT NULL
+"""
+
+
+def months_sealing_batch(batch_id: int, *, returns_on: Iterable[date]) -> tuple[date, ...]:
+    """The archived months that a revert of a batch would change, oldest first.
+
+    Goes by the span of each account's part, known lines among it, and by the days on which earlier revisions would be
+    current again, which are taken a day wider than they are: rather one revert too few than a seal broken.
+    """
+    months = list_archived_months()
+    if not months:
+        return ()
+    with connection().cursor() as cursor:
+        cursor.execute(_SPANS, [batch_id])
+        spans = cursor.fetchall()
+    zones = _sealed_days_of(months, {account_id for account_id, _first, _end in spans}).zones
+    days = [
+        (local_day(first, zones[account_id]), local_day(end - _INSTANT, zones[account_id]), zones[account_id])
+        for account_id, first, end in spans
+    ]
+    days += [(day - _ONE_DAY, day + _ONE_DAY, UTC) for day in returns_on]
+    return tuple(month for month in months if any(_touches(month, *span) for span in days))
+
+
+def _touches(month: date, first: date, last: date, zone: tzinfo) -> bool:
+    sealed_first, sealed_last = sealed_days(month, zone)
+    return first <= sealed_last and sealed_first <= last
 
 
 _PLACES = """
