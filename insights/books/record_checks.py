@@ -60,14 +60,17 @@ IDENTITIES = Check(
           AND NOT (u.row_id IS NULL AND {is_archived_window("i.window_start")})
     """,
 )
-# A past revision's identity, and the record that is current for it. A row id may have moved since.
+# A past revision's identity, and the record that is current for it. A row id may have moved since. Looked up one by one:
+# as a join it has been seen to compare each revision with every record of its account.
 _CURRENT_OF_PAST = """
     FROM insights_usagerevision h
     LEFT JOIN insights_usageidentity i ON h.row_id <> '' AND i.account_id = h.account_id
         AND i.source_id = h.source_id AND i.row_id = h.row_id
-    LEFT JOIN insights_usagerecord u ON u.account_id = h.account_id
-        AND u.series_id = coalesce(i.series_id, h.series_id)
-        AND u.window_start = coalesce(i.window_start, h.window_start) AND u.row_id = h.row_id
+    LEFT JOIN LATERAL (
+        SELECT u.* FROM insights_usagerecord u WHERE u.account_id = h.account_id
+          AND u.series_id = coalesce(i.series_id, h.series_id)
+          AND u.window_start = coalesce(i.window_start, h.window_start) AND u.row_id = h.row_id OFFSET 0
+    ) u ON true
 """
 # One key for both kinds of identity, so that it can be hashed: a row id stands for itself, else series and window do.
 _IS_RETRACTED = """EXISTS (

@@ -142,7 +142,7 @@ def months_sealing_batch(batch_id: int, *, returns_on: Iterable[date]) -> tuple[
         cursor.execute(_SPANS, [batch_id])
         spans = cursor.fetchall()
     zones = _sealed_days_of(months, {account_id for account_id, _first, _end in spans}).zones
-    days = [
+    days: list[tuple[date, date, tzinfo]] = [
         (local_day(first, zones[account_id]), local_day(end - _INSTANT, zones[account_id]), zones[account_id])
         for account_id, first, end in spans
     ]

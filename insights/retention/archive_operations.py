@@ -62,7 +62,9 @@ def begin_archive(request: Request, *, last_invoice_issued_at: datetime | None, 
         raise UnableToArchive("Archiving needs a reason: it is kept with the month.")
     rule = judge_month(month=request.month, last_invoice_issued_at=last_invoice_issued_at, now=now)
     if not rule.may_be_archived:
-        raise UnableToArchive(f"{rule.why_not}: until {rule.may_from_at:%Y-%m-%d %H:%M} UTC.")
+        raise UnableToArchive(
+            f"{month_text(request.month)} is {rule.why_not}, which is {rule.may_from_at:%Y-%m-%d %H:%M} UTC."
+        )
     with transaction.atomic(using=current_alias()):
         UsageMonth.objects.get_or_create(month=request.month)
         month = UsageMonth.objects.select_for_update().get(month=request.month)

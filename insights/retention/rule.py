@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from insights.values.months import end_of_month, month_text
+from insights.values.months import end_of_month
 from insights.values.period import months_after
 
 MONTHS_KEPT = 13
@@ -37,7 +37,7 @@ def judge_month(*, month: date, last_invoice_issued_at: datetime | None, now: da
     if now >= may_from_at:
         return Archivable(True, by_itself, may_from_at)
     since = "its last invoice was issued" if by_itself else "it ended"
-    why_not = f"{month_text(month)} is kept until {MONTHS_KEPT} months after {since}"
+    why_not = f"kept until {MONTHS_KEPT} months after {since}"
     return Archivable(False, by_itself, may_from_at, why_not)
 
 
