@@ -60,8 +60,8 @@ IDENTITIES = Check(
           AND NOT (u.row_id IS NULL AND {is_archived_window("i.window_start")})
     """,
 )
-# A past revision's identity, and the record that is current for it. A row id may have moved since. Looked up one by one:
-# as a join it has been seen to compare each revision with every record of its account.
+# A past revision's identity, and the record that is current for it. A row id may have moved since. Looked up one by
+# one: as a join it has been seen to compare each revision with every record of its account.
 _CURRENT_OF_PAST = """
     FROM insights_usagerevision h
     LEFT JOIN insights_usageidentity i ON h.row_id <> '' AND i.account_id = h.account_id

@@ -124,7 +124,7 @@ def _change_context(account: Account, part: PartFacts) -> dict[str, Any]:
         last_window_end=part.last_window_end,
     )
     archived: tuple[date, ...] = ()
-    if part.first_window is not None and part.last_window_end is not None:
+    if part.first_window and part.last_window_end and part.first_window < part.last_window_end:
         archived = list_archived_months(account, Period(part.first_window, part.last_window_end))
     return {
         "changes_archived": [month_words(month) for month in archived],
