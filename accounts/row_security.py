@@ -109,6 +109,10 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_usagerollup": {_WEB: READ, _WORKER: ALL},
     "insights_usagesum": {_WEB: READ, _WORKER: ALL},
     "insights_unsummedday": {_WEB: READ, _WORKER: ALL},
+    # Months that are archived: what is still known of them, and the seals that customers' pages look up.
+    "insights_usagemonth": {_WORKER: WRITE, _STAFF: READ},
+    "insights_rollupseal": {_WEB: READ, _WORKER: "SELECT, INSERT, DELETE"},
+    "insights_archivedseries": {_WORKER: "SELECT, INSERT, DELETE"},
     # Staff say that a source is expected, and when it ended; what it is complete to is ingest's to say.
     "insights_watermark": {_WEB: READ, _WORKER: WRITE, _STAFF: "SELECT, INSERT, UPDATE (ended_at)"},
     "insights_batchpart": {_WEB: READ, _WORKER: WRITE, _STAFF: READ},
@@ -143,6 +147,9 @@ SECURITY_DEFINER_FUNCTIONS: dict[str, tuple[str, ...]] = {
     # Of the account of the transaction alone; the ledger's entries themselves stay closed.
     "portal_known_position(timestamp with time zone,bigint)": (_WEB,),
     "portal_entries_after(bigint)": (_WEB,),
+    "portal_detach_month(date)": (_WORKER,),
+    "portal_reattach_month(date)": (_WORKER,),
+    "portal_drop_detached_month(date)": (_WORKER,),
 }
 
 

@@ -31,6 +31,8 @@ from insights.ingest.work_operations import Lease, LeaseLost
 from insights.metering import operations as metering
 from insights.metering import sum_operations as sums
 from insights.models import Batch, BatchState
+from insights.retention import care_operations as care
+from insights.retention.file_operations import DamagedFile
 
 logger = structlog.get_logger(__name__)
 
@@ -316,6 +318,26 @@ def verify_books() -> int:
     if check.differences:
         logger.error("the books differ", differences=check.differences, named=check.named[:5])
     return check.differences
+
+
+@shared_task
+def make_months_ahead() -> int:
+    """Make the ledger's partitions of the next months before a chunk needs them; return how many were missing."""
+    with as_worker():
+        return len(care.make_months_ahead(now=datetime.now(UTC)))
+
+
+@shared_task
+def drop_detached_months() -> int:
+    """Drop the tables of months that were archived a week ago, if their files are whole; return how many."""
+    now, dropped = datetime.now(UTC), 0
+    with as_worker():
+        for month in care.list_months_to_drop(now=now):
+            try:
+                dropped += care.drop_detached_month(month, now=now)
+            except DamagedFile as error:
+                logger.error("archive damaged, its month is kept", month=month.isoformat(), error=str(error))
+    return dropped
 
 
 @shared_task

@@ -25,7 +25,7 @@ DATETIMES_OF_THE_TRADE = {
     "window_start", "complete_to", "latest_window", "first_window", "last_window_end", "leased_until", "at",
     "counts_from",
 }  # fmt: skip
-DATES_OF_THE_TRADE = {"day"}
+DATES_OF_THE_TRADE = {"day", "month"}
 # What others call what we have one word for: such a word in a name of ours would be a second word for one thing.
 FORBIDDEN_WORDS = frozenset(
     {

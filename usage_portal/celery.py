@@ -72,6 +72,14 @@ def timetable() -> dict[str, dict[str, Any]]:
             "schedule": timedelta(seconds=30),
             "options": {"expires": 30},
         },
+        "make_months_ahead": {
+            "task": "insights.tasks.make_months_ahead",
+            "schedule": crontab(hour="2", minute="50"),
+        },
+        "drop_detached_months": {
+            "task": "insights.tasks.drop_detached_months",
+            "schedule": crontab(hour="3", minute="0"),
+        },
         "verify_books": {
             "task": "insights.tasks.verify_books",
             "schedule": crontab(hour="3", minute="40"),

@@ -6,6 +6,7 @@ A missing secret in production refuses to start; nothing here falls back to a gu
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,12 @@ STORAGES = {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if MODE == "test"
         else "usage_portal.static_assets.FingerprintedStorage"
+    },
+    # Archived months of the ledger; any storage of Django's kind, with its options as a JSON object.
+    "archive": {
+        "BACKEND": os.environ.get("ARCHIVE_STORAGE", "django.core.files.storage.FileSystemStorage"),
+        "OPTIONS": json.loads(os.environ.get("ARCHIVE_STORAGE_OPTIONS", "null"))
+        or {"location": VAR_DIR / "archive", "file_permissions_mode": 0o600},
     },
 }
 WHITENOISE_MAX_AGE = 60 * 60

@@ -18,6 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from insights.ingest.refusals import CODES, Refusal, RequestRefused
+from insights.metering.faults import UsageFilterRefused
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = {"in_progress": 2, "too_many_batches": 10, "too_many_downloads": 10, "unavailable": 5}
@@ -43,6 +44,7 @@ API_CODES: dict[str, int] = {
     "not_authenticated": 401,
     "not_found": 404,
     "parameter": 400,
+    "period_archived": 400,
     "permission_denied": 403,
     "range": 400,
     "position": 400,
@@ -151,6 +153,8 @@ def _as_problem(exc: Exception) -> Problem:
             return exc
         case RequestRefused():
             return Problem(exc.code, exc.detail, status=exc.status, line=exc.line, field=exc.field)
+        case UsageFilterRefused():
+            return _refused_question(exc)
         case Refusal():
             return Problem(exc.code, exc.message, status=HTTPStatus.BAD_REQUEST, field=exc.field)
         case Http404() | exceptions.NotFound():
@@ -170,6 +174,16 @@ def _as_problem(exc: Exception) -> Problem:
         case exceptions.APIException():
             return _framework_problem(exc)
     return Problem("internal", "Something failed on our side. It was recorded; please try again.")
+
+
+def _refused_question(refused: UsageFilterRefused) -> Problem:
+    """The first fault, and all of them if there are several."""
+    first = refused.faults[0]
+    errors = tuple(
+        {"code": fault.code, "field": fault.field, "detail": fault.message} for fault in refused.faults
+    )
+    more = errors if len(errors) > 1 else ()
+    return Problem(first.code, first.message, field=first.field, status=HTTPStatus.BAD_REQUEST, errors=more)
 
 
 _FRAMEWORK_CODES = {

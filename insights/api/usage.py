@@ -24,8 +24,8 @@ from insights.api.serializers import AccountSerializer, MetersSerializer, UsageS
 from insights.exports.aggregates import instant_text, part_name, quantity_text
 from insights.exports.queries import AGGREGATES, KINDS, RECORDS, RecordRow, list_records, records_filter
 from insights.metering.aggregations import unit_of
+from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.explore import Bucket, Exploration
-from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_moment import KnownAt
 from insights.metering.known_queries import settle_known
 from insights.metering.queries import explore, list_meters
@@ -106,23 +106,15 @@ def split_pairs(pairs: Pairs, *, own: tuple[str, ...]) -> tuple[dict[str, str], 
 
 
 def read_question(pairs: Pairs, *, account: Account, now: datetime) -> UsageFilter:
-    """Read the question as the usage page does, or refuse it with every fault named; empty values are faults."""
-    try:
-        question = parse_usage_filter(
-            pairs,
-            meters=list_meters(account),
-            zone=ZoneInfo(account.billing_zone),
-            now=now,
-            from_form=False,
-        )
-        return settle_known(account, question)
-    except UsageFilterRefused as refused:
-        first = refused.faults[0]
-        errors = tuple(
-            {"code": fault.code, "field": fault.field, "detail": fault.message} for fault in refused.faults
-        )
-        more = errors if len(errors) > 1 else ()
-        raise Problem(first.code, first.message, field=first.field, status=400, errors=more) from None
+    """Read the question as the usage page does; empty values are faults. Raises UsageFilterRefused."""
+    question = parse_usage_filter(
+        pairs,
+        meters=list_meters(account),
+        zone=ZoneInfo(account.billing_zone),
+        now=now,
+        from_form=False,
+    )
+    return settle_known(account, question)
 
 
 def _refuse_paging(own: dict[str, str]) -> None:
@@ -154,6 +146,7 @@ def _records_page(account: Account, question: UsageFilter, own: dict[str, str]) 
     after = read_cursor(own["cursor"], account_id=account.pk, question=asked) if "cursor" in own else None
     # One more than asked for tells whether there is a next page.
     rows = list_records(records_filter(account, question), after=after, limit=limit + 1)
+    refuse_archived_records(account, question.period(ZoneInfo(account.billing_zone)))
     shown = rows[:limit]
     cursor = (
         write_cursor(shown[-1].position, account_id=account.pk, question=asked) if len(rows) > limit else None

@@ -12,7 +12,7 @@ from insights.books.record_checks import (
     RECORD_SERIES,
     REVISIONS,
 )
-from insights.books.rollup_checks import ROLLUP_MEANINGS, ROLLUPS, SUMS
+from insights.books.rollup_checks import ARCHIVED_KNOWN, ROLLUP_MEANINGS, ROLLUPS, SEALS, SUMS
 
 CHECKS = (
     BATCH_LINES,
@@ -29,5 +29,7 @@ CHECKS = (
     ROLLUPS,
     ROLLUP_MEANINGS,
     SUMS,
+    SEALS,
+    ARCHIVED_KNOWN,
     WATERMARKS,
 )

@@ -47,6 +47,8 @@ def check_books(
         with connection().cursor() as cursor:
             # One snapshot, so that work that goes on meanwhile cannot look like a difference.
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            # No month is detached while this reads, or after its snapshot and before its first look at records.
+            cursor.execute("LOCK TABLE insights_usagerecord IN ACCESS SHARE MODE")
             cursor.execute("SET LOCAL jit = off")
             cursor.execute("SET LOCAL work_mem = '64MB'")
             # Cursors are planned for their first rows unless told that all are wanted.

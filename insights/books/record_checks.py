@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from insights.books.check import Check, count_rows, of_account
+from insights.metering.seals import is_archived_window
 
 _RECORD = """format('record of account %%s, series %%s, window %%s, row %%s: ',
     u.account_id, u.series_id, u.window_start, u.row_id)"""
@@ -58,16 +59,20 @@ IDENTITIES = Check(
             SELECT 1 FROM insights_usagerevision h WHERE h.account_id = i.account_id AND h.source_id = i.source_id
               AND h.row_id = i.row_id AND h.row_id <> '' AND h.kind = 'retracted'
           ))
+          AND NOT (u.row_id IS NULL AND {is_archived_window("i.window_start")})
     """,
 )
-# A past revision's identity, and the record that is current for it. A row id may have moved since.
+# A past revision's identity, and the record that is current for it. A row id may have moved since. Looked up one by
+# one: as a join it has been seen to compare each revision with every record of its account.
 _CURRENT_OF_PAST = """
     FROM insights_usagerevision h
     LEFT JOIN insights_usageidentity i ON h.row_id <> '' AND i.account_id = h.account_id
         AND i.source_id = h.source_id AND i.row_id = h.row_id
-    LEFT JOIN insights_usagerecord u ON u.account_id = h.account_id
-        AND u.series_id = coalesce(i.series_id, h.series_id)
-        AND u.window_start = coalesce(i.window_start, h.window_start) AND u.row_id = h.row_id
+    LEFT JOIN LATERAL (
+        SELECT u.* FROM insights_usagerecord u WHERE u.account_id = h.account_id
+          AND u.series_id = coalesce(i.series_id, h.series_id)
+          AND u.window_start = coalesce(i.window_start, h.window_start) AND u.row_id = h.row_id OFFSET 0
+    ) u ON true
 """
 # One key for both kinds of identity, so that it can be hashed: a row id stands for itself, else series and window do.
 _IS_RETRACTED = """EXISTS (
@@ -91,6 +96,7 @@ REVISIONS = Check(
             ELSE 'is higher than the current one and not retracted' END
         {_CURRENT_OF_PAST}
         WHERE {of_account("h")} AND (u.revision IS NULL OR u.revision < h.revision) AND NOT {_IS_RETRACTED}
+          AND NOT (u.revision IS NULL AND {is_archived_window("coalesce(i.window_start, h.window_start)")})
     """,
 )
 PAST_ENTRIES = Check(

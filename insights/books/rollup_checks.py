@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from insights.books.check import Check, count_rows, of_account
+from insights.metering.seals import is_sealed_day, seals_now
 
 _ROLLUP = """format('rollup of account %%s, meter %%s, series %%s, day %%s: differs from its records',
     coalesce(r.account_id, d.account_id), coalesce(r.meter_id, d.meter_id), coalesce(r.series_id, d.series_id),
     coalesce(r.day, d.day))"""
+# What an archived month seals is held to its seal below; its records are not in the ledger.
+_IS_OPEN = f"""EXISTS (SELECT 1 FROM accounts_account a WHERE a.id = coalesce(r.account_id, d.account_id)
+    AND NOT {is_sealed_day("coalesce(r.day, d.day)", zone="a.billing_zone")})"""
 _DAY = "(u.window_start AT TIME ZONE a.billing_zone)::date"
 _RECORDS_BY_DAY = f"""
     FROM insights_usagerecord u JOIN accounts_account a ON a.id = u.account_id
@@ -27,10 +31,10 @@ ROLLUPS = Check(
                 max(u.window_start) AS latest_window
             {_RECORDS_BY_DAY} GROUP BY 1, 2, 3, 4
         ) d ON d.account_id = r.account_id AND d.meter_id = r.meter_id AND d.day = r.day AND d.series_id = r.series_id
-        WHERE (r.quantity, r.records, r.maximum) IS DISTINCT FROM (d.quantity, d.records::integer, d.maximum)
+        WHERE ((r.quantity, r.records, r.maximum) IS DISTINCT FROM (d.quantity, d.records::integer, d.maximum)
           OR (r.aggregation <> 'unique_count' AND r.windows_used <> d.used)
           OR r.latest_window IS DISTINCT FROM (CASE WHEN r.aggregation = 'latest' THEN d.latest_window END)
-          OR (r.aggregation <> 'latest' AND r.latest_quantity IS NOT NULL)
+          OR (r.aggregation <> 'latest' AND r.latest_quantity IS NOT NULL)) AND {_IS_OPEN}
     """,
 )
 ROLLUP_MEANINGS = Check(
@@ -46,7 +50,7 @@ ROLLUP_MEANINGS = Check(
                 count(DISTINCT u.window_start) FILTER (WHERE u.quantity > 0) AS windows
             {_RECORDS_BY_DAY} AND m.aggregation = 'unique_count' GROUP BY 1, 2, 3, 4
         ) d ON d.account_id = r.account_id AND d.meter_id = r.meter_id AND d.day = r.day AND d.series_id = r.series_id
-        WHERE r.windows_used IS DISTINCT FROM d.windows::integer
+        WHERE r.windows_used IS DISTINCT FROM d.windows::integer AND {_IS_OPEN}
         UNION ALL
         SELECT {_ROLLUP}
         FROM (SELECT r.* FROM insights_usagerollup r JOIN insights_meter m ON m.id = r.meter_id
@@ -57,7 +61,7 @@ ROLLUP_MEANINGS = Check(
             {_RECORDS_BY_DAY} AND m.aggregation = 'latest'
             ORDER BY u.account_id, s.meter_id, {_DAY}, u.series_id, u.window_start DESC, u.row_id DESC
         ) d ON d.account_id = r.account_id AND d.meter_id = r.meter_id AND d.day = r.day AND d.series_id = r.series_id
-        WHERE r.latest_quantity IS DISTINCT FROM d.quantity
+        WHERE r.latest_quantity IS DISTINCT FROM d.quantity AND {_IS_OPEN}
     """,
 )
 _SUM = """format('sum of account %%s, meter %%s, %%s of day %%s: differs from its records',
@@ -82,6 +86,7 @@ _SUMMED_RECORDS = f"""
     ) days ON days.account_id = n.account_id AND days.day = n.day
     WHERE NOT EXISTS (SELECT 1 FROM insights_unsummedday o
         WHERE o.account_id = n.account_id AND o.meter_id = n.meter_id AND o.day = n.day)
+      AND NOT {is_sealed_day("n.day", zone="n.zone")}
 """
 _KEYS = """CROSS JOIN LATERAL (
         SELECT '' AS key, '' AS value
@@ -113,7 +118,8 @@ SUMS = Check(
     rows=count_rows("insights_usagesum"),
     differences=f"""
         WITH summed AS MATERIALIZED ({_SUMMED_RECORDS}), kept AS MATERIALIZED (
-            SELECT s.* FROM insights_usagesum s WHERE {of_account("s")} AND NOT EXISTS (
+            SELECT s.* FROM insights_usagesum s JOIN accounts_account a ON a.id = s.account_id
+            WHERE {of_account("s")} AND NOT {is_sealed_day("s.day", zone="a.billing_zone")} AND NOT EXISTS (
                 SELECT 1 FROM insights_unsummedday o
                 WHERE o.account_id = s.account_id AND o.meter_id = s.meter_id AND o.day = s.day)
         )
@@ -127,4 +133,32 @@ SUMS = Check(
         ) s FULL JOIN ({_of_stretch("n.hour")}) d USING (account_id, meter_id, key, value, day, hour)
         WHERE (s.quantity, s.records::bigint) IS DISTINCT FROM (d.quantity::numeric(48, 9), d.records::bigint)
     """,
+)
+_SEALS_NOW = seals_now(
+    months="m.state = 'archived'", accounts="(%(account)s::bigint IS NULL OR a.id = %(account)s)"
+)
+SEALS = Check(
+    name="sealed rollups equal their seals",
+    rows=f"SELECT coalesce(sum(n.rows), 0)::bigint FROM ({_SEALS_NOW}) n",
+    differences=f"""
+        SELECT format('seal of account %%s, month %%s: %%s differs from it', coalesce(s.account_id, n.account_id),
+            to_char(coalesce(s.month, n.month), 'YYYY-MM'), coalesce(s.rollup, n.rollup))
+        FROM (SELECT * FROM insights_rollupseal s WHERE {of_account("s")}) s
+        FULL JOIN ({_SEALS_NOW}) n
+            ON n.account_id = s.account_id AND n.month = s.month AND n.rollup = s.rollup
+        WHERE (s.rows, s.sha256) IS DISTINCT FROM (n.rows, n.sha256)
+    """,
+)
+ARCHIVED_KNOWN = Check(
+    name="archived records are still known",
+    rows="SELECT coalesce(sum(records), 0)::bigint FROM insights_usagemonth WHERE state = 'archived'",
+    differences="""
+        SELECT format('month %%s: %%s of %%s archived records are known', to_char(m.month, 'YYYY-MM'),
+            coalesce(k.known, 0), m.records)
+        FROM insights_usagemonth m
+        LEFT JOIN (SELECT month, sum(cardinality(digests)) AS known FROM insights_archivedseries GROUP BY 1) k
+            ON k.month = m.month
+        WHERE m.state = 'archived' AND m.records <> coalesce(k.known, 0)
+    """,
+    is_platform_wide=True,
 )

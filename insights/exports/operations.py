@@ -24,6 +24,7 @@ from psycopg.types.json import Jsonb
 from insights.exports.proof_queries import running_lock_name
 from insights.exports.queries import CopyStatement, CsvSource
 from insights.exports.stream import PIECE_BYTES, CsvStream, Lines, Proof, RightToRead, gather_lines
+from insights.metering.archived_queries import Guard, refused_for
 
 logger = structlog.get_logger(__name__)
 
@@ -158,6 +159,8 @@ def _copied_lines(
         # One statement is one snapshot: rows replaced meanwhile neither come twice nor go missing.
         cursor.execute("SET TRANSACTION READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
+        if source.guard is not None:
+            _refuse_archived(cursor, source.guard)
         with cursor.copy(source.statement, source.parameters) as copy:
             while (gathered := connection.wait(_gather_rows(copy))).number:
                 yield gathered
@@ -177,6 +180,14 @@ def _gather_rows(copy: psycopg.Copy) -> Generator[psycopg.waiting.Wait, psycopg.
         text += row
         count += 1
     return Lines(bytes(text), count)
+
+
+def _refuse_archived(cursor: psycopg.Cursor[Any], guard: Guard) -> None:
+    """Refuse what was archived after the question was read; from the lock on nothing is detached any more."""
+    cursor.execute("LOCK TABLE insights_usagerecord IN ACCESS SHARE MODE")
+    cursor.execute(guard.statement, guard.parameters)
+    if row := cursor.fetchone():
+        raise refused_for([row[0]], field="from", way_out="Choose later days.")
 
 
 class _Ending:

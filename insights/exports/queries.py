@@ -20,6 +20,7 @@ from accounts.models import Account
 from accounts.tenancy import connection
 from insights.exports.aggregates import KNOWN_COLUMN, aggregate_lines
 from insights.exports.formatting import FORMULA_PATTERN, column_names
+from insights.metering.archived_queries import Guard, guard_of, refuse_archived_records
 from insights.metering.known_moment import KnownAt
 from insights.metering.known_sql import KNOWN_PARTS, RECORDS_CHANGED, SINCE
 from insights.metering.queries import explore
@@ -58,6 +59,8 @@ class CopyStatement:
 
     statement: sql.Composed
     parameters: dict[str, Any]
+    # What would make the answer less than whole, asked for on the stream's own connection.
+    guard: Guard | None = None
 
 
 CsvSource = CopyStatement | Iterable[bytes]
@@ -101,8 +104,12 @@ def records_filter(account: Account, question: UsageFilter) -> RecordsFilter:
 
 
 def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool, now: datetime) -> CsvSource:
-    """Return the CSV that answers a question: what the page shows, or the records behind it."""
+    """Return the CSV that answers a question: what the page shows, or the records behind it.
+
+    Raises UsageFilterRefused if records are asked for that are archived.
+    """
     if kind in (RECORDS, CHANGES):
+        refuse_archived_records(account, question.period(ZoneInfo(account.billing_zone)))
         wanted = replace(records_filter(account, question), changes_since=kind == CHANGES)
         return records_copy(wanted, raw=raw)
     zone = UTC if question.clock == "utc" else ZoneInfo(account.billing_zone)
@@ -158,7 +165,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
     query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
         _series(wanted, sql.Composed(extra)), named, _from(_rows(wanted)), _order(wanted)
     )
-    return CopyStatement(query, _parameters(wanted))
+    return CopyStatement(query, _parameters(wanted), guard=guard_of(wanted.account_id, wanted.period))
 
 
 def safe_cell(expression: sql.Composable, *, raw: bool) -> sql.Composable:

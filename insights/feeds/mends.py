@@ -46,7 +46,7 @@ MENDS: dict[str, Mend] = {
     "number_format": Mend("A number is not a plain decimal such as 1234.5." + _SEND_AGAIN),
     "number_not_finite": Mend("A number is not finite." + _SEND_AGAIN),
     "period_archived": Mend(
-        "The window's month is archived and sealed; agree on a correction with the sender."
+        "The usage of that month is archived and sealed; agree on a correction with the sender."
     ),
     "precision_exceeded": Mend("A number has more digits than are kept exactly." + _SEND_AGAIN),
     "scale_exceeded": Mend("A number has more decimals than are kept exactly." + _SEND_AGAIN),

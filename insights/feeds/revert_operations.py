@@ -15,7 +15,8 @@ from accounts.models import User
 from accounts.operations import record_act
 from accounts.tenancy import connection, current_alias
 from insights.feeds.batch_queries import UnknownBatch
-from insights.models import Batch, BatchRevert, BatchState
+from insights.ingest.archive_operations import hold_off_archiving
+from insights.models import Batch, BatchRevert, BatchState, MonthState, UsageMonth
 
 REVERTIBLE_STATES = frozenset({BatchState.DONE, BatchState.QUARANTINED})
 
@@ -44,12 +45,14 @@ def confirm_revert(*, public_id: UUID, actor: User, reason: str, now: datetime) 
     if not reason.strip():
         raise UnableToRevert("A revert needs a reason: customers see that the batch was taken back.")
     with transaction.atomic(using=current_alias()):
+        hold_off_archiving()
         batch = _revertible(public_id)
         revert = BatchRevert.objects.select_for_update().filter(batch=batch).first()
         if revert is None or revert.prepared_at is None:
             raise UnableToRevert("What the revert would do has not been counted yet.")
         if revert.confirmed_at is not None:
             raise UnableToRevert("It is being reverted already.")
+        _refuse_archived(revert)
         BatchRevert.objects.filter(pk=revert.pk).update(
             confirmed_at=now, confirmed_by=actor, reason=reason.strip()[:200]
         )
@@ -67,6 +70,16 @@ def confirm_revert(*, public_id: UUID, actor: User, reason: str, now: datetime) 
             },
         )
     return batch.pk
+
+
+def _refuse_archived(revert: BatchRevert) -> None:
+    """Refuse to take lines out of an archived month, whose records are not there and whose rollups are sealed."""
+    if archived := revert.preview.get("archived"):
+        raise UnableToRevert(
+            f"It has lines in an archived month: {', '.join(archived)}. Have it restored, then count again."
+        )
+    if UsageMonth.objects.filter(state=MonthState.ARCHIVED, archived_at__gte=revert.prepared_at).exists():
+        raise UnableToRevert("A month was archived since this was counted; count again.")
 
 
 def _revertible(public_id: UUID) -> Batch:

@@ -31,6 +31,7 @@ class RevertFacts:
     returns: int
     days: tuple[RevertDay, ...]
     days_in_all: int
+    archived: tuple[str, ...]
     confirmed_at: datetime | None
     confirmed_by: str
     reason: str
@@ -55,6 +56,7 @@ def find_revert(*, batch_id: int) -> RevertFacts | None:
         returns=revert.preview.get("returns", 0),
         days=tuple(_day(row) for row in revert.preview.get("days", ())),
         days_in_all=revert.preview.get("days_in_all", 0),
+        archived=tuple(revert.preview.get("archived", ())),
         confirmed_at=revert.confirmed_at,
         confirmed_by=revert.confirmed_by.email if revert.confirmed_by else "",
         reason=revert.reason,

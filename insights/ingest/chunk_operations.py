@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from accounts.tenancy import connection
+from insights.ingest.archive_operations import set_sealed_apart
 from insights.ingest.column_operations import store_columns
 from insights.ingest.count_operations import Part, VerdictRun, count_chunk, parts_of, verdict_runs
 from insights.ingest.known_operations import Ledger, duplicates_among
 from insights.ingest.lines import Chunk
 from insights.ingest.outcomes import RejectedLine
 from insights.ingest.read_operations import BatchRun, ReadChunk
+from insights.ingest.refusals import VALUE_CHARACTERS_MAX
 from insights.ingest.store_operations import store_lines
 from insights.ingest.verdicts import StagedLine, Verdict
 from insights.ingest.windows import window_end
@@ -54,6 +56,7 @@ def store_chunk(run: BatchRun, read: ReadChunk, *, entry_id: int | None = None) 
     A chunk has an entry of its own unless the caller names one that several share.
     """
     _hold_off_reverts(run.batch.source_id)
+    read = set_sealed_apart(run, read)
     ledger = Ledger(
         source_id=run.batch.source_id,
         key_kind=run.definition.key_kind,
@@ -95,8 +98,12 @@ def _store_lines(ledger: Ledger, read: ReadChunk) -> StoredChunk:
     verdicts |= dict.fromkeys(known, Verdict.DUPLICATE)
     rejected = read.parsed.rejected + read.refused
     rejected += [reject for line, reject in read.doubtful if line.line_no not in known]
-    conflicts = {line_no for line_no, verdict in verdicts.items() if verdict is Verdict.ID_CONFLICT}
-    rejected += [_conflict(line, read.chunk) for line in read.lines if line.line_no in conflicts]
+    conflicts = {line_no: verdict for line_no, verdict in verdicts.items() if verdict in _REFUSALS}
+    rejected += [
+        _REFUSALS[conflicts[line.line_no]](line, read.chunk)
+        for line in read.lines
+        if line.line_no in conflicts
+    ]
     rejected.sort(key=lambda reject: reject.line_no)
     lines = read.lines + [line for line, _reject in read.doubtful if line.line_no in known]
     if conflicts:
@@ -125,6 +132,24 @@ def _conflict(line: StagedLine, chunk: Chunk) -> RejectedLine:
         raw=chunk.lines[line.line_no - chunk.first_line_no].encode(),
         retryable=False,
     )
+
+
+def _moved(line: StagedLine, chunk: Chunk) -> RejectedLine:
+    return RejectedLine(
+        line_no=line.line_no,
+        code="period_archived",
+        field="row_id",
+        value=line.row_id[:VALUE_CHARACTERS_MAX],
+        message="the record of this row id is in an archived month, which no longer changes",
+        account_id=line.account_id,
+        account_reference=None,
+        raw=chunk.lines[line.line_no - chunk.first_line_no].encode(),
+        retryable=False,
+    )
+
+
+# What a line that met a known record can be refused for.
+_REFUSALS = {Verdict.ID_CONFLICT: _conflict, Verdict.PERIOD_ARCHIVED: _moved}
 
 
 def _hold_off_reverts(source_id: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.tenancy import connection
+from insights.ingest.digests import digest_of, month_of
 from insights.ingest.stage_operations import copy_probe, open_stage
 from insights.ingest.verdicts import Content, Identity, Known, StagedLine, content_of, identity_of
 
@@ -33,12 +34,42 @@ def duplicates_among(ledger: Ledger, lines: Sequence[StagedLine]) -> set[int]:
         return set()
     open_stage()
     known = find_known(ledger, lines)
-    return {
+    return _archived_lines() | {
         line.line_no
         for line in lines
         if (held := known.get(identity_of(line, key_kind=ledger.key_kind))) is not None
         and _revisions_of(held).get(line.revision) == content_of(line)
     }
+
+
+# Of each series and month the digests are read once, and then met by all its lines.
+_ARCHIVED = f"""
+    WITH lines AS MATERIALIZED (
+        SELECT p.line_no, p.account_id, p.series_id, {month_of("p")} AS month, {digest_of("p")} AS digest
+        FROM ingest_probe p
+    ), kept AS MATERIALIZED (
+        SELECT s.account_id, s.series_id, s.month, unnest(k.digests) AS digest
+        FROM (SELECT DISTINCT account_id, series_id, month FROM lines) s CROSS JOIN LATERAL (
+            SELECT k.digests FROM insights_archivedseries k
+            WHERE k.account_id = s.account_id AND k.series_id = s.series_id AND k.month = s.month LIMIT 1
+        ) k
+    )
+    SELECT line_no FROM lines JOIN kept USING (account_id, series_id, month, digest)
+"""
+
+
+def _archived_lines() -> set[int]:
+    """Return the lines of the probe that say what an archived record says."""
+    with connection().cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM insights_archivedseries)")
+        if not cursor.fetchone()[0]:
+            return set()
+        # Nothing is known about how many there are, so a loop over all of them for each line looks cheap.
+        cursor.execute("SET LOCAL enable_mergejoin = off")
+        cursor.execute(_ARCHIVED)
+        found = {row[0] for row in cursor.fetchall()}
+        cursor.execute("SET LOCAL enable_mergejoin = on")
+    return found
 
 
 def _revisions_of(held: Known) -> dict[int, Content]:

@@ -8,14 +8,16 @@ other, each in a transaction of the caller's, whose rollups follow from the rows
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from accounts.tenancy import connection
+from insights.ingest.archive_operations import months_sealing_batch
 from insights.ingest.operations import CHUNK_LINES
 from insights.ingest.stage_operations import REPLACEMENT, open_stage
 from insights.ingest.store_operations import MOVE_IDENTITY
 from insights.models import Batch, BatchRevert
+from insights.values.months import month_text
 
 DAYS_KEPT_MAX = 400
 
@@ -150,7 +152,11 @@ def prepare_revert(run: RevertRun, *, now: datetime) -> None:
             }
             for meter, day, accounts, leaves, returns, before in cursor.fetchall()
         ]
+    archived = months_sealing_batch(
+        run.batch_id, returns_on=[date.fromisoformat(str(day["day"])) for day in days if day["returns"]]
+    )
     preview = {
+        "archived": [month_text(month) for month in archived],
         "leaves": sum(day["leaves"] for day in days),
         "returns": sum(day["returns"] for day in days),
         "days_in_all": len(days),

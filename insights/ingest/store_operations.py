@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from accounts.tenancy import connection
+from insights.ingest.archive_operations import judge_moved
 from insights.ingest.known_column_operations import has_retracted
 from insights.ingest.known_operations import (
     Ledger,
@@ -43,7 +44,8 @@ class ConcurrentChange(Exception):
 def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdict]:
     """Write the lines and return the verdict of every line that is not new, by line number.
 
-    Verdicts: replaced, duplicate, stale, id_conflict. Inside the caller's transaction; raises ConcurrentChange.
+    Verdicts: replaced, duplicate, stale, id_conflict, period_archived. Inside the caller's transaction; raises
+    ConcurrentChange.
     """
     open_stage()
     first, repeated = _first_of_each(ledger.key_kind, lines)
@@ -52,7 +54,9 @@ def store_lines(ledger: Ledger, lines: Sequence[StagedLine]) -> dict[int, Verdic
     verdicts = dict.fromkeys(duplicates, Verdict.DUPLICATE)
     undecided = repeated + [line for line in known if line.line_no not in duplicates]
     if undecided:
-        undecided.sort()
+        moved = judge_moved(ledger, undecided)
+        verdicts |= moved
+        undecided = sorted(line for line in undecided if line.line_no not in moved)
         judgement = judge(undecided, find_known(ledger, undecided), key_kind=ledger.key_kind)
         judged = {line.line_no: verdict for line, verdict in zip(undecided, judgement.verdicts, strict=True)}
         _apply(ledger, judgement, judged)

@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     DUPLICATE = "duplicate"
     STALE = "stale"
     ID_CONFLICT = "id_conflict"
+    PERIOD_ARCHIVED = "period_archived"
 
 
 class StagedLine(NamedTuple):

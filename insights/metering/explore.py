@@ -6,7 +6,7 @@ Table, chart, CSV and API show these values and compute no others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -120,6 +120,7 @@ class Exploration:
     first_used_day: date | None
     has_series: bool
     bar_parts: tuple[tuple[Decimal | None, ...], ...] = ()
+    archived: tuple[date, ...] = ()
 
     @property
     def change(self) -> Decimal | None:
@@ -191,6 +192,13 @@ def is_distinct_by_series(series: Iterable[SeriesFacts]) -> bool:
             return False
         seen.add(mark)
     return True
+
+
+def has_shared_windows(meter: MeterFacts, group_by: str, series: Iterable[SeriesFacts]) -> bool:
+    """Whether groups overlap in windows that only the records tell apart."""
+    if meter.aggregation != "unique_count" or not group_by or adds_up(meter, group_by):
+        return False
+    return not is_distinct_by_series(replace(one, value=None) for one in series)
 
 
 def fold_totals(

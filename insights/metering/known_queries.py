@@ -17,6 +17,7 @@ from accounts.models import Account
 from accounts.tenancy import connection
 from insights.metering import known_sql, usage_sql
 from insights.metering.aggregations import adds_over_time, adds_up
+from insights.metering.archived_queries import list_archived_months, refused_for
 from insights.metering.assemble import Reads, assemble
 from insights.metering.completeness import completeness_of
 from insights.metering.explore import (
@@ -34,8 +35,8 @@ from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.known import as_known, then_or_open
 from insights.metering.meter_queries import list_marks
 from insights.metering.usage_filter import UsageFilter
-from insights.metering.windows import ONE_DAY, Slot, days_of, slots_before, slots_of
-from insights.values.period import start_of_day
+from insights.metering.windows import ONE_DAY, Slot, days_of, period_of, slots_before, slots_of
+from insights.values.period import Period, start_of_day
 
 WHOLE = Plan(values=(None,), rest=(), names_rest=False)
 _POSITION = "SELECT known_position, changed_at FROM portal_known_position(%s, %s)"
@@ -143,7 +144,10 @@ class KnownReading:
 
 
 def explore_known(account: Account, question: UsageFilter, now: datetime) -> Exploration:
-    """Answer a question as it would have been answered at its position, whose completeness was not kept."""
+    """Answer a question as it would have been answered at its position, whose completeness was not kept.
+
+    Raises UsageFilterRefused if some of the period's records are archived.
+    """
     reading = KnownReading.of(account, question)
     period = question.period(reading.zone)
     slots = slots_of(period, granularity=question.granularity, zone=reading.zone, now=now)
@@ -155,6 +159,9 @@ def explore_known(account: Account, question: UsageFilter, now: datetime) -> Exp
     if slots and reading.series:
         plan, current = _read_current(reading, slots)
         previous = _read_previous(reading, slots, plan) if question.compares else None
+    _refuse_archived(account, period)
+    if previous is not None and list_archived_months(account, period_of(previous.slots)):
+        previous = None
     reads = Reads(
         plan=plan,
         current=current,
@@ -165,6 +172,13 @@ def explore_known(account: Account, question: UsageFilter, now: datetime) -> Exp
         has_series=bool(reading.series),
     )
     return as_known(assemble(question, reads))
+
+
+def _refuse_archived(account: Account, period: Period) -> None:
+    """Told after records were read: a month that is detached in between is then known to be missing."""
+    if months := list_archived_months(account, period):
+        way_out = "What was known at a moment is told from them; choose later days, or ask what is known now."
+        raise refused_for(months, field="from", way_out=way_out)
 
 
 def _read_current(reading: KnownReading, slots: tuple[Slot, ...]) -> tuple[Plan, PeriodRead]:

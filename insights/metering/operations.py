@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable
 
 from accounts.tenancy import connection
+from insights.metering.seals import is_sealed_day
 
 # A day's row is added to before any day is summed again: the update holds the row, so that the sum is read
 # after every committed writer of that day, and every later writer adds to it.
@@ -142,14 +143,18 @@ def rebuild_rollups(*, account_id: int) -> int:
     return days
 
 
-_NAME_EVERY_DAY = """
+# What an archived month seals has no records to be summed from.
+_NAME_EVERY_DAY = f"""
     INSERT INTO rollup_again
-    SELECT account_id, meter_id, day, series_id FROM insights_usagerollup WHERE account_id = %(account)s
-    UNION
-    SELECT u.account_id, s.meter_id, (u.window_start AT TIME ZONE a.billing_zone)::date, u.series_id
-    FROM insights_usagerecord u JOIN insights_series s ON s.account_id = u.account_id AND s.id = u.series_id
-    JOIN accounts_account a ON a.id = u.account_id
-    WHERE u.account_id = %(account)s
+    SELECT named.* FROM (
+        SELECT account_id, meter_id, day, series_id FROM insights_usagerollup WHERE account_id = %(account)s
+        UNION
+        SELECT u.account_id, s.meter_id, (u.window_start AT TIME ZONE a.billing_zone)::date, u.series_id
+        FROM insights_usagerecord u JOIN insights_series s ON s.account_id = u.account_id AND s.id = u.series_id
+        JOIN accounts_account a ON a.id = u.account_id
+        WHERE u.account_id = %(account)s
+    ) named JOIN accounts_account a ON a.id = named.account_id
+    WHERE NOT {is_sealed_day("named.day", zone="a.billing_zone")}
 """
 # Nothing is complete beyond the moment when it was received, whatever a sender declares: a mark never falls again.
 _RAISE_BY_PARTS = """

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account
 from insights.metering import usage_sql
 from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up
+from insights.metering.archived_queries import archived_in, list_archived_months, refuse_archived_figures
 from insights.metering.assemble import Reads, assemble
 from insights.metering.completeness import completeness_of
 from insights.metering.explore import (
@@ -23,6 +24,7 @@ from insights.metering.explore import (
     Plan,
     Row,
     SeriesFacts,
+    has_shared_windows,
     is_distinct_by_series,
     plan_groups,
     regroup,
@@ -42,8 +44,8 @@ from insights.metering.slot_queries import (
     run,
 )
 from insights.metering.usage_filter import Pairs, UsageFilter, meter_name, parse_usage_filter
-from insights.metering.windows import Slot, days_of, slots_before, slots_of
-from insights.values.period import start_of_day
+from insights.metering.windows import Slot, days_of, period_of, slots_before, slots_of
+from insights.values.period import Period, start_of_day
 
 # About as many rows as are read in the time that a second look at a long period takes.
 ROWS_TO_REGROUP_MAX = 8_000
@@ -81,7 +83,10 @@ def answer_query(
         usable = parse(named[:1])
         return Asked(meters, list_dimension_values(account, usable.meter), usable, refused.faults, None)
     values = list_dimension_values(account, question.meter)
-    return Asked(meters, values, question, (), explore(account, question, now, shown=shown))
+    try:
+        return Asked(meters, values, question, (), explore(account, question, now, shown=shown))
+    except UsageFilterRefused as refused:
+        return Asked(meters, values, question, refused.faults, None)
 
 
 def explore(
@@ -89,7 +94,8 @@ def explore(
 ) -> Exploration:
     """Answer one question in a dozen statements, whatever it asks.
 
-    A page that shows some rows alone says which: of many hours in groups, others then have no parts.
+    A page that shows some rows alone says which: of many hours in groups, others then have no parts. Raises
+    UsageFilterRefused if it takes records to answer and some of them are archived.
     """
     if question.known is not None:
         return explore_known(account, question, now)
@@ -122,11 +128,39 @@ def explore(
     if page is None:
         plan, current = _read_current(reading, slots)
         previous = _read_previous(reading, earlier, plan) if earlier else None
-        return assemble(question, replace(reads, plan=plan, current=current, previous=previous))
-    reads = replace(
-        reads, plan=page.plan, current=page.current, previous=page.previous, some_parts=page.some_parts
+        reads = replace(reads, plan=plan, current=current, previous=previous)
+    else:
+        reads = replace(
+            reads, plan=page.plan, current=page.current, previous=page.previous, some_parts=page.some_parts
+        )
+    archived = list_archived_months(account, Period((*earlier, *slots)[0].start, period.end))
+    answer = assemble(question, _without_archived(reading, reads, earlier, archived))
+    return replace(
+        answer,
+        archived=archived_in(archived, period),
+        bar_parts=answer.bar_parts if page is None else page.bar_parts,
     )
-    return replace(assemble(question, reads), bar_parts=page.bar_parts)
+
+
+def _without_archived(
+    reading: Reading, reads: Reads, earlier: tuple[Slot, ...], archived: tuple[date, ...]
+) -> Reads:
+    """Refuse what is made of archived records, and leave out a comparison with them.
+
+    Told after records were read: a month that is detached in between is then known to be missing.
+    """
+    if not archived or not _needs_records(reading):
+        return reads
+    refuse_archived_figures(archived, period_of(reads.current.slots), reading.filter.granularity)
+    if earlier and archived_in(archived, period_of(earlier)):
+        return replace(reads, previous=None)
+    return reads
+
+
+def _needs_records(reading: Reading) -> bool:
+    """Whether any part of the answer comes from records, be it only the wholes of groups that overlap."""
+    question = reading.filter
+    return reading.reads_records or has_shared_windows(question.meter, question.group_by, reading.series)
 
 
 def _with_unsummed_days(reading: Reading, slots: tuple[Slot, ...]) -> Reading:

@@ -13,8 +13,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from accounts.tenancy import connection
+from insights.ingest.archive_operations import HOLD_OFF
 from insights.metering import usage_sql
 from insights.metering.aggregations import adds_over_time
+from insights.metering.seals import is_sealed_day
 from insights.metering.windows import ONE_DAY, Slot, slots_of
 from insights.models import Meter, WorkItem, WorkState
 from insights.values.period import period_of_days
@@ -36,7 +38,7 @@ class DaysToSum:
     days: tuple[date, ...]
 
 
-_TO_SUM = """
+_TO_SUM = f"""
     SELECT p.account_id, p.meter_id, a.billing_zone, d.days
     FROM (
         SELECT account_id, meter_id, count(*) AS series FROM insights_series
@@ -46,6 +48,7 @@ _TO_SUM = """
         SELECT array_agg(named.day ORDER BY named.day) AS days FROM (
             SELECT DISTINCT u.day FROM insights_unsummedday u
             WHERE u.account_id = p.account_id AND u.meter_id = p.meter_id
+              AND NOT {is_sealed_day("u.day", zone="a.billing_zone")}
             ORDER BY u.day DESC LIMIT greatest(1, %(series_days)s / p.series)
         ) named
     ) d
@@ -53,11 +56,13 @@ _TO_SUM = """
 """
 # Two who sum the same day would each write its sums.
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(format('sum days of %%s, %%s', %(account)s, %(meter)s), 0))"
-_TAKE_DAYS = """
+# The records of a sealed day are no longer there to be summed.
+_TAKE_DAYS = f"""
     DELETE FROM insights_unsummedday u USING (
-        SELECT account_id, id FROM insights_unsummedday
-        WHERE account_id = %(account)s AND meter_id = %(meter)s AND day = ANY(%(days)s)
-        ORDER BY day, id FOR UPDATE SKIP LOCKED
+        SELECT d.account_id, d.id FROM insights_unsummedday d JOIN accounts_account a ON a.id = d.account_id
+        WHERE d.account_id = %(account)s AND d.meter_id = %(meter)s AND d.day = ANY(%(days)s)
+          AND NOT {is_sealed_day("d.day", zone="a.billing_zone")}
+        ORDER BY d.day, d.id FOR UPDATE OF d SKIP LOCKED
     ) taken
     WHERE u.account_id = taken.account_id AND u.id = taken.id
     RETURNING u.day
@@ -110,6 +115,7 @@ def sum_days(wanted: DaysToSum) -> int:
     """
     parameters = {"account": wanted.account_id, "meter": wanted.meter_id}
     with connection().cursor() as cursor:
+        cursor.execute(HOLD_OFF)
         cursor.execute(_ALONE, parameters)
         cursor.execute(_TAKE_DAYS, parameters | {"days": list(wanted.days)})
         days = sorted({day for (day,) in cursor.fetchall()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -68,6 +68,11 @@ def _cut(period: Period, granularity: str, zone: tzinfo) -> Iterator[Slot]:
         day = local_day(part.start, zone)
         for start, end in hours_between(part, start_of_day(day, zone)):
             yield Slot(start, end, day)
+
+
+def period_of(slots: Sequence[Slot]) -> Period:
+    """From the start of the first to the end of the last."""
+    return Period(slots[0].start, slots[-1].end)
 
 
 def days_of(slots: tuple[Slot, ...], zone: tzinfo) -> tuple[date, date]:

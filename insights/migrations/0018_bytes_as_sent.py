@@ -10,7 +10,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("insights", "0016_known_at")]
+    dependencies = [("insights", "0017_ledger_months")]
     operations = [
         migrations.RunSQL(
             "ALTER TABLE insights_batchbytes ALTER COLUMN data SET STORAGE EXTERNAL",

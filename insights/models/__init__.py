@@ -14,6 +14,7 @@ from insights.models.books import BookCheck
 from insights.models.catalog import Aggregation, Meter
 from insights.models.downloads import Download, DownloadState
 from insights.models.ledger import EntryKind, LedgerEntry, LedgerHead
+from insights.models.months import ArchivedSeries, MonthState, RollupSeal, UsageMonth
 from insights.models.parts import BatchPart, LineVerdict, RejectedLine, Verdict
 from insights.models.sources import KeyKind, Source, SourceKey, SourceWindow
 from insights.models.usage import (
@@ -31,6 +32,7 @@ from insights.models.usage import (
 
 __all__ = [
     "Aggregation",
+    "ArchivedSeries",
     "Backfill",
     "BackfillState",
     "Batch",
@@ -47,8 +49,10 @@ __all__ = [
     "LedgerHead",
     "LineVerdict",
     "Meter",
+    "MonthState",
     "RejectedLine",
     "RevisionKind",
+    "RollupSeal",
     "Series",
     "SeriesDimension",
     "Source",
@@ -57,6 +61,7 @@ __all__ = [
     "UnattributedReject",
     "UnsummedDay",
     "UsageIdentity",
+    "UsageMonth",
     "UsageRecord",
     "UsageRevision",
     "UsageRollup",

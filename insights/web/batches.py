@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -29,9 +29,12 @@ from insights.feeds.part_queries import (
 )
 from insights.feeds.reject_words import words_for
 from insights.feeds.wording import equation_of
+from insights.metering.archived_queries import list_archived_months
 from insights.metering.change_queries import list_changes
+from insights.values.period import Period
 from insights.web.downloads import stream_csv
 from insights.web.partials import render_page
+from insights.web.words import month_words
 
 BATCHES_PER_PAGE = 50
 LINES_PER_PAGE = 100
@@ -120,7 +123,11 @@ def _change_context(account: Account, part: PartFacts) -> dict[str, Any]:
         first_window=part.first_window,
         last_window_end=part.last_window_end,
     )
+    archived: tuple[date, ...] = ()
+    if part.first_window and part.last_window_end and part.first_window < part.last_window_end:
+        archived = list_archived_months(account, Period(part.first_window, part.last_window_end))
     return {
+        "changes_archived": [month_words(month) for month in archived],
         "changes": changes[:CHANGES_SHOWN_MAX],
         "changes_in_all": len(changes),
         "records_before": sum(change.records_before for change in changes),

@@ -62,7 +62,10 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
         last_day=question.last_day,
         position=question.known.position if question.known else None,
     )
-    source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
+    try:
+        source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
+    except UsageFilterRefused as refused:
+        return _archived(request, refused)
     return stream_csv(request, source=source, kind=kind, query=question.permanent().query_string(), name=name)
 
 
@@ -100,9 +103,16 @@ def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: 
         response = render(request, "batches/too_many_downloads.html", status=429)
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response
+    except UsageFilterRefused as refused:
+        return _archived(request, refused)
     bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
     headers = download_headers(download_id=download.public_id, file_name=name, as_file=False, coded=coded)
     return StreamingHttpResponse(download.stream, headers=headers)
+
+
+def _archived(request: Any, refused: UsageFilterRefused) -> HttpResponse:
+    """Say that the records are not there, which an empty file would leave open."""
+    return render(request, "usage/records_archived.html", {"message": str(refused)}, status=400)
 
 
 def _right_of(request: Any) -> Callable[[], bool]:

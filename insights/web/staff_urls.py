@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from insights.web import staff, staff_backfills, staff_keys, staff_reverts, staff_sources, staff_uploads
+from insights.web import (
+    staff,
+    staff_backfills,
+    staff_keys,
+    staff_months,
+    staff_reverts,
+    staff_sources,
+    staff_uploads,
+)
 
 urlpatterns = [
     path("", staff.feeds, name="staff-feeds"),
@@ -31,6 +39,8 @@ urlpatterns = [
     path(
         "backfills/<uuid:backfill_uuid>/discard/", staff_backfills.backfill_discard, name="backfill-discard"
     ),
+    path("months/", staff_months.months, name="staff-months"),
+    path("months.csv", staff_months.months_csv, name="staff-months-csv"),
     path("sources/", staff_sources.sources, name="staff-sources"),
     path("sources/new/", staff_sources.source_new, name="staff-source-new"),
     path("sources/new/toml/", staff_sources.source_new_toml, name="source-new-toml"),

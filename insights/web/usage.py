@@ -61,7 +61,15 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
         since = read_since(account, asked.answer, now)
         context |= known_context(asked.answer, since, shown=context, zone=zone)
     response = render_page(
-        request, PAGE, {"bar": bar, "reading": find_reading(account), **context}, part=PART
+        request,
+        PAGE,
+        {
+            "bar": bar,
+            "reading": find_reading(account),
+            "archived": [words.month_words(month) for month in asked.answer.archived],
+            **context,
+        },
+        part=PART,
     )
     if getattr(request, "htmx", None):
         # A form sends its empty fields too; the address bar keeps the question alone.

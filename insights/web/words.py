@@ -54,6 +54,11 @@ def month_name(day: date) -> str:
     return _MONTHS[day.month - 1]
 
 
+def month_words(month: date) -> str:
+    """A month with its year."""
+    return f"{_MONTHS[month.month - 1]} {month.year}"
+
+
 def slot_words(slot: Slot, *, granularity: str, zone: tzinfo, clock: tzinfo) -> str:
     """What a row of a table and a bar of a chart are called."""
     if granularity == "month":

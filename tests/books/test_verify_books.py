@@ -12,6 +12,7 @@ from django.db import transaction
 
 from accounts.tenancy import as_owner, as_worker, connection
 from insights.books.checks import CHECKS
+from insights.books.rollup_checks import ARCHIVED_KNOWN, SEALS
 from insights.models import BookCheck
 from insights.tasks import verify_books
 from tests import factories
@@ -97,7 +98,8 @@ class TestInOrder:
         out, agrees = verify()
 
         assert agrees, out
-        for check in CHECKS:
+        # These two have something to compare once a month is archived: see tests/retention.
+        for check in [check for check in CHECKS if check not in (SEALS, ARCHIVED_KNOWN)]:
             (said,) = [line for line in out.splitlines() if line.startswith(f"{check.name}: ")]
             assert said.endswith("rows compared, 0 differences")
             assert not said.startswith(f"{check.name}: 0 rows"), said

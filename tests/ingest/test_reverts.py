@@ -236,6 +236,7 @@ class TestSteps:
 
         # 02:00 and 03:00 UTC are still the day before in Havana.
         assert preview == {
+            "archived": [],
             "leaves": 3,
             "returns": 1,
             "days_in_all": 2,

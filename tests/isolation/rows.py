@@ -45,6 +45,9 @@ SPECIAL: dict[str, Any] = {
     "insights_source.conversions": {},
     "insights_source.clock_zone": "UTC",
     "insights_series.window_seconds": 3600,
+    "insights_archivedseries.digests": [7],
+    # Long before the days that pages are asked for, which would otherwise be archived ones.
+    "insights_rollupseal.month": date(2024, 1, 1),
     "insights_watermark.cadence_seconds": 3600,
     "insights_batch.replay_of": None,
     "insights_batch.duplicate_of": None,

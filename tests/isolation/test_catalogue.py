@@ -96,3 +96,27 @@ def test_new_month_is_closed_to_everybody(portal_db: None) -> None:
         assert list_faults(cursor) == []
         cursor.execute("GRANT SELECT ON insights_usagerecord_201905 TO portal_web")
         assert list_faults(cursor) != []
+
+
+DETACH = (
+    "SELECT portal_ensure_month('2019-05-17')",
+    "ALTER TABLE insights_usagerecord DETACH PARTITION insights_usagerecord_201905",
+    "ALTER TABLE insights_usagerecord_201905 RENAME TO insights_usagerecord_201905_detached",
+)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "GRANT SELECT ON {table} TO portal_worker",
+        "GRANT SELECT ON {table} TO PUBLIC",
+        "CREATE POLICY leak ON {table} TO portal_web USING (true)",
+        "ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
+    ],
+)
+def test_detached_month_is_closed_to_everybody(portal_db: None, way: str) -> None:
+    table = "insights_usagerecord_201905_detached"
+    with broken_by(*DETACH) as cursor:
+        assert list_faults(cursor) == []
+        cursor.execute(way.format(table=table))
+        assert any(table in fault for fault in list_faults(cursor))

@@ -9,7 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.tenancy import as_worker
+from insights.ingest.archive_operations import list_archived_months
 from insights.metering.control_queries import UnknownSource, sum_control_totals
+from insights.values.months import month_text
 
 
 class Command(BaseCommand):
@@ -26,8 +28,12 @@ class Command(BaseCommand):
         try:
             with as_worker():
                 rows = sum_control_totals(source_slug=options["source"], by=by)
+                archived = list_archived_months()
         except UnknownSource as error:
             raise CommandError(str(error)) from None
+        if archived:
+            named = ", ".join(map(month_text, archived))
+            self.stderr.write(f"Records of archived months are not in these totals: {named}.")
         writer = csv.writer(self.stdout, lineterminator="\n")
         writer.writerow([*by, "records", "quantity"])
         for row in rows:
