@@ -16,7 +16,7 @@ import pytest
 from django.db import connections
 
 from accounts.models import Account, User
-from accounts.tenancy import account_scope, as_owner, as_staff, as_worker, connection
+from accounts.tenancy import account_scope, as_staff, as_worker
 from insights import tasks
 from insights.exports.queries import list_records, records_filter
 from insights.feeds.revert_operations import ask_revert, confirm_revert
@@ -30,6 +30,7 @@ from insights.models import Batch, LedgerEntry, LedgerHead, Source
 from insights.tasks import ingest_batch
 from tests import factories
 from tests.factories import ingest_now
+from tests.ingest import held
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("portal_db")]
 
@@ -298,16 +299,15 @@ def in_thread(act: Any, *arguments: Any) -> Any:
 
 
 def test_an_entry_that_many_batches_share_is_known_from_its_position_on(world: World) -> None:
-    """Such an entry names no batch; here one that did is put in again without."""
+    """A backfill's entry names no batch; its batches are seen all at once."""
     ansel, source = world.accounts[0], world.sources[0]
-    for quantity in (5, 70, 900):
-        ingest_now(source, body(("ansel", quantity % 23, quantity)))
-    with as_owner(), connection().cursor() as cursor:
-        cursor.execute(
-            "WITH gone AS (DELETE FROM insights_ledgerentry WHERE position = 2 RETURNING *) "
-            "INSERT INTO insights_ledgerentry (id, position, kind, committed_at) OVERRIDING SYSTEM VALUE "
-            "SELECT id, position, 'backfill_close', committed_at FROM gone"
-        )
+    ingest_now(source, body(("ansel", 5, 5)))
+    backfill = held.opened(source, world.staff)
+    for hour, quantity in ((1, 30), (2, 40)):
+        held.hold(source, backfill, held.line(hour, quantity, meter="by-sum"))
+    held.preview(backfill, world.staff)
+    held.close(backfill, world.staff)
+    ingest_now(source, body(("ansel", 3, 900)))
 
     known = [total(ansel, KnownAt(asked_position=position)) for position in range(4)]
 
