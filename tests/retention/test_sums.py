@@ -1,0 +1,98 @@
+"""Sums over many series, chunks by columns and what was known then, each where a month is archived."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.tenancy import as_owner, connection
+from insights.metering.faults import UsageFilterRefused
+from insights.metering.known_moment import KnownAt
+from tests.metering.facts import sum_days_before
+from tests.metering.test_known_queries import ask
+from tests.retention import months
+from tests.retention.months import archive, rows_of, send
+
+pytestmark = pytest.mark.database
+
+FAR = date(2030, 1, 1)
+JUNE_BY_DAY = "meter=bytes_out&from=2024-06-01&to=2024-06-30&granularity=day"
+SUMS = "SELECT s::text FROM insights_usagesum s ORDER BY s::text"
+
+
+@pytest.fixture
+def source(archives: Path) -> Any:
+    """A source whose lines of three months are in the books."""
+    world = months.make_world("window")
+    send(world, *months.month_lines())
+    return world
+
+
+def test_sums_of_an_archived_month_stay_and_are_sealed(source: Any) -> None:
+    sum_days_before(FAR)
+    before = rows_of(SUMS)
+    archive()
+    months.assert_books_agree()
+
+    with as_owner(), connection().cursor() as cursor:
+        cursor.execute("UPDATE insights_usagesum SET quantity = quantity + 1 WHERE day = '2024-06-15'")
+
+    assert len(before) > 0
+    assert "insights_usagesum differs from it" in months.verify()
+
+
+def test_days_that_were_not_summed_in_time_are_never_summed_from_records_that_are_gone(source: Any) -> None:
+    archive()
+
+    sum_days_before(FAR)
+
+    days = {str(day) for (day,) in rows_of("SELECT DISTINCT day FROM insights_usagesum")}
+    assert "2024-07-03" in days
+    assert "2024-06-15" not in days
+    months.assert_books_agree()
+
+
+def test_rebuilding_leaves_sums_of_sealed_days_as_they_are(source: Any) -> None:
+    from django.core.management import call_command
+
+    sum_days_before(FAR)
+    archive()
+    before = rows_of(SUMS)
+
+    call_command("rebuild_rollups")
+    sum_days_before(FAR)
+
+    assert rows_of(SUMS) == before
+    months.assert_books_agree()
+
+
+@pytest.mark.parametrize("key_kind", ["window", "row_id"])
+def test_plain_lines_of_an_archived_month_are_judged_one_by_one(archives: Path, key_kind: str) -> None:
+    source = months.make_world(key_kind)
+    plain = [months.line(f"2024-06-{day:02d}T10:00", day) for day in range(5, 25)]
+    send(source, *plain)
+    archive()
+
+    again = send(source, *plain)
+    mixed = send(source, *plain, months.line("2024-06-26T10:00", 1), months.line("2024-08-01T10:00", 1))
+
+    assert months.verdicts(again) == {"duplicate": 20}
+    assert months.verdicts(mixed) == {"new": 1, "duplicate": 20, "rejected": 1}
+    assert months.codes(mixed) == [(22, "period_archived", "window_start")]
+
+
+def test_what_was_known_of_an_archived_month_is_refused_and_not_guessed(source: Any) -> None:
+    from accounts.models import Account
+
+    with as_owner():
+        cedar = Account.objects.get(reference="cedar")
+    assert ask(cedar, JUNE_BY_DAY, KnownAt(asked_position=1))[1].total is not None
+    archive()
+
+    with pytest.raises(UsageFilterRefused) as refused:
+        ask(cedar, JUNE_BY_DAY, KnownAt(asked_position=1))
+
+    assert [fault.code for fault in refused.value.faults] == ["period_archived"]
