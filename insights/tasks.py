@@ -1,4 +1,4 @@
-"""Every Celery task, and the only place where the stages of the pipeline are chained.
+"""The Celery tasks of a batch's way, and the only place where the stages of the pipeline are chained.
 
 A task's argument is the id of a row and nothing else; what it may do with it is decided by that row's lease.
 """
@@ -7,48 +7,29 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 from celery import shared_task
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import OperationalError, transaction
 
-from accounts.operations import drop_sign_in_failures
-from accounts.tenancy import as_worker, connection, current_alias
-from insights.books import operations as books
+from accounts.tenancy import as_worker, current_alias
 from insights.ingest import backfill_operations as backfills
 from insights.ingest import chunk_operations as chunks
-from insights.ingest import keeping_operations, replay_operations, turn_queries, work_operations
+from insights.ingest import replay_operations, turn_queries, work_operations
 from insights.ingest import revert_operations as reverts
 from insights.ingest.read_operations import BatchRun, ReadChunk, open_batch, read_chunk
 from insights.ingest.refusals import RequestRefused
+from insights.ingest.retry_operations import hand_back, with_retries
 from insights.ingest.revert_operations import RevertRun
-from insights.ingest.store_operations import ConcurrentChange
 from insights.ingest.work_operations import Lease, LeaseLost
 from insights.metering import operations as metering
-from insights.metering import sum_operations as sums
 from insights.models import Batch, BatchState
-from insights.retention import care_operations as care
-from insights.retention.file_operations import DamagedFile
 
 logger = structlog.get_logger(__name__)
 
-# Serialization failures, deadlocks, and what a concurrent writer of the same fact shows as.
-RETRIES_MAX = 6
-RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "23505"})
-# How a server says that it goes away.
-LOST_SQLSTATES = frozenset({"08000", "08003", "08006", "57P01", "57P02", "57P03"})
-# Disk full, too many connections, a lock that another holds: no batch's fault.
-NO_FAULT_SQLSTATES = frozenset({"53100", "53300", "55P03"})
 SET_ASIDE = (BatchState.REFUSED, BatchState.QUARANTINED)
-OUTAGE_SECONDS_MAX = 15.0
-OUTAGE_POLL_SECONDS = 0.5
-# Once in half a minute, so that sums take a fifteenth of a worker that has batches to read.
-SUM_SECONDS_BUSY = 2.0
-SUM_SECONDS_MAX = 20.0
 
 
 def ring(batch_id: int) -> None:
@@ -95,7 +76,8 @@ def _take(batch_id: int) -> bool:
             _refuse(lease, refusal)
         except OperationalError as error:
             logger.exception("batch interrupted", batch_id=batch_id)
-            _let_go(lease, error)
+            if hand_back(lease, error):
+                ring(lease.batch_id)
             raise
     return True
 
@@ -134,26 +116,6 @@ def _release_replay(batch_id: int) -> None:
         replay_operations.release_replayed_lines(batch)
 
 
-def _let_go(lease: Lease, error: OperationalError) -> None:
-    """Hand a batch back after the database failed under it, once the database answers; else its lease runs out."""
-    sqlstate = getattr(error.__cause__, "sqlstate", None) or ""
-    is_lost = not sqlstate or sqlstate in LOST_SQLSTATES
-    if not is_lost and sqlstate not in NO_FAULT_SQLSTATES:
-        return
-    deadline = time.monotonic() + OUTAGE_SECONDS_MAX
-    while time.monotonic() < deadline:
-        connection().close()
-        try:
-            # A batch that brings the database down is set aside in time; a full disk is no batch's fault.
-            work_operations.give_back(lease, is_counted=is_lost)
-        except OperationalError:
-            time.sleep(OUTAGE_POLL_SECONDS)
-            continue
-        if is_lost:
-            ring(lease.batch_id)
-        return
-
-
 def _ingest(lease: Lease) -> None:
     """Go through the chunks that are left. Between two of them, whoever's turn it is by now is let past."""
     batch = Batch.objects.select_related("source").get(pk=lease.batch_id)
@@ -176,7 +138,7 @@ def _ingest(lease: Lease) -> None:
             work_operations.give_back(lease, is_counted=False)
             return
         read = read_chunk(run, chunk)
-        _with_retries(partial(_write_chunk, run, read, lease, is_last=following is None))
+        with_retries(partial(_write_chunk, run, read, lease, is_last=following is None))
         run.batch.lines_done = chunk.last_line_no
         if following is not None and _step_back(lease):
             return
@@ -207,7 +169,7 @@ def _work_on_backfill(lease: Lease) -> None:
             move_watermarks=metering.move_watermarks_together,
             now=datetime.now(UTC),
         )
-        _with_retries(write)
+        with_retries(write)
     except RequestRefused as refusal:
         logger.warning("backfill not read", backfill_id=run.backfill_id, code=refusal.code)
         backfills.fail_backfill(run, lease, f"{refusal.code}: {refusal.detail}")
@@ -222,7 +184,7 @@ def _revert(lease: Lease, run: RevertRun) -> None:
             work_operations.finish_work(lease)
     for stretch in run.stretches:
         is_last = stretch == run.stretches[-1]
-        _with_retries(partial(_write_revert, run, stretch, lease, is_last=is_last))
+        with_retries(partial(_write_revert, run, stretch, lease, is_last=is_last))
         if not is_last and _step_back(lease):
             return
 
@@ -239,24 +201,6 @@ def _write_revert(run: RevertRun, stretch: tuple[int, int], lease: Lease, *, is_
         else:
             work_operations.extend_lease(lease)
         chunks.take_position(entry_id)
-
-
-def _with_retries(write: Callable[[], None]) -> None:
-    for attempt in range(RETRIES_MAX):
-        try:
-            write()
-        except (ConcurrentChange, IntegrityError, OperationalError) as error:
-            if attempt + 1 == RETRIES_MAX or not _may_pass(error):
-                raise
-            time.sleep(0.05 * 2**attempt)
-        else:
-            return
-
-
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, ConcurrentChange):
-        return True
-    return getattr(error.__cause__, "sqlstate", None) in RETRYABLE_SQLSTATES
 
 
 def _write_chunk(run: BatchRun, read: ReadChunk, lease: Lease, *, is_last: bool) -> None:
@@ -289,73 +233,3 @@ def ring_waiting_work() -> int:
     for batch_id in batch_ids:
         ring(batch_id)
     return len(batch_ids)
-
-
-@shared_task
-def sum_named_days() -> int:
-    """Sum days over the series of meters that have many, and return how many; but briefly while batches come in."""
-    began = time.monotonic()
-    days = 0
-    with as_worker():
-        while waiting := sums.list_days_to_sum():
-            before = days
-            for wanted in waiting:
-                with transaction.atomic(using=current_alias()):
-                    days += sums.sum_days(wanted)
-                elapsed = time.monotonic() - began
-                if elapsed > SUM_SECONDS_MAX or (elapsed > SUM_SECONDS_BUSY and sums.is_ingest_busy()):
-                    return days
-            if days == before:
-                break
-    return days
-
-
-@shared_task
-def verify_books() -> int:
-    """Check the books against themselves and keep the result for the staff page; return the differences."""
-    with as_worker():
-        check = books.keep_check(now=datetime.now(UTC))
-    if check.differences:
-        logger.error("the books differ", differences=check.differences, named=check.named[:5])
-    return check.differences
-
-
-@shared_task
-def make_months_ahead() -> int:
-    """Make the ledger's partitions of the next months before a chunk needs them; return how many were missing."""
-    with as_worker():
-        return len(care.make_months_ahead(now=datetime.now(UTC)))
-
-
-@shared_task
-def drop_detached_months() -> int:
-    """Drop the tables of months that were archived a week ago, if their files are whole; return how many."""
-    now, dropped = datetime.now(UTC), 0
-    with as_worker():
-        for month in care.list_months_to_drop(now=now):
-            try:
-                dropped += care.drop_detached_month(month, now=now)
-            except DamagedFile as error:
-                logger.error("archive damaged, its month is kept", month=month.isoformat(), error=str(error))
-    return dropped
-
-
-@shared_task
-def expire_kept_bytes() -> int:
-    """Drop the bytes of batches that were done more than 30 days ago."""
-    with as_worker():
-        return keeping_operations.drop_bytes(finished_before=datetime.now(UTC) - timedelta(days=30))
-
-
-@shared_task
-def expire_sign_in_failures() -> int:
-    """Drop failed sign-ins, which hold addresses, after 30 days."""
-    with as_worker():
-        return drop_sign_in_failures(before=datetime.now(UTC) - timedelta(days=30))
-
-
-@shared_task
-def expire_rejected_lines() -> int:
-    """Drop refused lines after 90 days."""
-    with as_worker():
-        return keeping_operations.drop_rejects(rejected_before=datetime.now(UTC) - timedelta(days=90))

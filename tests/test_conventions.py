@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db import models
 
 PROJECT = Path(__file__).resolve().parents[1]
-EDGES = ("web", "api", "management", "tasks.py", "admin.py")
+EDGES = ("web", "api", "management", "tasks.py", "upkeep.py", "admin.py")
 NO_STAGES = {*EDGES, "models", "migrations", "templatetags"}
 STAGES = sorted(
     file.parent.name

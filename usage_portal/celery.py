@@ -68,32 +68,32 @@ def timetable() -> dict[str, dict[str, Any]]:
             "options": {"expires": 10},
         },
         "sum_named_days": {
-            "task": "insights.tasks.sum_named_days",
+            "task": "insights.upkeep.sum_named_days",
             "schedule": timedelta(seconds=30),
             "options": {"expires": 30},
         },
         "make_months_ahead": {
-            "task": "insights.tasks.make_months_ahead",
+            "task": "insights.upkeep.make_months_ahead",
             "schedule": crontab(hour="2", minute="50"),
         },
         "drop_detached_months": {
-            "task": "insights.tasks.drop_detached_months",
+            "task": "insights.upkeep.drop_detached_months",
             "schedule": crontab(hour="3", minute="0"),
         },
         "verify_books": {
-            "task": "insights.tasks.verify_books",
+            "task": "insights.upkeep.verify_books",
             "schedule": crontab(hour="3", minute="40"),
         },
         "expire_kept_bytes": {
-            "task": "insights.tasks.expire_kept_bytes",
+            "task": "insights.upkeep.expire_kept_bytes",
             "schedule": crontab(hour="3", minute="10"),
         },
         "expire_sign_in_failures": {
-            "task": "insights.tasks.expire_sign_in_failures",
+            "task": "insights.upkeep.expire_sign_in_failures",
             "schedule": crontab(hour="3", minute="30"),
         },
         "expire_rejected_lines": {
-            "task": "insights.tasks.expire_rejected_lines",
+            "task": "insights.upkeep.expire_rejected_lines",
             "schedule": crontab(hour="3", minute="20"),
         },
     }
@@ -121,3 +121,4 @@ app = Celery("usage_portal")
 app.add_defaults(configuration)
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks(["insights"])
+app.autodiscover_tasks(["insights"], related_name="upkeep")

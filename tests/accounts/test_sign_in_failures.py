@@ -11,7 +11,7 @@ from axes.models import AccessAttempt, AccessLog
 from django.urls import reverse
 
 from accounts.tenancy import as_worker
-from insights.tasks import expire_sign_in_failures
+from insights.upkeep import expire_sign_in_failures
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("portal_db")]
 

@@ -14,7 +14,7 @@ from accounts.tenancy import as_owner, as_worker, connection
 from insights.books.checks import CHECKS
 from insights.books.rollup_checks import ARCHIVED_KNOWN, SEALS
 from insights.models import BookCheck
-from insights.tasks import verify_books
+from insights.upkeep import verify_books
 from tests import factories
 from tests.books.damage import DAMAGE
 from tests.factories import ingest_now

@@ -28,7 +28,8 @@ from insights.models import (
     Watermark,
     WorkItem,
 )
-from insights.tasks import expire_kept_bytes, ingest_batch
+from insights.tasks import ingest_batch
+from insights.upkeep import expire_kept_bytes
 from tests import factories
 from tests.factories import ingest_now
 from tests.ingest.held import (

@@ -164,7 +164,7 @@ def test_a_batch_goes_back_when_the_database_failed_under_it(
 
     with monkeypatch.context() as broken:
         broken.setattr("insights.tasks.chunks.store_chunk", fails)
-        broken.setattr("insights.tasks.RETRIES_MAX", 1)
+        broken.setattr("insights.ingest.retry_operations.RETRIES_MAX", 1)
         with pytest.raises(OperationalError):
             tasks.ingest_batch(batch_id)
 

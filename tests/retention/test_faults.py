@@ -25,7 +25,8 @@ from insights.retention import archive_operations, care_operations, lock_operati
 from insights.retention.care_operations import drop_detached_month, make_months_ahead
 from insights.retention.file_operations import DamagedFile
 from insights.retention.lock_operations import UnableToArchive
-from insights.tasks import chunks, drop_detached_months, ingest_batch
+from insights.tasks import chunks, ingest_batch
+from insights.upkeep import drop_detached_months
 from tests import factories
 from tests.retention import months
 from tests.retention.months import (

@@ -58,7 +58,7 @@ def test_the_csv_is_the_same_table(cast: Any, archives: Path, signed_in: Any) ->
 
 
 def test_the_page_says_that_months_ahead_are_missing_until_they_are_made(cast: Any, signed_in: Any) -> None:
-    from insights.tasks import make_months_ahead
+    from insights.upkeep import make_months_ahead
 
     browser = signed_in(cast.staff)
     _drop_coming_months()

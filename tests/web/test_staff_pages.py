@@ -12,7 +12,7 @@ from accounts.models import AuditEntry
 from accounts.tenancy import as_owner, as_worker, connection
 from insights.feeds.batch_queries import get_batch
 from insights.models import Batch, RejectedLine, Source, UnattributedReject, WorkItem
-from insights.tasks import verify_books
+from insights.upkeep import verify_books
 from tests import factories
 from tests.factories import ingest_now
 
