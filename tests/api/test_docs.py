@@ -22,7 +22,7 @@ from insights.api.serializers import ReceiptSerializer
 from insights.ingest.grammar import TEXT_CHARACTERS_MAX
 from insights.ingest.limits import Limits
 from insights.ingest.refusals import CODES
-from insights.metering.usage_filter import POINTS_MAX, PRESETS, SINGLE_PARAMETERS
+from insights.metering.usage_filter import HOURLY_DAYS_MAX, POINTS_MAX, PRESETS, SINGLE_PARAMETERS
 from insights.models import Batch
 from tests.api.conftest import Caller
 from tests.api.serving import Server
@@ -119,7 +119,8 @@ def test_every_parameter_is_named() -> None:
         ("lines | {:,}", settings.UPLOAD_MAX_LINES),
         ("one piece of 64 KiB to arrive | {:.0f} s", body.PIECE_SECONDS_MAX),
         ("text of a cell | {} characters", TEXT_CHARACTERS_MAX),
-        ("points of an answer | {:,}", POINTS_MAX),
+        ("points of an answer in days or months | {:,}", POINTS_MAX),
+        ("days of an answer in hours | {}", HOURLY_DAYS_MAX),
         ("{} of an account", settings.DOWNLOADS_PER_ACCOUNT),
         ("{} in all", settings.DOWNLOADS_IN_ALL),
         ("taken by the reader | {} s", settings.DOWNLOAD_STALL_SECONDS),
