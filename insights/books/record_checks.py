@@ -83,6 +83,11 @@ _IS_RETRACTED = """EXISTS (
         = CASE WHEN h.row_id = '' THEN h.window_start ELSE 'epoch' END
       AND x.revision = h.revision AND x.kind = 'retracted'
 )"""
+# A revert goes chunk by chunk, and passes over what a later chunk of it will retract.
+_IS_BEING_RETRACTED = """EXISTS (
+    SELECT 1 FROM insights_batchrevert v
+    WHERE v.batch_id = h.batch_id AND v.confirmed_at IS NOT NULL AND v.finished_at IS NULL
+)"""
 REVISIONS = Check(
     name="the current revision is the highest",
     rows=count_rows("insights_usagerevision"),
@@ -95,7 +100,8 @@ REVISIONS = Check(
         SELECT {_PAST} || CASE WHEN u.revision IS NULL THEN 'nothing is current and it is not retracted'
             ELSE 'is higher than the current one and not retracted' END
         {_CURRENT_OF_PAST}
-        WHERE {of_account("h")} AND (u.revision IS NULL OR u.revision < h.revision) AND NOT {_IS_RETRACTED}
+        WHERE {of_account("h")} AND (u.revision IS NULL OR u.revision < h.revision)
+          AND NOT {_IS_RETRACTED} AND NOT {_IS_BEING_RETRACTED}
           AND NOT (u.revision IS NULL AND {is_archived_window("coalesce(i.window_start, h.window_start)")})
     """,
 )

@@ -19,7 +19,8 @@ COUNT = 200
 SMALL = 50
 HONEST = 20
 # A key may ask so often in a minute; the impolite one asks as fast as it can.
-REQUESTS_PER_MINUTE = 120
+REQUESTS_PER_MINUTE = 45
+FLOODING_THREADS = 4
 # The proxy counts connections by address, so the stalled ones come from several.
 ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 7))
 IDLE_SECONDS, LOADED_SECONDS = 8.0, 40.0
@@ -127,7 +128,10 @@ def _ask_beside(
             begun.append(stall(port, writer, ended, is_header=number % 5 == 2, address=address))
 
     threads = [threading.Thread(target=be_slow, args=(number,), daemon=True) for number in range(stalled)]
-    threads.append(threading.Thread(target=_ask_on, args=(port, flooding, ended, flood, 0.02), daemon=True))
+    threads += [
+        threading.Thread(target=_ask_on, args=(port, flooding, ended, flood, 0.02), daemon=True)
+        for _thread in range(FLOODING_THREADS)
+    ]
     for thread in threads:
         thread.start()
     loaded = _ask_for(port, honest, seconds / 3)

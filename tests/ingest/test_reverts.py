@@ -313,6 +313,27 @@ class TestSteps:
             assert [(entry.first_line, entry.last_line) for entry in spans] == [(2, 3), (4, 5), (6, 7)]
         verify()
 
+    def test_the_books_agree_in_the_middle_of_it(
+        self, source: Any, staff: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("insights.ingest.operations.CHUNK_LINES", 1)
+        batch_lines = (
+            line(1, 5, revision=2), line(1, 4), line(2, 7, revision=3), line(2, 6, revision=2),
+        )  # fmt: skip
+        batch = send(source, *batch_lines)
+        send(source, line(2, 5))
+        prepare(batch, staff)
+        with as_staff():
+            confirm_revert(public_id=batch.public_id, actor=staff, reason="sent twice", now=NOW)
+
+        for _chunk in batch_lines:
+            with dying_before_position(2):
+                ingest_batch(batch.pk)
+            # What is still to be retracted does not come back, and is not missed.
+            verify()
+
+        assert [row[2:] for row in current()] == [(2, 1, Decimal(5))]
+
     def test_a_batch_that_was_set_aside_half_way_can_be_reverted_or_tried_again(
         self, source: Any, staff: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
