@@ -13,7 +13,7 @@ class InvalidTerms(ValueError):
     """The terms of a price do not fit together; the message names the field and what is wrong."""
 
 
-def check_amount(name: str, amount: Decimal) -> None:
+def check_amount(name: str, amount: object) -> None:
     """Zero or more, at most 19 digits before the point and 12 after it, and finite; or InvalidTerms."""
     if not isinstance(amount, Decimal) or not amount.is_finite():
         raise InvalidTerms(f"{name} must be a decimal number")
@@ -26,7 +26,7 @@ def check_amount(name: str, amount: Decimal) -> None:
         )
 
 
-def check_above_zero(name: str, number: Decimal) -> None:
+def check_above_zero(name: str, number: object) -> None:
     """Like check_amount, and not zero either: for what something is divided by."""
     check_amount(name, number)
     if not number:

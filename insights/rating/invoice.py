@@ -18,7 +18,7 @@ from insights.rating.credits import Credit, CreditUse, burn_credits, burn_order
 from insights.rating.figures import InvalidTerms, check_amount
 from insights.rating.terms import Bound, Discount, check_discount
 from insights.values.exact import PER_CENT, round_half_away
-from insights.values.money import Money, minor_of, split
+from insights.values.money import Money, currency_decimals, minor_of, split
 from insights.values.share import WHOLE
 
 
@@ -70,11 +70,15 @@ class InvoiceTerms:
     taxes: Mapping[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        currency_decimals(self.currency)
         for number, discount in enumerate(self.discounts, 1):
             check_discount(f"discount {number}", discount)
         for bound in (self.minimum, self.maximum):
             if bound is not None:
                 check_amount("minimum or maximum", bound.amount)
+        adjustments = (*self.discounts, self.minimum, self.maximum)
+        if any(each is not None and each.is_prorated for each in adjustments):
+            raise InvalidTerms("what holds for a whole invoice is not prorated")
         if self.minimum and self.maximum and self.minimum.amount > self.maximum.amount:
             raise InvalidTerms("the minimum is above the maximum")
         for key, percent in self.taxes.items():

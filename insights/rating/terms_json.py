@@ -146,9 +146,10 @@ def _many(kind: type[Read]) -> Callable[[str, object], tuple[Read, ...]]:
 
 def _choice(kind: type[StrEnum]) -> Callable[[str, object], StrEnum]:
     def read(where: str, value: object) -> StrEnum:
-        if value not in {str(member) for member in kind}:
-            raise InvalidTerms(f"{where} must be one of {', '.join(kind)}")
-        return kind(_text(where, value))
+        try:
+            return kind(_text(where, value))
+        except ValueError:
+            raise InvalidTerms(f"{where} must be one of {', '.join(kind)}") from None
 
     return read
 

@@ -129,7 +129,7 @@ class TestAllot:
 
 
 class TestSplit:
-    @settings(max_examples=1000, deadline=None)
+    @settings(deadline=None)
     @given(
         st.integers(-TRILLION, TRILLION),
         st.lists(st.integers(1, TRILLION), min_size=1, max_size=500),
