@@ -128,7 +128,7 @@ def _stairstep(charge: Stairstep, units: Units) -> list[Step]:
         return [fee]
     if before == reached:
         return [replace(fee, base=Fraction(0), amount=Fraction(0))]
-    return [fee, _tier_fee(before, charge.tiers[before - 1], units.tier_share).negated()]
+    return [fee, _tier_fee(before, charge.tiers[before - 1], units.tier_share).taken_back()]
 
 
 def _tier_reached(charge: Stairstep, quantity: Fraction, tier_share: Share) -> int | None:

@@ -6,6 +6,7 @@ Refuses totals below zero, which no tier or package has a price for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -155,19 +156,40 @@ def _allotted(steps: Sequence[Step], minor: int, currency: str) -> tuple[Step, .
 
 
 def subtract_steps(after: Sequence[Step], before: Sequence[Step]) -> tuple[Step, ...]:
-    """What a piece added: each step less the same step before, and steps that are no longer there taken back."""
+    """What came to it: each step less the same step before, and what is no longer there, or is no sum, taken back."""
     remaining = _by_place(before)
     steps = []
     for place, step in _by_place(after).items():
-        earlier = remaining.pop(place, None)
-        steps.append(step.less(earlier) if earlier else step)
-    steps += [step.negated() for step in remaining.values()]
-    return tuple(step for step in steps if step.quantity or step.amount)
+        earlier = remaining.get(place)
+        if earlier is None or not (step.is_linear or step == earlier):
+            steps.append(step)
+            continue
+        del remaining[place]
+        steps.append(step.less(earlier))
+    steps += [step.taken_back() for step in remaining.values()]
+    return tuple(step for step in steps if step.quantity or step.amount or step.amount_minor)
 
 
-def _by_place(steps: Sequence[Step]) -> dict[tuple[StepKind, int | None, int], Step]:
-    places: dict[tuple[StepKind, int | None, int], Step] = {}
+def _by_place(steps: Sequence[Step]) -> dict[tuple[object, ...], Step]:
+    """The steps by what they are for; of several that are for the same, each has its number."""
+    places: dict[tuple[object, ...], Step] = {}
+    seen: Counter[tuple[object, ...]] = Counter()
     for step in steps:
-        same = sum(1 for kind, tier, _number in places if (kind, tier) == (step.kind, step.tier))
-        places[(step.kind, step.tier, same)] = step
+        place = (step.kind, step.tier, step.unit_amount, step.percent, step.share, step.is_taken_back)
+        seen[place] += 1
+        places[(*place, seen[place])] = step
     return places
+
+
+def correct_line(billed: RatedLine, rerated: RatedLine) -> RatedLine:
+    """What a line that was billed must be corrected by, now that it comes to something else.
+
+    For late usage, and for a fee paid in advance that was used for a part only. In minor units each step's correction
+    is what it comes to now less what was billed. Raises MixedCurrencies.
+    """
+    return RatedLine(
+        metered_quantity=EXACT.subtract(rerated.metered_quantity, billed.metered_quantity),
+        billed_quantity=rerated.billed_quantity - billed.billed_quantity,
+        steps=subtract_steps(rerated.steps, billed.steps),
+        amount=rerated.amount - billed.amount,
+    )

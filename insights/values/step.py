@@ -44,7 +44,8 @@ class Step:
     `quantity` is how much of the line's quantity the step speaks for; over a line these add to all of it.
     `base` is what `unit_amount` is multiplied by, or what `percent` is taken of; for a minimum or maximum it is the
     amount that was not enough or too much. `tier` counts from 1; `above` is exclusive, `up_to` inclusive, None open.
-    `share` is the part of a period the price is for. `amount` is exact; `amount_minor` is what was allotted.
+    `share` is the part of a period the price is for. `is_taken_back` turns the sign of what the figures come to.
+    `amount` is exact; `amount_minor` is what was allotted.
     """
 
     kind: StepKind
@@ -58,20 +59,34 @@ class Step:
     up_to: Fraction | None = None
     share: Share = WHOLE
     note: str = ""
+    is_taken_back: bool = False
     amount_minor: int = 0
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether twice the base makes twice the amount, so that two such steps can be put into one."""
+        is_fixed_discount = self.kind is StepKind.DISCOUNT and self.percent is None
+        return self.kind not in (StepKind.MINIMUM, StepKind.MAXIMUM) and not is_fixed_discount
+
     def less(self, earlier: Step) -> Step:
-        """What this step has more than the same step of an earlier calculation."""
+        """What this step has more than the same linear step of an earlier calculation."""
         return replace(
             self,
             quantity=self.quantity - earlier.quantity,
             base=self.base - earlier.base,
             amount=self.amount - earlier.amount,
+            amount_minor=self.amount_minor - earlier.amount_minor,
         )
 
-    def negated(self) -> Step:
-        """The step taken back."""
-        return replace(self, quantity=-self.quantity, base=-self.base, amount=-self.amount)
+    def taken_back(self) -> Step:
+        """The step taken back: its figures stay readable, what it stands for is below zero."""
+        return replace(
+            self,
+            quantity=-self.quantity,
+            amount=-self.amount,
+            amount_minor=-self.amount_minor,
+            is_taken_back=not self.is_taken_back,
+        )
 
 
 def step_document(step: Step) -> dict[str, object]:
@@ -120,6 +135,12 @@ def _whole_or_none(value: object) -> int | None:
     return None if value is None else _whole(value)
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("must be true or false")
+    return value
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("must be text")
@@ -144,6 +165,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "up_to": _number_or_none,
     "share": _share,
     "note": _text,
+    "is_taken_back": _flag,
     "amount_minor": _whole,
 }
 _NAMES = tuple(field.name for field in fields(Step))

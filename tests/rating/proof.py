@@ -11,6 +11,11 @@ _NOTHING = (StepKind.INCLUDED, StepKind.EXEMPT)
 
 def proved_amount(step: Step) -> Fraction:
     """The exact amount that the step's own figures come to, in major units."""
+    amount = _without_sign(step)
+    return -amount if step.is_taken_back else amount
+
+
+def _without_sign(step: Step) -> Fraction:
     if step.kind in _NOTHING:
         return Fraction(0)
     part = Fraction(step.share.seconds, step.share.of_seconds)

@@ -20,6 +20,7 @@ from insights.rating.rate import (
     UnableToRate,
     Usage,
     converted,
+    correct_line,
     rate_line,
     steps_in_order,
     subtract_steps,
@@ -116,7 +117,9 @@ class TestPieces:
         assert sum(line.amount.minor for line in lines) == whole.amount.minor
         assert sum((line.exact_amount for line in lines), Fraction(0)) == whole.exact_amount
         assert sum((line.billed_quantity for line in lines), Fraction(0)) == whole.billed_quantity
-        assert all(sum(step.amount_minor for step in line.steps) == line.amount.minor for line in lines)
+        for line in lines:
+            assert sum(step.amount_minor for step in line.steps) == line.amount.minor
+            assert [proved_amount(step) for step in line.steps] == [step.amount for step in line.steps]
 
     @settings(deadline=None)
     @given(strategies.prices(), strategies.usages, strategies.usages)
@@ -130,9 +133,7 @@ class TestPieces:
 
         assert removed.amount == -added.amount
         assert removed.billed_quantity == -added.billed_quantity
-        assert sorted(step.amount_minor for step in removed.steps) == sorted(
-            -step.amount_minor for step in added.steps
-        )
+        assert removed.exact_amount == -added.exact_amount
 
     @settings(deadline=None)
     @given(strategies.graduated_charges(), strategies.usages, strategies.usages)
@@ -173,6 +174,59 @@ class TestPieces:
         ]
         assert subtract_steps(steps, steps) == ()
         assert [step.amount for step in subtract_steps((), steps)] == [-step.amount for step in steps]
+
+
+class TestCorrections:
+    @settings(deadline=None)
+    @given(
+        strategies.prices(), strategies.usages, strategies.usages, strategies.segments, strategies.segments
+    )
+    def test_what_was_billed_and_its_correction_are_what_it_comes_to_now(
+        self, terms: PriceTerms, first: Usage, now: Usage, segment: Segment, other: Segment
+    ) -> None:
+        billed = rate_line(terms, first, segment=segment)
+        rerated = rate_line(terms, now, segment=other)
+
+        correction = correct_line(billed, rerated)
+
+        assert billed.amount + correction.amount == rerated.amount
+        assert billed.exact_amount + correction.exact_amount == rerated.exact_amount
+        assert billed.billed_quantity + correction.billed_quantity == rerated.billed_quantity
+        assert sum(step.amount_minor for step in correction.steps) == correction.amount.minor
+        assert [proved_amount(step) for step in correction.steps] == [
+            step.amount for step in correction.steps
+        ]
+
+    @settings(deadline=None)
+    @given(strategies.prices(), strategies.usages)
+    def test_nothing_changed_needs_no_correction(self, terms: PriceTerms, used: Usage) -> None:
+        line = rate_line(terms, used)
+
+        correction = correct_line(line, rate_line(terms, used))
+
+        assert (correction.steps, correction.amount.minor, correction.metered_quantity) == ((), 0, 0)
+
+    def test_a_fee_paid_in_advance_is_given_back_for_what_was_not_used(self) -> None:
+        """20.00 were paid for 31 days, 12 were used: 240/31 = 7.74, so 12.26 come back."""
+        fee = PriceTerms(currency="USD", charge=Flat(amount=Decimal(20)), is_prorated=True)
+        used = Segment(share=Share(1_036_800, 2_678_400))
+
+        correction = correct_line(rate_line(fee, usage("1")), rate_line(fee, usage("1"), segment=used))
+
+        assert correction.amount == Money(-1226, "USD")
+        assert [(step.amount, step.amount_minor, step.is_taken_back) for step in correction.steps] == [
+            (Fraction(240, 31), 774, False),
+            (Fraction(-20), -2000, True),
+        ]
+
+    def test_late_usage_corrects_only_what_it_changes(self) -> None:
+        terms = per_unit("0.1", included=Decimal(5))
+
+        correction = correct_line(rate_line(terms, usage("62.5")), rate_line(terms, usage("63.5")))
+
+        assert [(step.kind, step.quantity, step.amount_minor) for step in correction.steps] == [
+            (StepKind.UNITS, 1, 10)
+        ]
 
 
 class TestOrder:

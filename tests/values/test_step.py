@@ -37,6 +37,7 @@ steps = st.builds(
     up_to=st.none() | numbers,
     share=st.integers(0, 10**8).map(lambda seconds: Share(seconds, 10**8)),
     note=st.text(max_size=20),
+    is_taken_back=st.booleans(),
     amount_minor=st.integers(),
 )
 
@@ -54,6 +55,7 @@ def test_a_step_is_stored_with_exact_numbers_as_text() -> None:
         "up_to": None,
         "share": [1_036_800, 2_678_400],
         "note": "",
+        "is_taken_back": False,
         "amount_minor": 242,
     }
 
@@ -81,6 +83,7 @@ def test_a_stored_step_is_read_back_as_it_was(step: Step) -> None:
         ("share", [0, 0], "share"),
         ("share", ["1", "2"], "share"),
         ("note", 5, "note"),
+        ("is_taken_back", 0, "is_taken_back: must be true or false"),
         ("amount_minor", "242", "amount_minor"),
         ("amount_minor", 242.0, "amount_minor"),
     ],
@@ -115,7 +118,25 @@ def test_a_piece_is_the_difference_and_what_is_gone_is_taken_back() -> None:
     assert later.less(earlier).quantity == 15
     assert later.less(earlier).amount == Fraction("1.5")
     assert later.less(earlier).unit_amount == Fraction("0.1")
-    assert earlier.negated().amount == -1
+    assert later.less(earlier).base == 15
+    assert (earlier.taken_back().amount, earlier.taken_back().base) == (-1, 10)
+    assert earlier.taken_back().taken_back() == earlier
+
+
+@pytest.mark.parametrize(
+    ("kind", "percent", "is_linear"),
+    [
+        (StepKind.UNITS, None, True),
+        (StepKind.DISCOUNT, Fraction(10), True),
+        (StepKind.DISCOUNT, None, False),
+        (StepKind.MINIMUM, None, False),
+        (StepKind.MAXIMUM, None, False),
+    ],
+)
+def test_bounds_and_fixed_discounts_are_no_sums(
+    kind: StepKind, percent: Fraction | None, is_linear: bool
+) -> None:
+    assert Step(kind=kind, percent=percent, amount=Fraction(1)).is_linear is is_linear
 
 
 @pytest.mark.parametrize(("seconds", "of_seconds"), [(-1, 10), (11, 10), (0, 0), (1, -1)])
