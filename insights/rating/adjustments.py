@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from insights.rating.terms import Bound, Discount
-from insights.values.exact import PER_CENT
+from insights.values.exact import PER_CENT, exact_of
 from insights.values.share import WHOLE, Share
 from insights.values.step import Step, StepKind
 
@@ -32,7 +32,9 @@ def take_included(
 
     `share` is the part of a period that the included usage is for.
     """
-    allowance = Fraction(included) * share.fraction
+    if not included:
+        return Included(units, used_before, None)
+    allowance = exact_of(included) * share.fraction
     before = used_before or Fraction(0)
     free = min(allowance, before + units) - min(allowance, before)
     step = Step(
@@ -76,7 +78,7 @@ def discount_step(discount: Discount, amount: Fraction, share: Share) -> Step:
     """What the discount takes off an amount of zero or more, never more than all of it; off less it takes nothing."""
     base = max(amount, Fraction(0))
     if discount.percent is not None:
-        percent = Fraction(discount.percent)
+        percent = exact_of(discount.percent)
         return Step(kind=StepKind.DISCOUNT, base=base, percent=percent, amount=-base * percent * PER_CENT)
     fixed = Fraction(discount.amount or 0)
     own_share = share if discount.is_prorated else WHOLE
@@ -101,9 +103,9 @@ def _maximum_step(bound: Bound, amount: Fraction, share: Share) -> Step:
 
 def bound_amount(bound: Bound, share: Share) -> Fraction:
     """What the bound is for this part of a period, in major units."""
-    return Fraction(bound.amount) * (share.fraction if bound.is_prorated else 1)
+    return exact_of(bound.amount) * (share.fraction if bound.is_prorated else 1)
 
 
 def _bound_step(kind: StepKind, bound: Bound, share: Share, *, base: Fraction, amount: Fraction) -> Step:
     own_share = share if bound.is_prorated else WHOLE
-    return Step(kind=kind, base=base, unit_amount=Fraction(bound.amount), share=own_share, amount=amount)
+    return Step(kind=kind, base=base, unit_amount=exact_of(bound.amount), share=own_share, amount=amount)

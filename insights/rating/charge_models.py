@@ -22,7 +22,7 @@ from insights.rating.charges import (
     Tier,
     Volume,
 )
-from insights.values.exact import PER_CENT
+from insights.values.exact import PER_CENT, exact_of
 from insights.values.share import WHOLE, Share
 from insights.values.step import Step, StepKind
 
@@ -59,7 +59,7 @@ def charge_steps(charge: ChargeModel, units: Units) -> tuple[Step, ...]:
         case Flat():
             steps = [_fee(charge, units)]
         case PerUnit():
-            steps = [_times(StepKind.UNITS, units.billed, Fraction(charge.unit_amount))]
+            steps = [_times(StepKind.UNITS, units.billed, exact_of(charge.unit_amount))]
         case Graduated() | GraduatedPercentage():
             steps = _graduated(charge, units)
         case Volume():
@@ -74,7 +74,7 @@ def charge_steps(charge: ChargeModel, units: Units) -> tuple[Step, ...]:
 
 
 def _fee(charge: Flat, units: Units) -> Step:
-    amount = Fraction(charge.amount)
+    amount = exact_of(charge.amount)
     return Step(kind=StepKind.FEE, quantity=units.billed, base=ONE, unit_amount=amount, amount=amount)
 
 
@@ -86,12 +86,13 @@ def _times(kind: StepKind, quantity: Fraction, unit_amount: Fraction) -> Step:
 
 def _graduated(charge: Graduated | GraduatedPercentage, units: Units) -> list[Step]:
     steps: list[Step] = []
+    start, end = units.start, units.end
     for number, tier in enumerate(charge.tiers, 1):
         above, up_to = bounds_of(tier, units.tier_share)
-        inside = (units.end if up_to is None else min(units.end, up_to)) - max(units.start, above)
+        inside = (end if up_to is None else min(end, up_to)) - max(start, above)
         if inside > 0:
             steps.append(_tier_units(charge, number, inside, units.tier_share))
-        if _is_fee_due(charge, number, units, is_entered=inside > 0 and units.start <= above):
+        if _is_fee_due(charge, number, units, is_entered=inside > 0 and start <= above):
             steps.append(_tier_fee(number, tier, units.tier_share))
     return steps
 
@@ -146,8 +147,8 @@ def tier_number(tiers: tuple[Tier, ...], quantity: Fraction, tier_share: Share) 
 
 def bounds_of(tier: Tier, tier_share: Share) -> tuple[Fraction, Fraction | None]:
     """The tier's bounds for a part of a period, in billed units."""
-    above = Fraction(tier.above)
-    up_to = None if tier.up_to is None else Fraction(tier.up_to)
+    above = exact_of(tier.above)
+    up_to = None if tier.up_to is None else exact_of(tier.up_to)
     if tier_share.is_whole:
         return above, up_to
     part = tier_share.fraction
@@ -160,15 +161,15 @@ def _tier_units(
     tier = charge.tiers[number - 1]
     above, up_to = bounds_of(tier, tier_share)
     is_percent = isinstance(charge, GraduatedPercentage)
-    percent = Fraction(tier.percent) if is_percent else None
-    unit_amount = None if is_percent else Fraction(tier.unit_amount)
+    percent = exact_of(tier.percent) if is_percent else None
+    unit_amount = None if is_percent else exact_of(tier.unit_amount)
     return Step(
         kind=StepKind.TIER,
         quantity=quantity,
         base=quantity,
         unit_amount=unit_amount,
         percent=percent,
-        amount=quantity * (Fraction(tier.percent) * PER_CENT if is_percent else Fraction(tier.unit_amount)),
+        amount=quantity * (exact_of(tier.percent) * PER_CENT if is_percent else exact_of(tier.unit_amount)),
         tier=number,
         above=above,
         up_to=up_to,
@@ -177,7 +178,7 @@ def _tier_units(
 
 def _tier_fee(number: int, tier: Tier, tier_share: Share) -> Step:
     above, up_to = bounds_of(tier, tier_share)
-    fee = Fraction(tier.flat_amount)
+    fee = exact_of(tier.flat_amount)
     return Step(
         kind=StepKind.TIER_FEE,
         base=ONE,
@@ -191,13 +192,13 @@ def _tier_fee(number: int, tier: Tier, tier_share: Share) -> Step:
 
 
 def _packages(charge: Package, units: Units) -> Step:
-    size = Fraction(charge.size)
+    size = exact_of(charge.size)
     if charge.counting is Packages.WHOLE:
         # A package that was begun earlier is used up before another is charged.
         packages = Fraction(_ceiling(units.end / size) - _ceiling(units.start / size))
     else:
         packages = units.billed / size
-    amount = Fraction(charge.amount)
+    amount = exact_of(charge.amount)
     return Step(
         kind=StepKind.PACKAGES,
         quantity=units.billed,
@@ -212,7 +213,7 @@ def _ceiling(number: Fraction) -> int:
 
 
 def _percentage(charge: Percentage, units: Units) -> list[Step]:
-    percent = Fraction(charge.percent)
+    percent = exact_of(charge.percent)
     part = Step(
         kind=StepKind.PERCENT,
         quantity=units.billed,
@@ -220,7 +221,7 @@ def _percentage(charge: Percentage, units: Units) -> list[Step]:
         percent=percent,
         amount=units.billed * percent * PER_CENT,
     )
-    fixed = Fraction(charge.fixed_amount)
+    fixed = exact_of(charge.fixed_amount)
     fees = Step(
         kind=StepKind.COUNT_FEE,
         base=units.count,

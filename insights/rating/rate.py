@@ -16,7 +16,7 @@ from insights.rating.adjustments import adjust_steps, take_included
 from insights.rating.charge_models import Units, charge_steps
 from insights.rating.proration import prorate_steps
 from insights.rating.terms import PriceTerms
-from insights.values.exact import EXACT, round_half_away
+from insights.values.exact import EXACT, exact_of, round_half_away
 from insights.values.money import Money, allot, minor_of
 from insights.values.share import WHOLE, Share
 from insights.values.step import Step, StepKind
@@ -134,7 +134,7 @@ def converted(terms: PriceTerms, usage: Usage) -> Fraction:
     if usage.quantity < 0 or usage.count < 0:
         raise UnableToRate("the usage adds to less than nothing")
     units = Fraction(usage.quantity)
-    return units / Fraction(terms.conversion.units_per) if terms.conversion else units
+    return units / exact_of(terms.conversion.units_per) if terms.conversion else units
 
 
 def _exempt(units: Fraction, reason: str) -> tuple[Step, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 
 PRECISION = 100
 # Decimals of ours are shifted and written, never rounded: what would round is an error.
@@ -17,6 +18,12 @@ PER_CENT = Fraction(1, 100)
 
 _NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?")
 _RATIO_TEXT = re.compile(r"(-?[1-9][0-9]*)/([1-9][0-9]*)")
+
+
+@lru_cache(maxsize=4096)
+def exact_of(number: Decimal) -> Fraction:
+    """The decimal as an exact number; prices come again with every line, and making a Fraction is slow."""
+    return Fraction(number)
 
 
 class InvalidNumber(ValueError):
