@@ -39,13 +39,13 @@ def test_a_number_has_one_text(number: Fraction, text: str) -> None:
     assert parse_exact_number(text) == number
 
 
-@settings(max_examples=500)
+@settings(deadline=None)
 @given(st.fractions())
 def test_a_number_is_read_back_as_it_was(number: Fraction) -> None:
     assert parse_exact_number(exact_number_text(number)) == number
 
 
-@settings(max_examples=300)
+@settings(deadline=None)
 @given(st.decimals("-1e18", "1e18", places=12))
 def test_what_came_as_a_decimal_is_written_as_one(number: Decimal) -> None:
     text = exact_number_text(Fraction(number))
@@ -83,7 +83,7 @@ def test_a_half_goes_away_from_zero(number: str, nearest: int) -> None:
     assert round_half_away(Fraction(number)) == nearest
 
 
-@settings(max_examples=500)
+@settings(deadline=None)
 @given(st.fractions())
 def test_rounding_moves_by_a_half_at_most_and_mirrors(number: Fraction) -> None:
     assert abs(round_half_away(number) - number) <= Fraction(1, 2)

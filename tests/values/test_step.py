@@ -60,7 +60,7 @@ def test_a_step_is_stored_with_exact_numbers_as_text() -> None:
     }
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(steps)
 def test_a_stored_step_is_read_back_as_it_was(step: Step) -> None:
     assert parse_step(json.loads(json.dumps(step_document(step)))) == step
