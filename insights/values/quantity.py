@@ -5,6 +5,7 @@ Refuses to round silently: only the scaled text for screens rounds, and it says 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
 
@@ -20,6 +21,13 @@ _BYTE_SCALES = (("B", 0), ("kB", 3), ("MB", 6), ("GB", 9), ("TB", 12), ("PB", 15
 _COUNT_SCALES = (("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12))
 _BYTE_UNITS = frozenset({"B", "byte", "bytes"})
 _UNSCALED_UNITS = frozenset({"kWh", "Wh", "h", "hour", "hours"})
+# Decimal and binary multiples have names of their own, so that a price says which it means: GB or GiB.
+_BYTES: Mapping[str, int] = {
+    **dict.fromkeys(_BYTE_UNITS, 1),
+    **{unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB", "PB"), start=1)},
+    **{unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB", "PiB"), start=1)},
+}
+_SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600, "hour": 3600, "hours": 3600}
 
 
 class InexactConversion(ValueError):
@@ -28,6 +36,10 @@ class InexactConversion(ValueError):
     def __init__(self, product: Decimal) -> None:
         super().__init__(f"{product} has too many digits")
         self.too_large = abs(product) >= 10**INTEGER_DIGITS_MAX
+
+
+class UnknownConversion(ValueError):
+    """No factor is known between the two units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,19 @@ def convert(quantity: Decimal, factor: Decimal) -> Decimal:
     if not fits(product):
         raise InexactConversion(product)
     return product
+
+
+def units_per(unit: str, larger_unit: str) -> int:
+    """How many of a meter's unit make one of a price's unit: B in GB 10^9, B in GiB 2^30, s in h 3600.
+
+    Raises UnknownConversion when the units measure different things or do not go into each other evenly.
+    """
+    for sizes in (_BYTES, _SECONDS):
+        if unit in sizes and larger_unit in sizes and sizes[larger_unit] % sizes[unit] == 0:
+            return sizes[larger_unit] // sizes[unit]
+    if unit == larger_unit:
+        return 1
+    raise UnknownConversion(f"how many {unit} make one {larger_unit} is not known")
 
 
 def _without_trailing_zeros(quantity: Decimal) -> Decimal:

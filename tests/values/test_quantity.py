@@ -13,12 +13,14 @@ from insights.values.quantity import (
     THIN_SPACE,
     InexactConversion,
     Scale,
+    UnknownConversion,
     convert,
     exact_text,
     fits,
     grouped_text,
     scale_for,
     scaled,
+    units_per,
 )
 
 quantities = st.decimals("-9999999999999999999", "9999999999999999999", places=9)
@@ -134,3 +136,38 @@ def test_what_converts_converts_back(quantity: Decimal, power: int) -> None:
         return
 
     assert convert(there, inverse) == quantity
+
+
+@pytest.mark.parametrize(
+    ("unit", "larger_unit", "number"),
+    [
+        ("B", "GB", 10**9),
+        ("bytes", "GB", 10**9),
+        ("B", "GiB", 2**30),
+        ("MB", "GB", 1000),
+        ("MiB", "GiB", 1024),
+        ("kB", "PB", 10**12),
+        ("s", "h", 3600),
+        ("min", "hours", 60),
+        ("request", "request", 1),
+    ],
+)
+def test_a_unit_says_whether_it_is_decimal_or_binary(unit: str, larger_unit: str, number: int) -> None:
+    assert units_per(unit, larger_unit) == number
+
+
+@pytest.mark.parametrize(
+    ("unit", "larger_unit"),
+    [
+        ("B", "h"),
+        ("GB", "B"),
+        ("MB", "GiB"),
+        ("KiB", "GB"),
+        ("B", "gb"),
+        ("B", "KB"),
+        ("request", "requests"),
+    ],
+)
+def test_units_that_do_not_go_together_are_not_guessed(unit: str, larger_unit: str) -> None:
+    with pytest.raises(UnknownConversion):
+        units_per(unit, larger_unit)

@@ -1,0 +1,195 @@
+"""Quantity and price in, rated line out. The order of everything is in `steps_in_order`, top to bottom.
+
+A line is one price, one service segment, one filter value. Its amount is the sum of its steps; it is rounded once.
+Refuses totals below zero, which no tier or package has a price for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+
+from insights.rating.adjustments import adjust_steps, take_included
+from insights.rating.charge_models import Units, charge_steps
+from insights.rating.proration import prorate_steps
+from insights.rating.terms import PriceTerms
+from insights.values.exact import EXACT, exact_of, round_half_away
+from insights.values.money import Money, allot, minor_of
+from insights.values.share import WHOLE, Share
+from insights.values.step import Step, StepKind
+
+_NOT_BILLED = (StepKind.INCLUDED, StepKind.EXEMPT)
+
+
+class UnableToRate(ValueError):
+    """The usage has no price at these terms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much was metered, in the meter's unit, and how often the count meter of a percentage counted."""
+
+    quantity: Decimal
+    count: Decimal = Decimal(0)
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(EXACT.add(self.quantity, other.quantity), EXACT.add(self.count, other.count))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Which part of a billing period a line is for, and what a plan change left of tiers and included usage.
+
+    `share` is the part of the period; `tier_share` the part that tiers and included usage are for; `counted_before`
+    is the usage that earlier segments put into them, None where they begin anew.
+    """
+
+    share: Share = WHOLE
+    tier_share: Share = WHOLE
+    counted_before: Usage | None = None
+
+
+WHOLE_PERIOD = Segment()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedLine:
+    """What a line comes to: quantities, steps that add to the amount exactly and in minor units, and the amount."""
+
+    metered_quantity: Decimal
+    billed_quantity: Fraction
+    steps: tuple[Step, ...]
+    amount: Money
+
+    @property
+    def exact_amount(self) -> Fraction:
+        """The amount before rounding, in major units."""
+        return sum((step.amount for step in self.steps), Fraction(0))
+
+
+def rate_line(
+    terms: PriceTerms, usage: Usage, *, already_rated: Usage | None = None, segment: Segment = WHOLE_PERIOD
+) -> RatedLine:
+    """Rate the usage at the terms; what was already rated of the same line is taken off again.
+
+    Rating in pieces, each with what went before, adds up to rating at once: exactly, and in minor units, because a
+    piece is the difference between the rounded amount with it and without it. Usage below zero is a piece that
+    takes back. None means that nothing of the line was rated; zero usage already rated has had what is due at zero.
+    Raises UnableToRate when the usage adds to less than nothing.
+    """
+    if already_rated is None:
+        steps = steps_in_order(terms, usage, segment)
+        minor = _rounded_minor(steps, terms.currency)
+    else:
+        before = steps_in_order(terms, already_rated, segment)
+        after = steps_in_order(terms, already_rated + usage, segment)
+        steps = subtract_steps(after, before)
+        minor = _rounded_minor(after, terms.currency) - _rounded_minor(before, terms.currency)
+    return RatedLine(
+        metered_quantity=usage.quantity,
+        billed_quantity=sum((step.quantity for step in steps if step.kind not in _NOT_BILLED), Fraction(0)),
+        steps=_allotted(steps, minor, terms.currency),
+        amount=Money(minor, terms.currency),
+    )
+
+
+def steps_in_order(terms: PriceTerms, usage: Usage, segment: Segment) -> tuple[Step, ...]:
+    """Every step of a line, exact and unrounded: convert, exempt, included, charge, prorate, then adjust."""
+    units = converted(terms, usage)
+    if terms.exempt_reason:
+        return _exempt(units, terms.exempt_reason)
+    # What is held over time is charged by time; it does not fill tiers up, so a plan change leaves them alone.
+    tiers = Segment(share=segment.share) if terms.is_prorated else segment
+    included = take_included(
+        units,
+        included=terms.included,
+        used_before=None if tiers.counted_before is None else converted(terms, tiers.counted_before),
+        share=tiers.tier_share,
+    )
+    charged = charge_steps(
+        terms.charge,
+        Units(
+            billed=included.billed,
+            count=Fraction(usage.count),
+            counted_before=included.billed_before,
+            tier_share=tiers.tier_share,
+        ),
+    )
+    prorated = prorate_steps(charged, segment.share if terms.is_prorated else WHOLE)
+    adjusted = adjust_steps(
+        prorated,
+        discounts=terms.discounts,
+        minimum=terms.minimum,
+        maximum=terms.maximum,
+        share=segment.share,
+    )
+    return (included.step, *adjusted) if included.step else adjusted
+
+
+def converted(terms: PriceTerms, usage: Usage) -> Fraction:
+    """The quantity in the price's unit, exactly, or UnableToRate when there is less than nothing."""
+    if usage.quantity < 0 or usage.count < 0:
+        raise UnableToRate("the usage adds to less than nothing")
+    units = Fraction(usage.quantity)
+    return units / exact_of(terms.conversion.units_per) if terms.conversion else units
+
+
+def _exempt(units: Fraction, reason: str) -> tuple[Step, ...]:
+    if not units:
+        return ()
+    return (Step(kind=StepKind.EXEMPT, quantity=units, amount=Fraction(0), note=reason),)
+
+
+def _rounded_minor(steps: Sequence[Step], currency: str) -> int:
+    return round_half_away(minor_of(sum((step.amount for step in steps), Fraction(0)), currency))
+
+
+def _allotted(steps: Sequence[Step], minor: int, currency: str) -> tuple[Step, ...]:
+    units = allot(minor, {number: minor_of(step.amount, currency) for number, step in enumerate(steps)})
+    return tuple(
+        replace(step, amount_minor=units[number]) if units[number] else step
+        for number, step in enumerate(steps)
+    )
+
+
+def subtract_steps(after: Sequence[Step], before: Sequence[Step]) -> tuple[Step, ...]:
+    """What came to it: each step less the same step before, and what is no longer there, or is no sum, taken back."""
+    remaining = _by_place(before)
+    steps = []
+    for place, step in _by_place(after).items():
+        earlier = remaining.get(place)
+        if earlier is None or not (step.is_linear or step == earlier):
+            steps.append(step)
+            continue
+        del remaining[place]
+        steps.append(step.less(earlier))
+    steps += [step.taken_back() for step in remaining.values()]
+    return tuple(step for step in steps if step.quantity or step.amount or step.amount_minor)
+
+
+def _by_place(steps: Sequence[Step]) -> dict[tuple[object, ...], Step]:
+    """The steps by what they are for; of several that are for the same, each has its number."""
+    places: dict[tuple[object, ...], Step] = {}
+    seen: Counter[tuple[object, ...]] = Counter()
+    for step in steps:
+        place = (step.kind, step.tier, step.unit_amount, step.percent, step.share, step.is_taken_back)
+        seen[place] += 1
+        places[(*place, seen[place])] = step
+    return places
+
+
+def correct_line(billed: RatedLine, rerated: RatedLine) -> RatedLine:
+    """What a line that was billed must be corrected by, now that it comes to something else.
+
+    For late usage, and for a fee paid in advance that was used for a part only. In minor units each step's correction
+    is what it comes to now less what was billed. Raises MixedCurrencies.
+    """
+    return RatedLine(
+        metered_quantity=EXACT.subtract(rerated.metered_quantity, billed.metered_quantity),
+        billed_quantity=rerated.billed_quantity - billed.billed_quantity,
+        steps=subtract_steps(rerated.steps, billed.steps),
+        amount=rerated.amount - billed.amount,
+    )

@@ -1,0 +1,79 @@
+"""Exact numbers: fractions, their one text form, and the only rounding that money goes through.
+
+A day's part of a month or a second's part of an hour has no last decimal digit, so between the decimals that come
+in and the minor units that go out every number is a Fraction. Refuses text in any other form than its own.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from fractions import Fraction
+from functools import lru_cache
+
+PRECISION = 100
+# Decimals of ours are shifted and written, never rounded: what would round is an error.
+EXACT = Context(prec=PRECISION, traps=[Inexact, InvalidOperation])
+PER_CENT = Fraction(1, 100)
+
+_NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?")
+_RATIO_TEXT = re.compile(r"(-?[1-9][0-9]*)/([1-9][0-9]*)")
+
+
+@lru_cache(maxsize=4096)
+def exact_of(number: Decimal) -> Fraction:
+    """The decimal as an exact number; prices come again with every line, and making a Fraction is slow."""
+    return Fraction(number)
+
+
+class InvalidNumber(ValueError):
+    """The text is not an exact number in its one form."""
+
+
+def exact_number_text(number: Fraction) -> str:
+    """Decimal digits where the number has a last one (`57.5`), else its lowest terms (`240/31`).
+
+    Equal numbers have equal texts, so the text can be stored, compared and hashed.
+    """
+    places = _decimal_places(number.denominator)
+    if places is None:
+        return f"{number.numerator}/{number.denominator}"
+    scaled = abs(number.numerator) * (10**places // number.denominator)
+    digits = str(scaled).rjust(places + 1, "0")
+    sign = "-" if number < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
+def parse_exact_number(text: str) -> Fraction:
+    """The number whose text this is, or InvalidNumber; zero is `0`, never `-0` or `0.0`."""
+    if _NUMBER_TEXT.fullmatch(text) and text != "-0":
+        return Fraction(text)
+    match = _RATIO_TEXT.fullmatch(text)
+    if match:
+        number = Fraction(int(match[1]), int(match[2]))
+        if exact_number_text(number) == text:
+            return number
+    raise InvalidNumber(f"{text[:200]!r} is not an exact number")
+
+
+def _decimal_places(denominator: int) -> int | None:
+    """How many decimal places a fraction in lowest terms needs; None when no number of them is enough."""
+    twos = (denominator & -denominator).bit_length() - 1
+    rest = denominator >> twos
+    fives = 0
+    while rest % 5 == 0:
+        rest //= 5
+        fives += 1
+    return max(twos, fives) if rest == 1 else None
+
+
+def round_half_away(number: Fraction) -> int:
+    """The nearest whole number; a half goes away from zero, so that a reversal rounds as its original did."""
+    doubled, unit = 2 * abs(number.numerator), 2 * number.denominator
+    nearest = (doubled + number.denominator) // unit
+    return -nearest if number < 0 else nearest
+
+
+def decimal_of(whole: int, places: int) -> Decimal:
+    """The whole number of units of the given decimal place: 4923 and 2 give 49.23."""
+    return Decimal(whole).scaleb(-places, context=EXACT)

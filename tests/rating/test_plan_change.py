@@ -1,0 +1,226 @@
+"""Plan changes inside a period: what is metered is billed once, whatever the plans and the policies."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from insights.billing.periods import cut_period
+from insights.rating.charges import Flat, Graduated, PerUnit, Tier
+from insights.rating.plan_change import ChangePolicy, InvalidSegments, PlanSegment, rate_segments
+from insights.rating.rate import Usage, converted, rate_line
+from insights.rating.terms import PriceTerms
+from insights.values.money import Money
+from insights.values.period import Period
+from insights.values.step import StepKind
+from tests.rating import strategies
+
+JUNE = Period(datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
+TEN_THEN_HALF = Graduated(
+    tiers=(
+        Tier(above=Decimal(0), up_to=Decimal(10), unit_amount=Decimal(1)),
+        Tier(above=Decimal(10), up_to=None, unit_amount=Decimal("0.5")),
+    )
+)
+A = PriceTerms(currency="USD", charge=TEN_THEN_HALF, included=Decimal(6))
+
+# Of June's 2,592,000 seconds each may use one unit for nothing and ten more at the first price.
+BY_THE_SECOND = PriceTerms(
+    currency="USD",
+    charge=Graduated(
+        tiers=(
+            Tier(above=Decimal(0), up_to=Decimal(25_920_000), unit_amount=Decimal(1)),
+            Tier(above=Decimal(25_920_000), up_to=None, unit_amount=Decimal("0.5"), flat_amount=Decimal(7)),
+        )
+    ),
+    included=Decimal(2_592_000),
+)
+
+
+def usage(quantity: int) -> Usage:
+    return Usage(Decimal(quantity))
+
+
+def june(day: int) -> datetime:
+    return datetime(2026, 6, 1, tzinfo=UTC) + timedelta(days=day - 1)
+
+
+def segment(first: int, end: int, quantity: int, policy: ChangePolicy, terms: PriceTerms = A) -> PlanSegment:
+    return PlanSegment(
+        service=Period(june(first), june(end)), terms=terms, usage=usage(quantity), opened_by=policy
+    )
+
+
+@st.composite
+def changes(draw: st.DrawFn, terms: st.SearchStrategy[PriceTerms]) -> list[PlanSegment]:
+    """Up to six segments of June, each with a plan, a policy and usage."""
+    seconds = draw(st.lists(st.integers(1, 2_591_999), max_size=5, unique=True))
+    parts = cut_period(JUNE, [JUNE.start + timedelta(seconds=each) for each in seconds])
+    return [
+        PlanSegment(
+            service=part,
+            terms=draw(terms),
+            usage=draw(strategies.usages),
+            opened_by=draw(st.sampled_from(ChangePolicy)),
+        )
+        for part in parts
+    ]
+
+
+class TestConservation:
+    @settings(deadline=None)
+    @given(changes(strategies.prices()))
+    def test_all_that_was_metered_is_billed_included_or_exempt_once(
+        self, segments: list[PlanSegment]
+    ) -> None:
+        lines = rate_segments(JUNE, segments)
+
+        assert len(lines) == len(segments)
+        for line, each in zip(lines, segments, strict=True):
+            assert sum((step.quantity for step in line.steps), Fraction(0)) == converted(
+                each.terms, each.usage
+            )
+        assert sum(line.metered_quantity for line in lines) == sum(each.usage.quantity for each in segments)
+
+    @settings(deadline=None)
+    @given(st.lists(st.integers(0, 40), min_size=1, max_size=6))
+    def test_a_change_to_the_same_plan_that_continues_changes_nothing(self, quantities: list[int]) -> None:
+        segments = [
+            segment(number + 1, number + 2, quantity, ChangePolicy.CONTINUE)
+            for number, quantity in enumerate(quantities)
+        ]
+
+        lines = rate_segments(JUNE, segments)
+
+        whole = rate_line(A, usage(sum(quantities)))
+        assert sum((line.exact_amount for line in lines), Fraction(0)) == whole.exact_amount
+        assert sum((line.billed_quantity for line in lines), Fraction(0)) == whole.billed_quantity
+
+    @settings(deadline=None)
+    @given(st.lists(st.integers(1, 2_591_999), max_size=5), st.integers(0, 100))
+    def test_a_change_to_the_same_plan_that_shares_changes_nothing_at_the_same_pace(
+        self, seconds: list[int], quantity: int
+    ) -> None:
+        parts = cut_period(JUNE, [JUNE.start + timedelta(seconds=each) for each in seconds])
+        segments = [
+            PlanSegment(
+                service=part,
+                terms=BY_THE_SECOND,
+                usage=usage(quantity * (part.duration // timedelta(seconds=1))),
+                opened_by=ChangePolicy.SHARED_BY_TIME,
+            )
+            for part in parts
+        ]
+
+        lines = rate_segments(JUNE, segments)
+
+        whole = rate_line(BY_THE_SECOND, usage(quantity * 2_592_000))
+        assert sum((line.exact_amount for line in lines), Fraction(0)) == whole.exact_amount
+
+
+class TestPolicies:
+    def test_restart_gives_everything_again(self) -> None:
+        first, second = rate_segments(
+            JUNE, [segment(1, 16, 8, ChangePolicy.RESTART), segment(16, 31, 8, ChangePolicy.RESTART)]
+        )
+
+        assert (first.amount, second.amount) == (Money(200, "USD"), Money(200, "USD"))
+
+    def test_continue_gives_it_once(self) -> None:
+        first, second = rate_segments(
+            JUNE, [segment(1, 16, 8, ChangePolicy.RESTART), segment(16, 31, 8, ChangePolicy.CONTINUE)]
+        )
+
+        assert (first.amount, second.amount) == (Money(200, "USD"), Money(800, "USD"))
+
+    def test_sharing_shrinks_both_sides(self) -> None:
+        first, second = rate_segments(
+            JUNE, [segment(1, 16, 9, ChangePolicy.RESTART), segment(16, 31, 9, ChangePolicy.SHARED_BY_TIME)]
+        )
+
+        # 3 included, 5 at 1 and 1 at 0.50 on each side.
+        assert (first.amount, second.amount) == (Money(550, "USD"), Money(550, "USD"))
+
+    def test_only_the_sides_of_a_shared_change_shrink(self) -> None:
+        lines = rate_segments(
+            JUNE,
+            [
+                segment(1, 11, 6, ChangePolicy.RESTART),
+                segment(11, 21, 6, ChangePolicy.SHARED_BY_TIME),
+                segment(21, 31, 6, ChangePolicy.RESTART),
+            ],
+        )
+
+        included = [
+            next(step.quantity for step in line.steps if step.kind is StepKind.INCLUDED) for line in lines
+        ]
+        assert included == [2, 2, 6]
+
+    def test_what_continues_shares_as_one(self) -> None:
+        lines = rate_segments(
+            JUNE,
+            [
+                segment(1, 6, 1, ChangePolicy.RESTART),
+                segment(6, 11, 3, ChangePolicy.CONTINUE),
+                segment(11, 31, 6, ChangePolicy.SHARED_BY_TIME),
+            ],
+        )
+
+        # The first ten days have 6/3 = 2 included units together, the other twenty have 4.
+        assert [line.billed_quantity for line in lines] == [0, 2, 2]
+
+    def test_a_first_segment_may_share_when_the_subscription_began_late(self) -> None:
+        (late,) = rate_segments(JUNE, [segment(16, 31, 6, ChangePolicy.SHARED_BY_TIME)])
+        (whole,) = rate_segments(JUNE, [segment(16, 31, 6, ChangePolicy.RESTART)])
+
+        assert (late.billed_quantity, whole.billed_quantity) == (3, 0)
+
+    @pytest.mark.parametrize("policy", ChangePolicy)
+    def test_a_base_fee_is_charged_by_time_whatever_the_policy(self, policy: ChangePolicy) -> None:
+        fee = PriceTerms(currency="USD", charge=Flat(amount=Decimal(20)), is_prorated=True)
+
+        lines = rate_segments(JUNE, [segment(1, 16, 1, policy, fee), segment(16, 31, 1, policy, fee)])
+
+        assert [line.amount for line in lines] == [Money(1000, "USD"), Money(1000, "USD")]
+
+    def test_a_to_b_to_a_counts_nothing_twice(self) -> None:
+        b = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal(2)))
+
+        lines = rate_segments(
+            JUNE,
+            [
+                segment(1, 11, 8, ChangePolicy.RESTART),
+                segment(11, 21, 5, ChangePolicy.CONTINUE, b),
+                segment(21, 31, 4, ChangePolicy.CONTINUE),
+            ],
+        )
+
+        # A: 6 of 8 included. B: 5 at 2. A again: units 13 to 17, billed from 7 to 11: 3 at 1, 1 at 0.50.
+        assert [line.exact_amount for line in lines] == [2, 10, Fraction("3.5")]
+        assert sum(line.metered_quantity for line in lines) == 17
+
+
+class TestSegments:
+    @pytest.mark.parametrize(
+        ("segments", "told"),
+        [
+            ([(1, 10), (11, 31)], "does not begin where"),
+            ([(1, 12), (11, 31)], "does not begin where"),
+            ([(16, 31), (1, 16)], "does not begin where"),
+            ([(1, 32)], "not inside the billing period"),
+            ([(0, 5)], "not inside the billing period"),
+        ],
+    )
+    def test_segments_follow_each_other_inside_the_period(
+        self, segments: list[tuple[int, int]], told: str
+    ) -> None:
+        with pytest.raises(InvalidSegments, match=told):
+            rate_segments(JUNE, [segment(*each, 1, ChangePolicy.RESTART) for each in segments])
+
+    def test_no_segments_have_no_lines(self) -> None:
+        assert rate_segments(JUNE, []) == ()
