@@ -273,7 +273,9 @@ def _keep(upload: Upload, kept: IO[bytes], *, size: int, digest: bytes, looked: 
 def _keep_pieces(batch: Batch, kept: IO[bytes]) -> None:
     """Write the bytes piece by piece, for an upload is never held in memory; as text they would be twice as long."""
     statement = "COPY insights_batchbytes (batch_id, piece_no, data) FROM STDIN (FORMAT binary)"
-    with connection().cursor() as cursor, cursor.copy(statement) as copy:
+    link = connection()
+    # A copy's errors come from the driver itself; a full disk is told as every other failure of the database.
+    with link.wrap_database_errors, link.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(["int8", "int4", "bytea"])
         for number, piece in enumerate(_pieces_of(kept)):
             copy.write_row((batch.pk, number, piece))
