@@ -44,7 +44,6 @@ API_CODES: dict[str, int] = {
     "not_authenticated": 401,
     "not_found": 404,
     "parameter": 400,
-    "period_archived": 400,
     "permission_denied": 403,
     "range": 400,
     "position": 400,

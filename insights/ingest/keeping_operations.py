@@ -34,7 +34,9 @@ def spool(pieces: Iterable[bytes], kept: IO[bytes]) -> tuple[int, bytes]:
 def keep_pieces(*, batch_id: int, kept: IO[bytes]) -> None:
     """Write an upload's bytes piece by piece, for it is never held in memory; as text they would be twice as long."""
     statement = "COPY insights_batchbytes (batch_id, piece_no, data) FROM STDIN (FORMAT binary)"
-    with connection().cursor() as cursor, cursor.copy(statement) as copy:
+    link = connection()
+    # A copy's errors come from the driver itself; a full disk is told as every other failure of the database.
+    with link.wrap_database_errors, link.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(["int8", "int4", "bytea"])
         for number, piece in enumerate(pieces_of(kept)):
             copy.write_row((batch_id, number, piece))

@@ -40,7 +40,8 @@ def keep_rejects(*, batch_id: int, rejected: Sequence[RejectedLine]) -> None:
     """Store a chunk's refused lines in the transaction that stores its records."""
     if not rejected:
         return
-    with connection().cursor() as cursor:
+    link = connection()
+    with link.wrap_database_errors, link.cursor() as cursor:
         cursor.execute(_TABLE)
         with cursor.copy("COPY ingest_reject FROM STDIN") as copy:
             for start in range(0, len(rejected), LINES_AT_ONCE):

@@ -111,5 +111,7 @@ def _copy_text(text: str) -> str:
 def _copy(target: str, rows: Sequence[str]) -> None:
     if not rows:
         return
-    with connection().cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+    link = connection()
+    # A copy's errors come from the driver itself; whoever asks whether to try again knows Django's.
+    with link.wrap_database_errors, link.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
         copy.write("".join(rows))

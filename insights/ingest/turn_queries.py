@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from accounts.tenancy import connection
 
-# A large batch gets at least one chunk in so long, beside any number of small ones of its sender.
-PATIENCE_SECONDS = 15.0
+# After so long a large batch goes before small ones of its sender that came later. Longer than a few chunks take.
+PATIENCE_SECONDS = 30.0
 # What a sender had lately: its lines in the newest entries of the ledger, none of them older than this.
 LATELY_SECONDS = 60.0
 LATELY_ENTRIES = 200

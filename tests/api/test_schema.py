@@ -59,6 +59,7 @@ def test_names_the_bodies_and_headers_of_an_upload(schema: dict[str, Any]) -> No
         "Idempotency-Key",
         "Content-Encoding",
         "Content-Digest",
+        "Usage-Backfill",
         "Usage-Rows",
         "Usage-Revision",
         "Usage-Complete-To",

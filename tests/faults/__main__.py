@@ -32,6 +32,7 @@ PROMISES = {
     "P33": "p33",
     "P38": "p38",
     "P39": "p39",
+    "disk": "disk",
     "P43": "p43",
     "deadlocks": "deadlocks",
 }
@@ -51,28 +52,30 @@ SABOTAGE_COUNT = {
     "P11": 1_000_000,
     "P33": 4,
     "P39": 3,
+    "disk": 1,
     "P43": 200,
     "deadlocks": 40,
 }
 SABOTAGE_LEASE_SECONDS = 5.0
 # What a sample tries: each promise with few faults, so that all of them fit into some minutes.
 SAMPLE_COUNT = {
-    "P1": 6,
-    "P2": 3,
-    "P3": 24,
-    "P4": 60,
-    "P5": 4,
-    "P6": 5,
+    "P1": 5,
+    "P2": 2,
+    "P3": 12,
+    "P4": 40,
+    "P5": 2,
+    "P6": 4,
     "P7": 600,
-    "P8": 2,
+    "P8": 1,
     "P9": 1,
-    "P10": 12,
-    "P11": 120_000,
-    "P33": 4,
-    "P38": 30,
+    "P10": 8,
+    "P11": 150_000,
+    "P33": 3,
+    "P38": 20,
     "P39": 2,
-    "P43": 60,
-    "deadlocks": 8,
+    "disk": 1,
+    "P43": 40,
+    "deadlocks": 6,
 }
 SAMPLE_LEASE_SECONDS = 3.0
 

@@ -158,6 +158,13 @@ def _first_come_first_served() -> None:
     turn_queries.is_others_turn = lambda *, mine: False
 
 
+def _a_full_disk_is_a_fault() -> None:
+    """disk: a batch that meets a full disk is taken for one that fails."""
+    from insights import tasks
+
+    tasks.NO_FAULT_SQLSTATES = frozenset()
+
+
 def _locks_in_any_order() -> None:
     """deadlocks: every chunk takes two more locks, in an order of chance."""
     from accounts.tenancy import connection
@@ -187,6 +194,7 @@ WORKER: dict[str, Callable[[], None]] = {
     "P8": _position_is_id,
     "P10": _deliveries_in_memory,
     "P11": _first_come_first_served,
+    "disk": _a_full_disk_is_a_fault,
     "deadlocks": _locks_in_any_order,
 }
 

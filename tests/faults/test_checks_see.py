@@ -1,4 +1,4 @@
-"""A sample of `./portal faults` on the servers of the tests: real workers are killed and the books hold."""
+"""The checks of `./portal faults` are independent and see what they must; samples of the promises lie beside them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import oracle, p01, p04
+from tests.faults import oracle, p01
 from tests.faults.site import Outcome, Site
 from usage_portal.celery import app
 
@@ -38,19 +38,7 @@ def test_the_oracle_knows_nothing_of_the_product() -> None:
     assert {name.partition(".")[0] for name in named} <= sys.stdlib_module_names
 
 
-def test_every_row_is_accounted_for_when_workers_are_killed(tmp_path: Path) -> None:
-    outcome = try_promise(p01, tmp_path, count=6)
-
-    assert outcome.failures == []
-    assert outcome.faults >= 6
-    assert outcome.rows > 5_000
-
-
 def test_the_check_sees_counters_that_are_written_after_the_commit(tmp_path: Path) -> None:
     outcome = try_promise(p01, tmp_path, count=4, sabotage="P1")
 
     assert any("counts of part" in failure for failure in outcome.failures)
-
-
-def test_other_content_never_wins_silently(tmp_path: Path) -> None:
-    assert try_promise(p04, tmp_path, count=60).failures == []
