@@ -53,7 +53,9 @@ def copy_stage(*, phase: int, lines: Sequence[StagedLine], meters: Mapping[int, 
 
 def copy_stage_text(text: bytes) -> None:
     """Put rows on the stage that are written as COPY reads them, in the order of `copy_stage`."""
-    with connection().cursor() as cursor, cursor.copy(f"COPY {_STAGE_COLUMNS} FROM STDIN") as copy:
+    link = connection()
+    statement = f"COPY {_STAGE_COLUMNS} FROM STDIN"
+    with link.wrap_database_errors, link.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(text)
 
 
