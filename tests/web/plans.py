@@ -38,8 +38,8 @@ FROM insights_series s CROSS JOIN generate_series(0, 65 * 24) hour WHERE s.accou
 INSERT INTO insights_usagerollup (account_id, meter_id, day, series_id, quantity, records, windows_used, maximum)
 SELECT u.account_id, {meter}, (u.window_start AT TIME ZONE 'UTC')::date, u.series_id, sum(u.quantity), count(*),
     count(*), max(u.quantity) FROM insights_usagerecord u GROUP BY 1, 2, 3, 4;
-INSERT INTO insights_unsummedday (account_id, meter_id, day, writes)
-SELECT DISTINCT account_id, meter_id, day, 1 FROM insights_usagerollup;
+INSERT INTO insights_unsummedday (account_id, meter_id, day)
+SELECT DISTINCT account_id, meter_id, day FROM insights_usagerollup;
 INSERT INTO insights_watermark (account_id, source_id, source_slug, source_name, cadence_seconds, counts_from,
     complete_to, last_received_at)
 SELECT id, {source}, 'edge', 'Edge', 3600, '2026-09-01Z', '2026-11-05Z', '2026-11-05Z' FROM accounts_account;
@@ -49,8 +49,8 @@ SELECT a.id, b.id, b.public_id, 'edge', 'Edge', '', 'api', b.received_at, now(),
 FROM insights_batch b JOIN accounts_account a ON a.id = {account} OR a.id % 300 = b.id % 300;
 """
 _LAST_DAY_AND_OTHERS = """
-INSERT INTO insights_unsummedday (account_id, meter_id, day, writes)
-SELECT account_id, meter_id, max(day), 1 FROM insights_usagerollup WHERE account_id = {account} GROUP BY 1, 2;
+INSERT INTO insights_unsummedday (account_id, meter_id, day)
+SELECT account_id, meter_id, max(day) FROM insights_usagerollup WHERE account_id = {account} GROUP BY 1, 2;
 INSERT INTO insights_usagesum (account_id, meter_id, key, day, value, quantity, records, hours, hour_quantities,
     hour_records)
 SELECT a.id, s.meter_id, s.key, s.day, s.value, s.quantity, s.records, s.hours, s.hour_quantities, s.hour_records
