@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -161,5 +162,5 @@ def books(source: Source | None = None, *, without: frozenset[str] = frozenset()
                     "WHERE %(source)s::bigint IS NULL OR source_id = %(source)s ORDER BY t::text",
                     {"source": source and source.pk},
                 )
-                told[name] = [row[0] for row in cursor.fetchall()]
+                told[name] = [json.loads(row[0]) for row in cursor.fetchall()]
     return told
