@@ -31,6 +31,7 @@ COUNT = 600
 SIZE = Size(files=8, lines=400, accounts=6, repeats=0.2, conflicts=0.05, revisions=0.4)
 OPEN_MAX = 12
 REVERT_SHARE = 0.25
+REVERT_SECONDS_MAX = 60.0
 
 
 def run(site: Site) -> Outcome:
@@ -45,7 +46,10 @@ def run(site: Site) -> Outcome:
     workers.start()
     try:
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        # A short run goes on until at least one batch has been taken out among the others.
+        while time.monotonic() < until or (
+            not feeder.done["confirmed"] and time.monotonic() < until + REVERT_SECONDS_MAX
+        ):
             workers.tend()
             feeder.feed()
             time.sleep(0.1)
