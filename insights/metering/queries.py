@@ -92,7 +92,7 @@ def answer_query(
 def explore(
     account: Account, question: UsageFilter, now: datetime, *, shown: range | None = None
 ) -> Exploration:
-    """Answer one question in a dozen statements, whatever it asks.
+    """Answer one question in at most fifteen statements, whatever it asks.
 
     A page that shows some rows alone says which: of many hours in groups, others then have no parts. Raises
     UsageFilterRefused if it takes records to answer and some of them are archived.
