@@ -63,6 +63,7 @@ def fault_of(request: Request, response: Any) -> str | None:
         status=response.status_code,
         content_type=response.headers.get("Content-Type", ""),
         content=content_of(response),
+        sent=request.body,
     )
 
 

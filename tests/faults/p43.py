@@ -44,14 +44,18 @@ class Judge:
     asked: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, name: str, method: str, answer: Answer) -> None:
+    def take(self, name: str, method: str, answer: Answer, sent: bytes = b"") -> None:
         if answer.status in TURNED_AWAY and len(answer.content) < TURNED_AWAY_BYTES_MAX:
             fault: str | None = None
         elif answer.status == 0:
             fault = f"no answer: {answer.content_type}"
         else:
             fault = fault_in(
-                method=method, status=answer.status, content_type=answer.content_type, content=answer.content
+                method=method,
+                status=answer.status,
+                content_type=answer.content_type,
+                content=answer.content,
+                sent=sent,
             )
         with self._lock:
             self.asked += 1
@@ -151,7 +155,7 @@ def _file_of(seed: int) -> Make:
 def _send(judge: Judge, port: int, keys: dict[str, str], numbers: range, make: Make) -> None:
     def one(number: int) -> None:
         name, request = make(number)
-        judge.take(name, request.method, ask_raw(port, request, keys[request.key]))
+        judge.take(name, request.method, ask_raw(port, request, keys[request.key]), request.body)
 
     at_once([partial(one, number) for number in numbers], clients=CLIENTS)
 
