@@ -62,6 +62,7 @@ def test_names_the_bodies_and_headers_of_an_upload(schema: dict[str, Any]) -> No
         "Usage-Rows",
         "Usage-Revision",
         "Usage-Complete-To",
+        "Usage-Backfill",
     }
 
 
