@@ -110,9 +110,10 @@ class RequestRefused(Exception):
         super().__init__(code, detail)
         self.status = status or usual_status
         self.code = code
-        self.detail = detail
+        # Both may quote what was sent, and are kept and shown: a key of a document may hold any character.
+        self.detail = "".join(map(_escaped, detail))
         self.line = line
-        self.field = field
+        self.field = None if field is None else shown(field)
 
 
 def shown(value: object) -> str:

@@ -85,3 +85,11 @@ def test_sending_is_answered_or_refused(sender: Caller, dice: random.Random) -> 
         assert response.status_code < 500, (sent, content_type, headers)
         if response.status_code >= 400:
             assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_key_that_no_text_column_takes_is_named_in_the_refusal(sender: Caller) -> None:
+    response = sender.send(b'{"rows\x00": [{"meter": "x"}]}', content_type="application/json")
+
+    assert response.status_code == 400
+    assert response.json()["field"] == "rows\\x00"
+    assert "rows\\x00" in response.json()["detail"]

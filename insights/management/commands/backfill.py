@@ -86,9 +86,9 @@ class Command(BaseCommand):
         self._say(self._follow(number, batch_id))
 
     def _follow(self, number: uuid.UUID, batch_id: int | None) -> BackfillFacts:
-        rung_at = time.monotonic() - RING_AGAIN_SECONDS
+        rung_at: float | None = None
         while (facts := get_backfill(public_id=number)).is_worked_on and batch_id is not None:
-            if time.monotonic() - rung_at >= RING_AGAIN_SECONDS:
+            if rung_at is None or time.monotonic() - rung_at > RING_AGAIN_SECONDS:
                 rung_at = time.monotonic()
                 tasks.ring(batch_id)
             time.sleep(POLL_SECONDS)
