@@ -7,7 +7,7 @@ under it, and no record is committed into a month between its last look and its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -19,11 +19,13 @@ from insights.ingest.read_operations import BatchRun, ReadChunk
 from insights.ingest.stage_operations import copy_probe
 from insights.ingest.verdicts import StagedLine, Verdict
 from insights.models import MonthState, UsageMonth
-from insights.values.months import end_of_month, month_text, sealed_days
+from insights.values.months import end_of_month, month_of, month_text, sealed_days
 from insights.values.period import local_day
 
 _ONE_DAY = timedelta(days=1)
 _INSTANT = timedelta(microseconds=1)
+# From the first of a month to that of a month beside it.
+_NEXT_MONTH = timedelta(days=31)
 HOLD_OFF = "SELECT pg_advisory_xact_lock_shared(hashtext('portal usage months'), 0)"
 
 
@@ -33,15 +35,19 @@ class SealedDays:
 
     months: tuple[date, ...]
     zones: dict[int, ZoneInfo]
+    # Windows repeat from account to account, while their calendars are few.
+    found: dict[tuple[str, datetime], date | None] = field(default_factory=dict)
 
     def month_over(self, account_id: int, instant: datetime) -> date | None:
         """The archived month that seals the account's day of an instant, if one does."""
-        day = local_day(instant, self.zones[account_id])
-        for month in self.months:
-            first, last = sealed_days(month, self.zones[account_id])
-            if first <= day <= last:
-                return month
-        return None
+        zone = self.zones[account_id]
+        asked = (zone.key, instant)
+        if asked not in self.found:
+            day = local_day(instant, zone)
+            near = [month for month in self.months if abs(month_of(instant) - month) <= _NEXT_MONTH]
+            spans = ((month, sealed_days(month, zone)) for month in near)
+            self.found[asked] = next((month for month, (first, last) in spans if first <= day <= last), None)
+        return self.found[asked]
 
 
 def hold_off_archiving() -> None:

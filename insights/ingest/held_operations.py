@@ -20,14 +20,13 @@ FILLABLE_STATES = frozenset(
 )
 
 
-def find_open_backfill(*, public_id: uuid.UUID, source_id: int) -> int:
-    """Return the id of a source's open backfill; raises RequestRefused, for another source's as for none."""
+def find_backfill(*, public_id: uuid.UUID, source_id: int) -> tuple[int, str]:
+    """Return id and state of a source's backfill; raises RequestRefused, for another source's as for none."""
     found = Backfill.objects.filter(public_id=public_id, source_id=source_id)
     row = found.values_list("id", "state").first()
     if row is None:
         raise RequestRefused("unknown_backfill", "this source has no such backfill", field="backfill")
-    _refuse_unless_open(row[1])
-    return int(row[0])
+    return int(row[0]), str(row[1])
 
 
 def hold_backfill(backfill_id: int) -> None:
@@ -50,7 +49,7 @@ def admit_held(*, backfill_id: int) -> None:
             [backfill_id],
         )
         state, batches, lines = cursor.fetchone()
-    _refuse_unless_open(state)
+    refuse_unless_open(state)
     if lines > HELD_LINES_MAX or batches > HELD_BATCHES_MAX:
         detail = (
             f"a backfill holds up to {HELD_LINES_MAX:,} lines in {HELD_BATCHES_MAX:,} batches; close this one, "
@@ -59,7 +58,8 @@ def admit_held(*, backfill_id: int) -> None:
         raise RequestRefused("backfill_full", detail, field="backfill")
 
 
-def _refuse_unless_open(state: str) -> None:
+def refuse_unless_open(state: str) -> None:
+    """Raise RequestRefused if a backfill in that state takes no more batches."""
     if state not in FILLABLE_STATES:
         detail = f"the backfill is {state} and takes nothing more"
         raise RequestRefused("backfill_not_open", detail, field="backfill")

@@ -20,7 +20,7 @@ from django.db.models import Q
 from accounts.tenancy import as_intake, connection, current_alias
 from insights.ingest.catalogue import dimension_keys_of
 from insights.ingest.grammar import REVISION_END, refuse_control_characters
-from insights.ingest.held_operations import admit_held, find_open_backfill
+from insights.ingest.held_operations import admit_held, find_backfill, refuse_unless_open
 from insights.ingest.keeping_operations import PIECE_BYTES, keep_pieces, pieces_of, spool
 from insights.ingest.limits import Limits
 from insights.ingest.lines import Delivery, open_delivery
@@ -113,8 +113,11 @@ def receive_upload(upload: Upload, pieces: Iterable[bytes]) -> Received:
         _refuse_flood(upload)
         try:
             if upload.backfill is not None:
-                found = find_open_backfill(public_id=upload.backfill, source_id=source.pk)
+                found, state = find_backfill(public_id=upload.backfill, source_id=source.pk)
                 upload = replace(upload, backfill_id=found)
+                # What was held before is answered as it was, whatever became of its backfill.
+                if not _is_known_key(upload):
+                    refuse_unless_open(state)
             size, digest = spool(pieces, kept)
             repeat = _find_repeat(upload, digest)
             if repeat is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, tzinfo
 from decimal import Decimal
 
 from insights.metering import sum_sql
@@ -26,7 +26,8 @@ from insights.metering.slot_queries import (
     run,
     summed_part,
 )
-from insights.metering.windows import Slot
+from insights.metering.windows import ONE_DAY, Slot
+from insights.values.period import start_of_day
 
 Cells = list[list[Decimal | None]]
 
@@ -47,6 +48,7 @@ def read_hours_of_page(
 ) -> HoursOfPage | None:
     """Read what a page of these rows needs; None where each hour has a bar, or sums do not answer."""
     question = reading.filter
+    reading = _without_begun_day(reading, slots)
     totals = read_totals(reading, slots)
     plan = plan_groups(question.meter, question.group_by, totals)
     hours = hours_together(len(slots), plan.columns)
@@ -95,10 +97,11 @@ def _group_totals(
     *,
     complete: int,
 ) -> GroupTotals:
-    total = [sum_known(map(totals.get, values)) for values in plan.members()]
     if not adds_over_time(reading.aggregation):
+        total = [sum_known(map(totals.get, values)) for values in plan.members()]
         before = _totals_before(reading, earlier) if earlier else {}
         return GroupTotals(total, total, [sum_known(map(before.get, values)) for values in plan.members()])
+    total = _until(reading, slots, plan, len(slots))
     comparable = total if complete >= len(slots) else _until(reading, slots, plan, complete)
     return GroupTotals(total, comparable, _until(reading, earlier, plan, complete))
 
@@ -106,9 +109,7 @@ def _group_totals(
 def _until(reading: Reading, slots: tuple[Slot, ...], plan: Plan, count: int) -> list[Decimal | None]:
     """What each group comes to in the first hours of a period: whole days first, then the hours of the day begun."""
     count = min(count, len(slots))
-    midnight = count
-    if count < len(slots):
-        midnight = bisect_left(slots, slots[count].day, key=lambda slot: slot.day)
+    midnight = _begun_day(slots, count, reading.zone)
     totals = read_totals(reading, slots[:midnight]) if midnight else {}
     found = [[sum_known(map(totals.get, values))] for values in plan.members()]
     if midnight < count:
@@ -119,6 +120,20 @@ def _until(reading: Reading, slots: tuple[Slot, ...], plan: Plan, count: int) ->
             if midnight + number < count and group < len(found):
                 found[group].append(quantity)
     return [sum_known(quantities) for quantities in found]
+
+
+def _begun_day(slots: tuple[Slot, ...], count: int, zone: tzinfo) -> int:
+    """Where the day begins that is not whole among the first hours, or their number if every day is."""
+    if count == 0 or slots[count - 1].end == start_of_day(slots[count - 1].day + ONE_DAY, zone):
+        return count
+    return bisect_left(slots, slots[count - 1].day, key=lambda slot: slot.day)
+
+
+def _without_begun_day(reading: Reading, slots: tuple[Slot, ...]) -> Reading:
+    """Let a last day that is not whole be read hour by hour: its sums may hold windows that lie ahead of now."""
+    if reading.unsummed is None or _begun_day(slots, len(slots), reading.zone) == len(slots):
+        return reading
+    return replace(reading, unsummed=tuple(sorted({*reading.unsummed, slots[-1].day})))
 
 
 def _bar_parts(

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
-# An entry without a batch was written for many at once; it concerns those who have a batch without an entry of its own.
-SHARES = """(
-        EXISTS (SELECT FROM public.insights_ledgerentry e WHERE e.batch_id IS NULL AND e.position IS NOT NULL)
-        AND EXISTS (
-            SELECT FROM public.insights_batchpart p WHERE p.account_id = mine
-            AND NOT EXISTS (SELECT FROM public.insights_ledgerentry e WHERE e.batch_id = p.batch_id)
-        )
+# A backfill's entry names no batch; it concerns those who have a part of one of its batches.
+SHARES = """EXISTS (
+        SELECT FROM public.insights_batchpart p JOIN public.insights_batch b ON b.id = p.batch_id
+        WHERE p.account_id = mine AND b.backfill_id = {entry}.backfill_id
     )"""
 MINE = "nullif(pg_catalog.current_setting('portal.account', true), '')::bigint"
 
@@ -25,7 +22,6 @@ RETURNS TABLE (known_position bigint, changed_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     mine bigint := {MINE};
-    shares boolean := {SHARES};
     bound bigint;
 BEGIN
     SELECT l.position INTO bound FROM public.insights_ledgerentry l
@@ -37,12 +33,12 @@ BEGIN
     -- An account that is sent usage all the time is found within a few entries of the ledger.
     RETURN QUERY
     SELECT e.position, e.committed_at FROM (
-        SELECT l.position, l.committed_at, l.batch_id FROM public.insights_ledgerentry l
+        SELECT l.position, l.committed_at, l.batch_id, l.backfill_id FROM public.insights_ledgerentry l
         WHERE l.position <= bound ORDER BY l.position DESC LIMIT 2000
     ) e
-    WHERE (e.batch_id IS NULL AND shares) OR EXISTS (
+    WHERE EXISTS (
         SELECT FROM public.insights_batchpart p WHERE p.account_id = mine AND p.batch_id = e.batch_id
-    )
+    ) OR (e.backfill_id IS NOT NULL AND {SHARES.format(entry="e")})
     ORDER BY e.position DESC LIMIT 1;
     IF FOUND THEN
         RETURN;
@@ -54,7 +50,7 @@ BEGIN
         WHERE p.account_id = mine AND l.position <= bound
         UNION ALL
         SELECT l.position, l.committed_at FROM public.insights_ledgerentry l
-        WHERE shares AND l.batch_id IS NULL AND l.position <= bound
+        WHERE l.backfill_id IS NOT NULL AND l.position <= bound AND {SHARES.format(entry="l")}
     ) e
     ORDER BY e.position DESC LIMIT 1;
 END
@@ -73,17 +69,19 @@ BEGIN
     RETURN QUERY
     SELECT l.id, l.batch_id, l.kind = 'revert', EXISTS (
         SELECT FROM public.insights_ledgerentry e WHERE e.batch_id = l.batch_id AND e.position <= after
+    ) OR EXISTS (
+        SELECT FROM public.insights_batch b JOIN public.insights_ledgerentry e ON e.backfill_id = b.backfill_id
+        WHERE b.id = l.batch_id AND e.position <= after
     ) FROM public.insights_ledgerentry l
     WHERE l.position > after AND EXISTS (
         SELECT FROM public.insights_batchpart p WHERE p.account_id = mine AND p.batch_id = l.batch_id
     );
-    IF EXISTS (SELECT FROM public.insights_ledgerentry l WHERE l.batch_id IS NULL AND l.position > after) THEN
+    IF EXISTS (SELECT FROM public.insights_ledgerentry l WHERE l.backfill_id IS NOT NULL AND l.position > after) THEN
         RETURN QUERY
-        SELECT l.id, p.batch_id, false, EXISTS (
-            SELECT FROM public.insights_ledgerentry e WHERE e.batch_id IS NULL AND e.position <= after
-        ) FROM public.insights_ledgerentry l CROSS JOIN public.insights_batchpart p
-        WHERE l.batch_id IS NULL AND l.position > after AND p.account_id = mine
-        AND NOT EXISTS (SELECT FROM public.insights_ledgerentry e WHERE e.batch_id = p.batch_id);
+        SELECT l.id, p.batch_id, false, false
+        FROM public.insights_ledgerentry l JOIN public.insights_batch b ON b.backfill_id = l.backfill_id
+        JOIN public.insights_batchpart p ON p.account_id = mine AND p.batch_id = b.id
+        WHERE l.backfill_id IS NOT NULL AND l.position > after;
     END IF;
 END
 $$;

@@ -43,7 +43,7 @@ def archive_month(request: Request, *, last_invoice_issued_at: datetime | None, 
         for attempt in range(COPIES_MAX):
             begin_archive(request, last_invoice_issued_at=last_invoice_issued_at, now=now)
             try:
-                return seal_and_detach(request, copy_month(request.month), now=now)
+                return seal_and_detach(request, copy_month(request.month))
             except MonthChanged:
                 give_up(request.month)
                 if attempt + 1 == COPIES_MAX:
@@ -157,22 +157,25 @@ def _snapshot_of(row: UsageMonth) -> Iterator[bytes | memoryview]:
             yield from copy
 
 
-def seal_and_detach(request: Request, manifest: Manifest, *, now: datetime) -> UsageMonth:
+def seal_and_detach(request: Request, manifest: Manifest) -> UsageMonth:
     """Seal the month's rollups and take its partition off the ledger, in one transaction that waits for nobody long.
 
     Raises MonthChanged if the copy is no longer the month, UnableToArchive if a lock cannot be had.
     """
-    return with_short_locks(lambda: _seal_and_detach(request, manifest, now=now))
+    return with_short_locks(lambda: _seal_and_detach(request, manifest))
 
 
-def _seal_and_detach(request: Request, manifest: Manifest, *, now: datetime) -> UsageMonth:
+def _seal_and_detach(request: Request, manifest: Manifest) -> UsageMonth:
     with connection().cursor() as cursor:
         wait_for_chunks()
         _check_unchanged(cursor, manifest)
         accounts, rollups, seal = _seal(cursor, request.month)
         month = UsageMonth.objects.select_for_update().get(month=request.month)
         month.state = MonthState.ARCHIVED
-        month.archived_at, month.archived_by = now, request.actor_name[:254]
+        # Not when the command began: a revert prepared while the month was copied has not looked at it.
+        cursor.execute("SELECT clock_timestamp()")
+        (month.archived_at,) = cursor.fetchone()
+        month.archived_by = request.actor_name[:254]
         month.reason = request.reason.strip()[:200]
         month.position, month.records = manifest.position, manifest.records
         month.plain_bytes, month.plain_sha256 = manifest.plain_bytes, manifest.plain_sha256

@@ -12,6 +12,6 @@ from insights.ingest import operations
 from tests.bench.stages import wrap
 
 wrap(batches, "receive_batch", "web: take in", is_whole=True)
-wrap(operations, "_spool", "web: read and hash the body")
+wrap(operations, "spool", "web: read and hash the body")
 wrap(operations, "_look", "web: look at every line")
 wrap(operations, "_keep", "web: keep the bytes")

@@ -313,3 +313,17 @@ def test_an_entry_that_many_batches_share_is_known_from_its_position_on(world: W
 
     assert known == [None, 5, 75, 975]
     assert own_last(ansel) == 3
+
+
+def test_what_a_backfill_brought_is_known_until_its_batch_is_reverted(world: World) -> None:
+    ansel, source = world.accounts[0], world.sources[0]
+    ingest_now(source, held.body_of(source, held.line(5, 5, meter="by-sum")).decode())
+    backfill = held.opened(source, world.staff)
+    batch = held.hold(source, backfill, held.line(5, 50, revision=2, meter="by-sum"))
+    held.preview(backfill, world.staff)
+    held.close(backfill, world.staff)
+    revert(batch, world.staff)
+
+    known = [total(ansel, KnownAt(asked_position=position)) for position in range(4)]
+
+    assert known == [None, 5, 50, 5]

@@ -219,6 +219,22 @@ class TestSummed:
         assert replace(page, buckets=(), bar_parts=()) == replace(whole, buckets=())
         assert coarser(page, hours=6).buckets == coarser(whole, hours=6).buckets
 
+    @pytest.mark.parametrize("aggregation", ["sum", "count", "time_weighted_sum"])
+    def test_windows_that_lie_ahead_are_in_no_hour_bar_or_total(
+        self, account: Account, aggregation: str, rows: list[Row]
+    ) -> None:
+        """Sums of today hold them, for they are made of whole days."""
+        sum_days_before(date(2026, 11, 6))
+        query = "meter=m&from=2026-08-09&to=2026-11-05&granularity=hour&group_by=endpoint&compare=previous"
+        now = hour("2026-11-05T01")
+        whole = ask(account, query, now=now)
+
+        page = ask(account, query, now=now, shown=range(1_700, 1_800))
+
+        assert page.bar_parts
+        assert page.groups == whole.groups
+        assert coarser(page, hours=6).buckets == coarser(whole, hours=6).buckets
+
     @pytest.mark.parametrize("aggregation", ["sum"])
     def test_a_chunk_makes_the_sums_of_its_days_count_for_nothing(
         self, account: Account, aggregation: str, rows: list[Row]
