@@ -17,6 +17,7 @@ from insights.ingest.operations import receive_batch
 from insights.management.demo_backfills import make_backfills
 from insights.management.demo_setup import issue_demo_key, set_up
 from insights.models import Batch, BatchState, Source
+from insights.retention.care_operations import make_months_ahead
 from insights.tasks import ring
 from usage_portal.demo import cast
 from usage_portal.demo.company import Company, build_company
@@ -45,6 +46,7 @@ class Command(BaseCommand):
             names = [delivery.name for delivery in list_deliveries(company)]
             prefix = f"{KEY_PREFIX}{company.now:{HOUR_FORM}}:"
             set_up(company)
+            make_months_ahead(now=datetime.now(UTC))
             # Told first, so that the pages can be looked at while usage comes in.
             self._print_sign_ins(issue_demo_key(now=datetime.now(UTC)))
             missing = [name for name in names if prefix + name not in stored]
