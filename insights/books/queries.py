@@ -53,6 +53,10 @@ def check_books(
             cursor.execute("SET LOCAL work_mem = '64MB'")
             # Cursors are planned for their first rows unless told that all are wanted.
             cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
+            # Right after a load nothing is known of the new rows, and a join takes few for granted: a loop over all of
+            # them for each, or a merge by half of a key, has been seen to take minutes. Hashing is never far off.
+            for plan in ("nestloop", "mergejoin"):
+                cursor.execute(f"SET LOCAL enable_{plan} = off")
         for check in CHECKS:
             if check.is_platform_wide and account_id is not None:
                 continue

@@ -58,6 +58,15 @@ def is_sealed_day(day: str, *, zone: str) -> str:
     )"""
 
 
+def sealed_days_now() -> str:
+    """Rows (account_id, day) of every local day that an archived month touches, for whoever asks of many days."""
+    first, last = (day.format(zone="a.billing_zone") for day in (_FIRST_DAY, _LAST_DAY))
+    return f"""SELECT DISTINCT a.id AS account_id, d.day::date AS day
+    FROM insights_usagemonth m CROSS JOIN accounts_account a
+    CROSS JOIN LATERAL generate_series({first}::timestamp, {last}::timestamp, interval '1 day') AS d (day)
+    WHERE m.state = 'archived'"""
+
+
 def is_archived_window(window: str) -> str:
     """A condition: the record of that window is not in the ledger but in an archive."""
     return f"""EXISTS (
