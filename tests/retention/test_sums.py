@@ -1,4 +1,4 @@
-"""Sums over many series, chunks by columns and what was known then, each where a month is archived."""
+"""Sums over many series, chunks by columns, backfills and what was known then, each where a month is archived."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
-from accounts.tenancy import as_owner, connection
+from accounts.tenancy import as_owner, as_staff, as_worker, connection
+from insights.feeds.revert_operations import UnableToRevert, ask_revert, confirm_revert
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_moment import KnownAt
+from insights.models import Batch
+from insights.tasks import ingest_batch
+from tests import factories
+from tests.ingest import held
 from tests.metering.facts import sum_days_before
 from tests.metering.test_known_queries import ask
 from tests.retention import months
@@ -82,6 +87,36 @@ def test_plain_lines_of_an_archived_month_are_judged_one_by_one(archives: Path, 
     assert months.verdicts(again) == {"duplicate": 20}
     assert months.verdicts(mixed) == {"new": 1, "duplicate": 20, "rejected": 1}
     assert months.codes(mixed) == [(22, "period_archived", "window_start")]
+
+
+@pytest.mark.parametrize("key_kind", ["window", "row_id"])
+def test_a_backfill_refuses_lines_of_an_archived_month_in_its_preview_as_at_its_close(
+    archives: Path, key_kind: str
+) -> None:
+    source = months.make_world(key_kind)
+    staff = factories.make_user("staff@example.com", is_staff=True)
+    known = [months.line(f"2024-06-{day:02d}T10:00", day) for day in range(5, 25)]
+    send(source, *known)
+    archive()
+    backfill = held.opened(source, staff)
+    batch = held.hold(
+        source, backfill, *known, months.line("2024-06-26T10:00", 1), months.line("2024-08-01T10:00", 1)
+    )
+
+    previewed = held.preview(backfill, staff).preview
+    held.close(backfill, staff)
+
+    assert previewed["codes"] == [{"code": "period_archived", "field": "window_start", "lines": 1}]
+    with as_worker():
+        closed = Batch.objects.get(pk=batch.pk)
+    assert months.verdicts(closed) == {"new": 1, "duplicate": 20, "rejected": 1}
+    assert months.codes(closed) == [(22, "period_archived", "window_start")]
+    months.assert_books_agree()
+    with as_staff():
+        ask_revert(public_id=closed.public_id, actor=staff, now=held.NOW)
+    ingest_batch(closed.pk)
+    with as_staff(), pytest.raises(UnableToRevert, match="archived month: 2024-06"):
+        confirm_revert(public_id=closed.public_id, actor=staff, reason="sent twice", now=held.NOW)
 
 
 def test_what_was_known_of_an_archived_month_is_refused_and_not_guessed(source: Any) -> None:
