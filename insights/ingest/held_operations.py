@@ -12,7 +12,7 @@ from insights.ingest.refusals import RequestRefused
 from insights.models import Backfill, BackfillState
 
 # One transaction writes all of them; it was measured with as many.
-HELD_LINES_MAX = 2_000_000
+HELD_LINES_MAX = 1_000_000
 # Each is opened anew, and a sender of single lines would make as many as lines.
 HELD_BATCHES_MAX = 1_000
 FILLABLE_STATES = frozenset(
