@@ -49,6 +49,7 @@ NOT_PAGES = frozenset(
         "staff-member-add",
         "staff-member-remove",
         "staff-member-role",
+        "staff-months-csv",
         "support-start",
         "support-stop",
         "usage-aggregates-csv",
