@@ -48,6 +48,12 @@ _INTAKE = "portal_intake"
 _REJECT_FACTS = "id, batch_id, line_no, code, field, rejected_at, replayed_at"
 # Closing an account says how many keys stop; their names are the customer's.
 _KEY_COUNTS = "id, account_id, expires_at, revoked_at"
+# What finance needs of an invoice without looking into an account: no lines, no prices, no quantities.
+_INVOICE_FACTS = (
+    "id, public_id, account_id, subscription_id, kind, operation, state, period_start, period_end, issue_from, "
+    "currency, total_minor, usage_as_of, complete_to, drafted_at, parked_for, released, legal_entity_id, number, "
+    "number_in_series, issued_at, due_at"
+)
 _USER_FOR_SENDERS = "id, public_id, email, name, is_active, is_staff, is_superuser"
 
 GRANTS: dict[str, dict[str, str]] = {
@@ -78,6 +84,55 @@ GRANTS: dict[str, dict[str, str]] = {
         _WORKER: WRITE,
         _INTAKE: "SELECT (id, last_used_at), UPDATE (last_used_at)",
     },
+    # The catalogue of prices is the platform's; customers read the prices stored on their own bills.
+    "insights_legalentity": {_STAFF: WRITE, _WORKER: WRITE},
+    "insights_invoicecounter": {_STAFF: "SELECT, INSERT", _WORKER: WRITE},
+    "insights_invoicenumber": {_STAFF: READ, _WORKER: APPEND},
+    "insights_plan": {_STAFF: WRITE, _WORKER: WRITE},
+    "insights_planversion": {_STAFF: ALL, _WORKER: ALL},
+    "insights_price": {_STAFF: ALL, _WORKER: ALL},
+    # What an account buys. Staff order it; a customer changes what an invoice says about them.
+    "insights_billingprofile": {
+        _WEB: "SELECT, UPDATE (company_name, address, tax_id, purchase_order, recipients, updated_at)",
+        _STAFF: WRITE,
+        _WORKER: WRITE,
+    },
+    "insights_subscription": {
+        _WEB: READ,
+        _STAFF: "SELECT, INSERT, UPDATE (name, ends_at)",
+        _WORKER: "SELECT, INSERT, UPDATE (name, ends_at)",
+    },
+    "insights_subscriptionphase": {
+        _WEB: READ,
+        _STAFF: "SELECT, INSERT, UPDATE (cancelled_at)",
+        _WORKER: "SELECT, INSERT, UPDATE (cancelled_at)",
+    },
+    "insights_addon": {
+        _WEB: READ,
+        _STAFF: "SELECT, INSERT, UPDATE (ends_at)",
+        _WORKER: "SELECT, INSERT, UPDATE (ends_at)",
+    },
+    "insights_priceoverride": {
+        _WEB: READ,
+        _STAFF: "SELECT, INSERT, UPDATE (ends_at)",
+        _WORKER: "SELECT, INSERT, UPDATE (ends_at)",
+    },
+    # Invoices. Finance reads what they come to and decides; only the worker writes them.
+    "insights_invoice": {
+        _WEB: READ,
+        _WORKER: ALL,
+        _STAFF: f"SELECT ({_INVOICE_FACTS}), UPDATE (released)",
+    },
+    "insights_lineitem": {_WEB: READ, _WORKER: ALL},
+    "insights_settlement": {
+        _WEB: READ,
+        _WORKER: WRITE,
+        _STAFF: "SELECT, UPDATE (state, reason, changed_at, changed_by_id)",
+    },
+    "insights_invoicefile": {_WEB: READ, _WORKER: APPEND},
+    "insights_billingrun": {_STAFF: READ, _WORKER: WRITE},
+    "insights_creditgrant": {_WEB: READ, _STAFF: APPEND, _WORKER: APPEND},
+    "insights_credituse": {_WEB: READ, _WORKER: APPEND},
     # Uploads and work.
     "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
     # Staff open, ask and end; what was counted, and that it is in the books, is the worker's to say.

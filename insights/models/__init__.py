@@ -12,11 +12,32 @@ from insights.models.batches import (
 )
 from insights.models.books import BookCheck
 from insights.models.catalog import Aggregation, Meter
+from insights.models.credits import CreditGrant, CreditKind, CreditUse
 from insights.models.downloads import Download, DownloadState
+from insights.models.invoices import (
+    BillingRun,
+    Invoice,
+    InvoiceFile,
+    InvoiceKind,
+    InvoiceNumber,
+    InvoiceState,
+    LineItem,
+    Settlement,
+    SettlementState,
+)
 from insights.models.ledger import EntryKind, LedgerEntry, LedgerHead
 from insights.models.months import ArchivedSeries, MonthState, RollupSeal, UsageMonth
 from insights.models.parts import BatchPart, LineVerdict, RejectedLine, Verdict
+from insights.models.prices import InvoiceCounter, LegalEntity, Plan, PlanKind, PlanVersion, Price
 from insights.models.sources import KeyKind, Source, SourceKey, SourceWindow
+from insights.models.subscriptions import (
+    AddOn,
+    BillingProfile,
+    ChangePolicyChoice,
+    PriceOverride,
+    Subscription,
+    SubscriptionPhase,
+)
 from insights.models.usage import (
     RevisionKind,
     Series,
@@ -31,6 +52,7 @@ from insights.models.usage import (
 )
 
 __all__ = [
+    "AddOn",
     "Aggregation",
     "ArchivedSeries",
     "Backfill",
@@ -40,24 +62,47 @@ __all__ = [
     "BatchPart",
     "BatchRevert",
     "BatchState",
+    "BillingProfile",
+    "BillingRun",
     "BookCheck",
+    "ChangePolicyChoice",
+    "CreditGrant",
+    "CreditKind",
+    "CreditUse",
     "Download",
     "DownloadState",
     "EntryKind",
+    "Invoice",
+    "InvoiceCounter",
+    "InvoiceFile",
+    "InvoiceKind",
+    "InvoiceNumber",
+    "InvoiceState",
     "KeyKind",
     "LedgerEntry",
     "LedgerHead",
+    "LegalEntity",
+    "LineItem",
     "LineVerdict",
     "Meter",
     "MonthState",
+    "Plan",
+    "PlanKind",
+    "PlanVersion",
+    "Price",
+    "PriceOverride",
     "RejectedLine",
     "RevisionKind",
     "RollupSeal",
     "Series",
     "SeriesDimension",
+    "Settlement",
+    "SettlementState",
     "Source",
     "SourceKey",
     "SourceWindow",
+    "Subscription",
+    "SubscriptionPhase",
     "UnattributedReject",
     "UnsummedDay",
     "UsageIdentity",

@@ -32,6 +32,7 @@ class LineKind(StrEnum):
     MAXIMUM = "maximum"
     CREDIT = "credit"
     TAX = "tax"
+    CARRIED = "carried"
 
 
 class InvalidInvoice(ValueError):

@@ -86,6 +86,29 @@ def parse_terms(document: object) -> PriceTerms:
         raise InvalidTerms(str(error)) from None
 
 
+def whole_document(
+    discounts: tuple[Discount, ...], minimum: Bound | None, maximum: Bound | None
+) -> dict[str, Any]:
+    """Discounts and bounds of an invoice as a whole, as plain JSON values."""
+    return {
+        "discounts": _written(discounts),
+        "minimum": None if minimum is None else _written(minimum),
+        "maximum": None if maximum is None else _written(maximum),
+    }
+
+
+def parse_discounts_and_bounds(
+    document: Mapping[str, object],
+) -> tuple[tuple[Discount, ...], Bound | None, Bound | None]:
+    """Discounts, minimum and maximum stored by `whole_document`, absent ones as none; or InvalidTerms."""
+    bound = _optional(_of(Bound))
+    return (
+        _many(Discount)("discounts", document.get("discounts", ())),
+        bound("minimum", document.get("minimum")),
+        bound("maximum", document.get("maximum")),
+    )
+
+
 def _read(kind: type[Read], where: str, document: object) -> Read:
     table = _mapping(where, document)
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]

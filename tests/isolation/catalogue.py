@@ -14,7 +14,7 @@ WRITERS = ("portal_worker", "portal_owner")
 # Its rows are accounts themselves, so that `id` is what other tables call account_id.
 ACCOUNT_TABLE = "accounts_account"
 # These name an account but belong to the platform: the web role has no right to them.
-PLATFORM_TABLES = frozenset({"insights_source"})
+PLATFORM_TABLES = frozenset({"insights_source", "insights_plan"})
 # The only tables without an account that the web role may touch.
 SHARED_WITH_WEB = frozenset(
     {
