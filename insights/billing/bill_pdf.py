@@ -39,7 +39,7 @@ REPLACEMENT = "\ufffd"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MARGIN = 18 * mm
 _WIDTH = A4[0] - 2 * _MARGIN
-_COLUMNS = [_WIDTH - 105 * mm, 25 * mm, 14 * mm, 36 * mm, 30 * mm]
+_COLUMNS = [_WIDTH - 110 * mm, 25 * mm, 14 * mm, 33 * mm, 38 * mm]
 _GREY, _LINE = colors.HexColor("#576070"), colors.HexColor("#c9cfd8")
 
 
