@@ -56,7 +56,7 @@ def correct_bills(
         found = list(_differences(bill, again.lines, contract.currency))
         lines += found
         for offer in bill.credits:
-            name = correction_key(bill, f"credit {offer.credit.key}")
+            name = correction_key(bill.number, f"credit {offer.credit.key}")
             changed = sum(line.minor for line in found if line.key == name)
             if offer.grant_id is not None and changed:
                 uses[offer.grant_id] = uses.get(offer.grant_id, 0) - changed
@@ -132,7 +132,7 @@ def _difference(
     line = now or (stored.line if stored else None)
     if line is None:
         return
-    name = correction_key(bill, key)
+    name = correction_key(bill.number, key)
     change = correct_line(
         rated_of(stored.line, currency) if stored else _nothing(currency),
         rated_of(now, currency) if now else _nothing(currency),
@@ -157,9 +157,9 @@ def _difference(
     )
 
 
-def correction_key(bill: IssuedBill, key: str) -> str:
-    """What every correction of one line of one invoice is called, on whichever invoice it stands."""
-    return line_key("correction", bill.number, key)
+def correction_key(number: str, key: str) -> str:
+    """What every correction of one line of the invoice of this number is called, on whichever invoice it stands."""
+    return line_key("correction", number, key)
 
 
 def _nothing(currency: str) -> RatedLine:

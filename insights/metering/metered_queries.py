@@ -283,9 +283,11 @@ def _asks_with_shared_windows(asks: Sequence[Ask]) -> frozenset[Ask]:
     return frozenset(ask for ask in asks if (ask.account_id, ask.meter_id) in shared)
 
 
-def read_late(
-    *, account_ids: Sequence[int], after: Sequence[int]
-) -> dict[int, list[tuple[datetime | None, datetime | None]]]:
+# From when to when usage may have changed; None is open.
+Stretch = tuple[datetime | None, datetime | None]
+
+
+def read_late(account_ids: Sequence[int], after: Sequence[int]) -> dict[int, list[Stretch]]:
     """For each account, the stretches that ledger entries above its position may have changed; None is open.
 
     A batch that replaced or reverted something may have moved it away from anywhere, so its stretch is open.
