@@ -7,6 +7,7 @@ from django.urls import path
 from insights.web import (
     staff,
     staff_backfills,
+    staff_invoices,
     staff_keys,
     staff_months,
     staff_reverts,
@@ -39,6 +40,13 @@ urlpatterns = [
     path(
         "backfills/<uuid:backfill_uuid>/discard/", staff_backfills.backfill_discard, name="backfill-discard"
     ),
+    path("invoices/", staff_invoices.invoices, name="staff-invoices"),
+    path("invoices.csv", staff_invoices.invoices_csv, name="staff-invoices-csv"),
+    path("invoices/<uuid:bill_uuid>/", staff_invoices.invoice, name="staff-invoice"),
+    path("invoices/<uuid:bill_uuid>/release/", staff_invoices.invoice_release, name="staff-invoice-release"),
+    path("invoices/<uuid:bill_uuid>/paid/", staff_invoices.invoice_paid, name="staff-invoice-paid"),
+    path("invoices/<uuid:bill_uuid>/open/", staff_invoices.invoice_open, name="staff-invoice-open"),
+    path("invoices/<uuid:bill_uuid>/void/", staff_invoices.invoice_void, name="staff-invoice-void"),
     path("months/", staff_months.months, name="staff-months"),
     path("months.csv", staff_months.months_csv, name="staff-months-csv"),
     path("sources/", staff_sources.sources, name="staff-sources"),
