@@ -1,7 +1,8 @@
 """What finance decides about invoices: let a parked one through, paid or not, void. Each act is in the audit.
 
 The invoice itself never changes; its settlement does, under a lock on that one row, so that of two acts at once the
-second sees what the first left. Voiding is the worker's, since it also gives credits back.
+second sees what the first left. Voiding and letting through are the worker's: the one gives credits back, the other
+changes an invoice, whose lines the database adds up again.
 """
 
 from __future__ import annotations
@@ -53,17 +54,17 @@ class VoidEffect:
     refusals: tuple[str, ...]
 
 
-def release_invoice(
-    public_id: UUID, *, codes: Collection[str], reason: str, by: User, now: datetime
-) -> tuple[str, ...]:
-    """Let a parked invoice through for these of its reasons; the next pass issues it if none is left.
+def release_invoice(public_id: UUID, *, codes: Collection[str], reason: str, by: User) -> tuple[str, ...]:
+    """Let a parked invoice through for these of its reasons, as the worker; the next pass issues it if none is left.
 
     Returns the codes now released. Raises UnknownInvoice, or UnableToSettle for an invoice that is not parked or a
     code it was not parked for.
     """
     check_text(reason, field="reason", what="reason", longest=REASON_LENGTH_MAX)
-    with transaction.atomic(using=current_alias()):
-        invoice = _lock_invoice(public_id)
+    with as_worker(), transaction.atomic(using="worker"):
+        lock_account(_find_invoice(public_id).account_id)
+        # Read again, since a pass may have issued it before the lock was ours.
+        invoice = _find_invoice(public_id)
         if invoice.state != InvoiceState.PARKED:
             raise UnableToSettle("It is not parked any more; open it again.")
         known = {parked["code"] for parked in invoice.parked_for}
@@ -71,12 +72,7 @@ def release_invoice(
             raise UnableToSettle("Choose at least one of the reasons it is parked for.", field="codes")
         released = sorted({*invoice.released, *codes})
         Invoice.objects.filter(pk=invoice.pk).update(released=released)
-        _record(
-            invoice,
-            by,
-            "invoice.release",
-            {"codes": sorted(codes), "reason": reason.strip(), "at": now.isoformat()},
-        )
+        _record(invoice, by, "invoice.release", {"codes": sorted(codes), "reason": reason.strip()})
     return tuple(released)
 
 
@@ -208,14 +204,6 @@ def _return_credits(invoice: Invoice, now: datetime) -> None:
 
 def _find_invoice(public_id: UUID) -> Invoice:
     invoice: Invoice | None = Invoice.objects.filter(public_id=public_id).only(*_FACTS).first()
-    if invoice is None:
-        raise UnknownInvoice
-    return invoice
-
-
-def _lock_invoice(public_id: UUID) -> Invoice:
-    rows = Invoice.objects.filter(public_id=public_id).only(*_FACTS)
-    invoice: Invoice | None = rows.select_for_update().first()
     if invoice is None:
         raise UnknownInvoice
     return invoice

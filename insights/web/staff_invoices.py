@@ -1,4 +1,4 @@
-"""Finance's pages on invoices: parked ones first with their reasons, totals by state, and what is decided about each."""
+"""Finance's pages on invoices: parked ones first with their reasons, totals by state, and what may be decided."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
 @require_POST
 def invoice_release(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Let a parked invoice through."""
-    codes, reason, now = request.POST.getlist("codes"), request.POST.get("reason", ""), timezone.now()
+    codes, reason = request.POST.getlist("codes"), request.POST.get("reason", "")
     return _act(
         request,
         bill_uuid,
-        lambda: release_invoice(bill_uuid, codes=codes, reason=reason, by=request.user, now=now),
+        lambda: release_invoice(bill_uuid, codes=codes, reason=reason, by=request.user),
         "Released. The next pass issues it, unless something else speaks against it.",
     )
 
