@@ -36,7 +36,7 @@ from insights.billing.bill_queries import (
 )
 from insights.billing.credit_balance import CreditBalance
 from insights.billing.credit_queries import get_credit_balance
-from insights.billing.words import money_number, price_words, sheet_price_rows
+from insights.billing.price_words import money_number, price_words, sheet_price_rows
 from insights.exports.bill_rows import as_csv, line_rows
 from insights.values.period import start_of_day
 

@@ -26,13 +26,8 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from insights.billing.bill import Bill, BillLine, BillSection, Party
-from insights.billing.words import (
-    line_price_words,
-    line_sentence,
-    money_words,
-    number_words,
-    values_words,
-)
+from insights.billing.price_words import money_words, number_words
+from insights.billing.words import line_price_words, line_sentence, values_words
 
 REGULAR, BOLD = "Roboto", "Roboto-Bold"
 REPLACEMENT = "\ufffd"

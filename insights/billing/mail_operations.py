@@ -24,7 +24,7 @@ from accounts.tenancy import as_worker
 from insights.billing.bill import Bill
 from insights.billing.bill_queries import PDF_TYPE, find_invoice_file, get_bill
 from insights.billing.file_operations import file_invoice
-from insights.billing.words import money_words
+from insights.billing.price_words import money_words
 from insights.models import BillingProfile, Invoice, Settlement, SettlementState
 
 logger = structlog.get_logger(__name__)

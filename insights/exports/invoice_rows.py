@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from insights.billing.bill_document import instant_text
 from insights.billing.finance_queries import InvoiceFacts
-from insights.billing.words import money_number
+from insights.billing.price_words import money_number
 from insights.exports.formatting import safe_text
 
 COLUMNS = (

@@ -22,7 +22,7 @@ from accounts.tenancy import account_scope
 from insights.billing.bill import Bill
 from insights.billing.bill_pdf import REPLACEMENT, printable, render_invoice_pdf
 from insights.billing.bill_queries import get_bill
-from insights.billing.words import money_words
+from insights.billing.price_words import money_words
 from insights.models import Invoice
 from insights.rating.charges import Package, Packages, Percentage, PerUnit
 from insights.rating.invoice import InvoiceTerms
