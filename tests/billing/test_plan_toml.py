@@ -117,7 +117,10 @@ HOSTILE = {
     "NaN as text": (priced('model = "per_unit"\nunit_amount = "NaN"'), [("price out", "unit_amount", "not_a_number")]),
     "thousands": (priced('model = "per_unit"\nunit_amount = "1,000"'), [("price out", "unit_amount", "not_a_number")]),
     "an exponent": (priced('model = "per_unit"\nunit_amount = "1e3"'), [("price out", "unit_amount", "not_a_number")]),
-    "other digits": (priced('model = "per_unit"\nunit_amount = "\u0661"'), [("price out", "unit_amount", "not_a_number")]),
+    "other digits": (
+        priced('model = "per_unit"\nunit_amount = "\u0661"'),
+        [("price out", "unit_amount", "not_a_number")],
+    ),
     "below zero": (priced('model = "per_unit"\nunit_amount = "-1"'), [("price out", "unit_amount", "out_of_range")]),
     "too many places": (
         priced('model = "per_unit"\nunit_amount = "0.0000000000001"'),
