@@ -20,6 +20,7 @@ from insights.billing.meter_checks import meter_faults
 from insights.billing.plan_faults import InvalidPlan, PlanFault
 from insights.billing.plan_toml import PlanDocument
 from insights.billing.sheet_mapping import document_of, price_rows, version_terms
+from insights.billing.subscription_queries import account_clashes, accounts_on
 from insights.models.prices import Plan, PlanVersion, Price
 from insights.models.subscriptions import AddOn, SubscriptionPhase
 
@@ -85,6 +86,7 @@ def publish_version(*, key: str, number: int, actor: User | None, now: datetime)
             raise InvalidPlan(faults)
         version.published_at = now
         version.save(update_fields=["published_at"])
+        _refuse_clashes(version)
         details = {"version": number, "effective_from": version.effective_from.isoformat()}
         _audit(version.plan, actor, "plan.publish", details)
 
@@ -216,6 +218,22 @@ def _past_faults(version: PlanVersion, now: datetime) -> Iterator[PlanFault]:
     if version.effective_from < now and count_subscribers(version.plan_id):
         message = "lies in the past, and there are subscriptions to the plan; choose an instant to come"
         yield PlanFault("version", "effective_from", "in_the_past", message)
+
+
+def _refuse_clashes(version: PlanVersion) -> None:
+    """A meter that is new on the plan may be priced already by another plan of somebody who has both."""
+    earlier = Price.objects.filter(
+        plan_version__plan=version.plan, plan_version__published_at__isnull=False
+    ).exclude(plan_version=version)
+    priced = set(version.prices.exclude(meter_key="").values_list("meter_key", flat=True))
+    if priced <= set(earlier.values_list("meter_key", flat=True)):
+        return
+    for account_id in accounts_on(version.plan_id):
+        found = account_clashes(account_id)
+        if found:
+            account = Account.objects.get(pk=account_id)
+            message = f"for the account {account.reference}, {found[0]}"
+            raise InvalidPlan([PlanFault("version", "prices", "meter_priced_twice", message)])
 
 
 def _account_id(document: PlanDocument) -> int | None:
