@@ -147,7 +147,9 @@ def _refuse_overlap(
     *,
     but: int | None = None,
 ) -> None:
-    others = PriceOverride.objects.filter(account=account_id, plan=plan, price_key=price_key).exclude(pk=but)
+    others = PriceOverride.objects.filter(account=account_id, plan=plan, price_key=price_key).exclude(
+        pk__in=[] if but is None else [but]
+    )
     others = others.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=starts_at))
     if ends_at is not None:
         others = others.filter(starts_at__lt=ends_at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from insights.billing.plan_faults import InvalidPlan, PlanFault
 from insights.billing.price_toml import code_of, read_bound, read_discounts, read_price
@@ -106,7 +107,7 @@ def _read_currency(root: TomlTable) -> str:
     return currency
 
 
-def _read_version(root: TomlTable) -> dict[str, object]:
+def _read_version(root: TomlTable) -> dict[str, Any]:
     table = root.table("version", "version", required=True)
     if table is None:
         return {}

@@ -87,7 +87,7 @@ def _read_matrix(
         table.fault("dimensions", "duplicate", "must name at least one dimension, each once")
     shared = {name: table.values[name] for name in UNIT_FIELDS if table.has(name)}
     table.known |= {*PRICE_FIELDS, *UNIT_FIELDS}
-    cells = []
+    cells: list[Cell] = []
     for number, values in enumerate(table.tables("cells"), 1):
         inner = TomlTable({**shared, **values}, f"{table.name}, cell {number}", table.faults)
         cell = _read_cell(inner, dimensions, currency)
