@@ -7,6 +7,7 @@ from typing import Any
 
 from insights.billing.plan_toml import PlanDocument
 from insights.models.prices import Plan, PlanVersion, Price
+from insights.models.subscriptions import PriceOverride
 from insights.rating.sheet import PriceSheet, SheetPrice, parse_included_credit, parse_price, sheet_document
 from insights.rating.terms_json import parse_discounts_and_bounds
 
@@ -78,3 +79,20 @@ def document_of(version: PlanVersion, prices: Iterable[Price]) -> PlanDocument:
 def offered_to(plan: Plan, account_id: int) -> bool:
     """Whether the plan is sold to this account: to all, or to it alone."""
     return plan.account_id is None or plan.account_id == account_id
+
+
+def price_with_override(price: SheetPrice, override: PriceOverride) -> SheetPrice:
+    """The price with an account's own terms in place of the plan's, or InvalidTerms."""
+    return parse_price(
+        {
+            "key": price.key,
+            "name": price.name,
+            "meter_key": price.meter_key,
+            "terms": override.terms,
+            "dimensions": [] if price.matrix is None or not override.cells else list(price.matrix.dimensions),
+            "cells": override.cells,
+            "is_counted": price.is_counted,
+            "is_taxable": price.is_taxable,
+            "takes_credit": price.takes_credit,
+        }
+    )

@@ -69,9 +69,7 @@ class CreditUse(models.Model):
     """What an issued invoice took of a credit, or gave back when it was voided or corrected (below zero)."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    grant = models.ForeignKey(
-        CreditGrant, on_delete=models.PROTECT, related_name="uses", db_constraint=False
-    )
+    grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, related_name="uses", db_constraint=False)
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, related_name="credit_uses", db_constraint=False
     )

@@ -114,9 +114,7 @@ class InvoiceNumber(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["legal_entity", "number_in_series"], name="invoicenumber_once"
-            ),
+            models.UniqueConstraint(fields=["legal_entity", "number_in_series"], name="invoicenumber_once"),
             models.CheckConstraint(name="invoicenumber_from_one", condition=Q(number_in_series__gte=1)),
         ]
 
@@ -222,9 +220,7 @@ class InvoiceFile(models.Model):
     """The bytes of an issued invoice as they were made at issue; never made again."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    invoice = models.ForeignKey(
-        Invoice, on_delete=models.PROTECT, related_name="files", db_constraint=False
-    )
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="files", db_constraint=False)
     media_type = models.CharField(max_length=60)
     content = models.BinaryField()
     sha256 = models.BinaryField(max_length=32)

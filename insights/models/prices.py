@@ -40,7 +40,9 @@ class InvoiceCounter(models.Model):
     last_number = models.BigIntegerField(default=0)
 
     class Meta:
-        constraints = [models.CheckConstraint(name="invoicecounter_from_zero", condition=Q(last_number__gte=0))]
+        constraints = [
+            models.CheckConstraint(name="invoicecounter_from_zero", condition=Q(last_number__gte=0))
+        ]
 
 
 class PlanKind(models.TextChoices):
@@ -87,7 +89,9 @@ class PlanVersion(models.Model):
     number = models.PositiveIntegerField()
     effective_from = models.DateTimeField()
     terms = models.JSONField(default=dict, blank=True)
-    note = models.CharField(max_length=500, blank=True, default="", help_text="What changed, in customers' words.")
+    note = models.CharField(
+        max_length=500, blank=True, default="", help_text="What changed, in customers' words."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     published_at = models.DateTimeField(null=True, blank=True)
 
@@ -131,9 +135,7 @@ class Price(models.Model):
             models.UniqueConstraint(
                 fields=["plan_version", "meter_key"], condition=~Q(meter_key=""), name="price_meter_once"
             ),
-            models.CheckConstraint(
-                name="price_has_terms", condition=Q(terms__isnull=False) | ~Q(cells=[])
-            ),
+            models.CheckConstraint(name="price_has_terms", condition=Q(terms__isnull=False) | ~Q(cells=[])),
             models.CheckConstraint(
                 name="price_cells_have_dimensions", condition=Q(cells=[]) | ~Q(dimensions=[])
             ),

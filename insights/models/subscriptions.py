@@ -73,7 +73,8 @@ class Subscription(models.Model):
                 name="subscription_interval_known", condition=Q(interval_months__in=[1, 3, 12])
             ),
             models.CheckConstraint(
-                name="subscription_ends_later", condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at"))
+                name="subscription_ends_later",
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
             ),
         ]
 
@@ -101,7 +102,9 @@ class SubscriptionPhase(models.Model):
     policy = models.CharField(
         max_length=15, choices=ChangePolicyChoice.choices, default=ChangePolicyChoice.RESTART
     )
-    counts = models.JSONField(default=dict, blank=True, help_text="How many of each counted fee, by price key.")
+    counts = models.JSONField(
+        default=dict, blank=True, help_text="How many of each counted fee, by price key."
+    )
     reason = models.CharField(max_length=200, blank=True, default="")
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -134,7 +137,9 @@ class AddOn(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
-    counts = models.JSONField(default=dict, blank=True, help_text="How many of each counted fee, by price key.")
+    counts = models.JSONField(
+        default=dict, blank=True, help_text="How many of each counted fee, by price key."
+    )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

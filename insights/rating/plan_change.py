@@ -47,13 +47,23 @@ class PlanSegment:
 def rate_segments(period: Period, segments: Sequence[PlanSegment]) -> tuple[RatedLine, ...]:
     """One line for each segment of the billing period, in order; quantities add to all that was metered.
 
+    Raises InvalidSegments and UnableToRate.
+    """
+    return tuple(line for line, _ in rate_and_place_segments(period, segments))
+
+
+def rate_and_place_segments(
+    period: Period, segments: Sequence[PlanSegment]
+) -> tuple[tuple[RatedLine, Segment], ...]:
+    """The same lines, each with what the changes left of tiers and included usage for it.
+
     RESTART: whole tiers and included usage begin anew. CONTINUE: they go on where the segment before left off.
     SHARED_BY_TIME: the segments on both sides get their part of the period by seconds: included usage, bounds and
     flat amounts of tiers are that part, so that the same pace costs the same. A run of continued segments counts as
     one segment. Raises InvalidSegments and UnableToRate.
     """
     _check_order(period, segments)
-    lines = []
+    rated = []
     for run in _runs(segments):
         # Usage before this one in the run already stands in the tiers; None where they begin anew.
         counted: Usage | None = None
@@ -62,9 +72,9 @@ def rate_segments(period: Period, segments: Sequence[PlanSegment]) -> tuple[Rate
             terms_segment = Segment(
                 share=share_of(segment.service, period), tier_share=tier_share, counted_before=counted
             )
-            lines.append(rate_line(segment.terms, segment.usage, segment=terms_segment))
+            rated.append((rate_line(segment.terms, segment.usage, segment=terms_segment), terms_segment))
             counted = segment.usage if counted is None else counted + segment.usage
-    return tuple(lines)
+    return tuple(rated)
 
 
 def _check_order(period: Period, segments: Sequence[PlanSegment]) -> None:

@@ -1,0 +1,184 @@
+"""What billing works on: a subscription's period with its plans, prices and earlier lines, as frozen facts.
+
+Plain values. Loading them is `contract_queries.py`; what is made of them is in `draft.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from hashlib import sha256
+
+from insights.rating.credits import Credit
+from insights.rating.invoice import LineKind
+from insights.rating.plan_change import ChangePolicy
+from insights.rating.rate import WHOLE_PERIOD, Segment
+from insights.rating.sheet import PriceSheet
+from insights.rating.terms import PriceTerms
+from insights.values.period import Period
+from insights.values.step import Step
+
+_KEY_CHARACTERS_MAX = 300
+
+
+def line_key(*parts: str) -> str:
+    """The name of a line on its invoice, the same for the same parts and for no others, and never too long to keep."""
+    key = ":".join(parts)
+    if len(key) <= _KEY_CHARACTERS_MAX and not any(":" in part for part in parts):
+        return key
+    digest = sha256("\n".join(f"{len(part)} {part}" for part in parts).encode()).hexdigest()
+    return f"{parts[0]}:{digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSegment:
+    """A stretch of a period on one plan, or with one add-on. `is_first` tells that the plan began here for good."""
+
+    service: Period
+    sheet: PriceSheet
+    policy: ChangePolicy = ChangePolicy.RESTART
+    counts: Mapping[str, Decimal] = field(default_factory=dict)
+    is_first: bool = False
+    add_on_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterOfBill:
+    """One version of a meter as a bill names it."""
+
+    id: int
+    key: str
+    version: int
+    name: str
+    unit: str
+    is_additive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftLine:
+    """One line of an invoice, not yet stored. Amounts in minor units, quantities as in `models.LineItem`."""
+
+    key: str
+    kind: LineKind
+    name: str
+    service: Period
+    minor: int
+    price_key: str = ""
+    plan_key: str = ""
+    plan_version: int | None = None
+    meter_key: str = ""
+    meter_version: int | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    metered_quantity: Decimal | None = None
+    billed_quantity: Fraction | None = None
+    unit: str = ""
+    terms: PriceTerms | None = None
+    segment: Segment = WHOLE_PERIOD
+    steps: tuple[Step, ...] = ()
+    allotted: Mapping[str, int] = field(default_factory=dict)
+    taxes: tuple[str, ...] = ()
+    takes_credit: bool = False
+    corrects_id: int | None = None
+    corrects_invoice_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLine:
+    """A line of an earlier invoice, with its id."""
+
+    id: int
+    invoice_id: int
+    invoice_number: str
+    line: DraftLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedBill:
+    """An issued invoice as its re-rating needs it: what it was made of, and what corrections came since."""
+
+    id: int
+    number: str
+    period: Period
+    whole: Period
+    segments: tuple[ServiceSegment, ...]
+    taxes: Mapping[str, Decimal]
+    credits: tuple[CreditOffer, ...]
+    lines: tuple[StoredLine, ...]
+    corrections: tuple[DraftLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditOffer:
+    """A credit as an invoice may use it. `grant_id` is None for one that comes with the plan."""
+
+    credit: Credit
+    name: str
+    kind: str
+    grant_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """All that a period's invoice follows from but the usage.
+
+    `whole` is the billing period, `service` the part of it that is subscribed. `ahead` are the segments of the next
+    period for which fees are due in advance, `next_whole` that period. `billed_ahead` are lines of earlier invoices
+    that were due in advance for this period.
+    """
+
+    account_id: int
+    subscription_id: int
+    zone: str
+    currency: str
+    whole: Period
+    service: Period
+    is_opening: bool = False
+    segments: tuple[ServiceSegment, ...]
+    next_whole: Period | None = None
+    ahead: tuple[ServiceSegment, ...] = ()
+    billed_ahead: tuple[StoredLine, ...] = ()
+    taxes: Mapping[str, Decimal] = field(default_factory=dict)
+    credits: tuple[CreditOffer, ...] = ()
+    to_correct: tuple[IssuedBill, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def plans(self) -> tuple[ServiceSegment, ...]:
+        """The segments of the subscription's own plans, without add-ons."""
+        return tuple(segment for segment in self.segments if segment.add_on_id is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a person has to look before the invoice is issued: a stable code, and a sentence for staff."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpriced:
+    """Usage that no price names."""
+
+    meter_key: str
+    unit: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An invoice as it would be: lines in order, which add to the total, and what speaks against issuing it.
+
+    `credit_uses` is how much of each grant the lines take, in minor units; below zero is given back.
+    """
+
+    lines: tuple[DraftLine, ...]
+    total_minor: int
+    currency: str
+    credit_uses: Mapping[int, int]
+    unpriced: tuple[Unpriced, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    complete_to: datetime | None = None

@@ -1,0 +1,184 @@
+"""Late and corrected usage: an issued invoice is rated again as a whole, and what differs becomes lines of the next.
+
+At the stored prices, tax and credits of the invoice that is corrected. A correction names the line it corrects and is
+what that line comes to now, less what it was billed at, less what earlier corrections of it came to. So billed lines
+and all their corrections add to what the usage known now comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
+
+from insights.billing.contract import (
+    Contract,
+    CreditOffer,
+    DraftLine,
+    IssuedBill,
+    MeterOfBill,
+    Problem,
+    StoredLine,
+    line_key,
+)
+from insights.billing.fee_lines import rated_of
+from insights.billing.usage_lines import MeteredUsage, usage_lines
+from insights.billing.whole_lines import total_lines, whole_lines
+from insights.rating.invoice import LineKind
+from insights.rating.rate import RatedLine, correct_line
+from insights.values.money import Money
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """Lines for the next invoice, and how much more of each grant they take (below zero: give back)."""
+
+    lines: tuple[DraftLine, ...] = ()
+    credit_uses: Mapping[int, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def correct_bills(
+    contract: Contract, meters: Sequence[MeterOfBill], usage: Mapping[int, MeteredUsage]
+) -> Corrections:
+    """Correct every bill of the contract that usage came late for; `usage` is as known now, by the bill's id."""
+    lines: list[DraftLine] = []
+    problems: list[Problem] = []
+    uses: dict[int, int] = {}
+    for bill in contract.to_correct:
+        again = rate_again(contract, bill, meters, usage.get(bill.id, {}))
+        if again.problems:
+            problems += again.problems
+            continue
+        found = list(_differences(bill, again.lines, contract.currency))
+        lines += found
+        for offer in bill.credits:
+            name = correction_key(bill.number, f"credit {offer.credit.key}")
+            changed = sum(line.minor for line in found if line.key == name)
+            if offer.grant_id is not None and changed:
+                uses[offer.grant_id] = uses.get(offer.grant_id, 0) - changed
+    return Corrections(lines=tuple(lines), credit_uses=uses, problems=tuple(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedAgain:
+    """All lines of an issued invoice as they come out with the usage known now."""
+
+    lines: tuple[DraftLine, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def rate_again(
+    contract: Contract, bill: IssuedBill, meters: Sequence[MeterOfBill], metered: MeteredUsage
+) -> RatedAgain:
+    """Rate an issued invoice with other usage: its own plans, fees, taxes and credits, by the same functions."""
+    taxes = tuple(bill.taxes)
+    plans = [segment for segment in bill.segments if segment.add_on_id is None]
+    used = usage_lines(bill.whole, plans, meters, metered, taxes=taxes)
+    problems = list(used.problems)
+    if used.unpriced:
+        named = ", ".join(sorted({one.meter_key for one in used.unpriced}))
+        message = f"Late usage for invoice {bill.number} has no price there: {named}."
+        problems.append(Problem(code="unpriced_meter", message=message))
+    kept = [
+        stored.line
+        for stored in bill.lines
+        if stored.line.kind is LineKind.CHARGE and not stored.line.meter_key
+    ]
+    base = (*kept, *used.lines)
+    then = replace(
+        contract,
+        whole=bill.whole,
+        service=bill.period,
+        segments=bill.segments,
+        taxes=bill.taxes,
+        credits=bill.credits,
+        is_opening=False,
+        to_correct=(),
+    )
+    rated = total_lines(base, bill.segments, then)
+    return RatedAgain(lines=(*base, *whole_lines(rated, base, then)), problems=tuple(problems))
+
+
+def _differences(bill: IssuedBill, now: Iterable[DraftLine], currency: str) -> Iterator[DraftLine]:
+    billed = {stored.line.key: stored for stored in bill.lines if stored.line.kind is not LineKind.CORRECTION}
+    earlier = _earlier_by_key(bill.corrections)
+    for line in now:
+        yield from _difference(bill, line.key, billed.pop(line.key, None), line, earlier, currency)
+    for key, stored in billed.items():
+        # What was carried was paid out as a credit; it is settled there.
+        if stored.line.kind is not LineKind.CARRIED:
+            yield from _difference(bill, key, stored, None, earlier, currency)
+
+
+def _earlier_by_key(corrections: Iterable[DraftLine]) -> dict[str, list[DraftLine]]:
+    found: dict[str, list[DraftLine]] = {}
+    for line in corrections:
+        found.setdefault(line.key, []).append(line)
+    return found
+
+
+def _difference(
+    bill: IssuedBill,
+    key: str,
+    stored: StoredLine | None,
+    now: DraftLine | None,
+    earlier: Mapping[str, Sequence[DraftLine]],
+    currency: str,
+) -> Iterator[DraftLine]:
+    line = now or (stored.line if stored else None)
+    if line is None:
+        return
+    name = correction_key(bill.number, key)
+    change = correct_line(
+        rated_of(stored.line, currency) if stored else _nothing(currency),
+        rated_of(now, currency) if now else _nothing(currency),
+    )
+    for correction in earlier.get(name, ()):
+        change = correct_line(rated_of(correction, currency), change)
+    if not change.amount.minor and not change.metered_quantity and not change.steps:
+        return
+    yield replace(
+        line,
+        key=name,
+        kind=LineKind.CORRECTION,
+        minor=change.amount.minor,
+        metered_quantity=None if line.metered_quantity is None else change.metered_quantity,
+        billed_quantity=None if line.billed_quantity is None else change.billed_quantity,
+        steps=change.steps,
+        allotted={},
+        taxes=(),
+        takes_credit=False,
+        corrects_id=stored.id if stored else None,
+        corrects_invoice_id=bill.id,
+    )
+
+
+def correction_key(number: str, key: str) -> str:
+    """What every correction of one line of the invoice of this number is called, on whichever invoice it stands."""
+    return line_key("correction", number, key)
+
+
+def _nothing(currency: str) -> RatedLine:
+    return RatedLine(metered_quantity=_ZERO, billed_quantity=Fraction(0), steps=(), amount=Money(0, currency))
+
+
+def credits_for_correction(
+    offers: Iterable[CreditOffer], used: Mapping[str, int], left_now: Mapping[int, int]
+) -> tuple[CreditOffer, ...]:
+    """The credits an invoice had, as far as they are still there: what it used, and what nobody used since.
+
+    `used` is by the credit's key what the invoice took, corrections included; `left_now` by grant what is left today.
+    """
+    found = []
+    for offer in offers:
+        if offer.grant_id is None:
+            found.append(offer)
+            continue
+        taken = used.get(offer.credit.key, 0)
+        more = min(offer.credit.remaining_minor - taken, left_now.get(offer.grant_id, 0))
+        found.append(replace(offer, credit=replace(offer.credit, remaining_minor=taken + max(more, 0))))
+    return tuple(found)

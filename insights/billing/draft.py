@@ -1,0 +1,89 @@
+"""The one function that makes an invoice of a contract and the usage metered for it: `draft_invoice`, top to bottom.
+
+Pure: the same contract and usage give the same lines, whoever asks and whenever. An issued invoice, a running draft and
+an invoice that is rated again all come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from insights.billing.contract import Contract, CreditOffer, Draft, DraftLine, MeterOfBill, Problem, Unpriced
+from insights.billing.corrections import correct_bills
+from insights.billing.fee_lines import fee_lines, fees_ahead
+from insights.billing.usage_lines import MeteredUsage, usage_lines
+from insights.billing.whole_lines import total_lines, whole_lines
+from insights.rating.invoice import LineKind, RatedInvoice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledUsage:
+    """What was metered at one position: in the period itself, and in the periods of bills to correct, by their id."""
+
+    meters: tuple[MeterOfBill, ...]
+    current: MeteredUsage
+    earlier: Mapping[int, MeteredUsage]
+
+
+def draft_invoice(contract: Contract, usage: BilledUsage) -> Draft:
+    """Fees, usage, corrections of earlier bills; then discounts, bounds, credits and taxes; then what is carried.
+
+    What has no price or cannot be rated is named and left out, so that a person looks before it is issued.
+    """
+    taxes = tuple(contract.taxes)
+    if contract.is_opening:
+        return _finish(contract, fees_ahead(contract.whole, contract.segments, taxes=taxes), (), (), {})
+    fees = fee_lines(contract.whole, contract.segments, billed_ahead=contract.billed_ahead, taxes=taxes)
+    ahead = fees_ahead(contract.next_whole, contract.ahead, taxes=taxes) if contract.next_whole else ()
+    used = usage_lines(contract.whole, contract.plans, usage.meters, usage.current, taxes=taxes)
+    corrected = correct_bills(contract, usage.meters, usage.earlier)
+    lines = (*fees, *ahead, *used.lines, *corrected.lines)
+    return _finish(
+        contract, lines, used.unpriced, (*used.problems, *corrected.problems), corrected.credit_uses
+    )
+
+
+def _finish(
+    contract: Contract,
+    lines: Sequence[DraftLine],
+    unpriced: tuple[Unpriced, ...],
+    problems: tuple[Problem, ...],
+    corrected_uses: Mapping[int, int],
+) -> Draft:
+    rated = total_lines(lines, contract.segments, contract)
+    whole = whole_lines(rated, lines, contract)
+    total = rated.total.minor
+    carried: tuple[DraftLine, ...] = ()
+    if total < 0:
+        total, carried = 0, (_carried(contract, -rated.total.minor),)
+    return Draft(
+        lines=(*lines, *whole, *carried),
+        total_minor=total,
+        currency=contract.currency,
+        credit_uses=_credit_uses(rated, contract.credits, corrected_uses),
+        unpriced=unpriced,
+        problems=(*contract.problems, *problems),
+    )
+
+
+def _carried(contract: Contract, minor: int) -> DraftLine:
+    return DraftLine(
+        key="carried",
+        kind=LineKind.CARRIED,
+        name="Carried to the next bill",
+        service=contract.service,
+        minor=minor,
+    )
+
+
+def _credit_uses(
+    rated: RatedInvoice, offers: Sequence[CreditOffer], corrected: Mapping[int, int]
+) -> dict[int, int]:
+    grants = {offer.credit.key: offer.grant_id for offer in offers}
+    uses = dict(corrected)
+    for use in rated.credits:
+        grant_id = grants[use.key]
+        if grant_id is not None:
+            uses[grant_id] = uses.get(grant_id, 0) + use.minor
+    return {grant_id: minor for grant_id, minor in uses.items() if minor}

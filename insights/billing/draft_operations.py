@@ -1,0 +1,240 @@
+"""Makes drafts and stores them: what each invoice would be if its period ended now.
+
+Contracts, usage and position are read in one snapshot. A draft replaces the one before it; an invoice that is issued
+meanwhile stops it, and the next pass finds nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Any
+
+from django.db import transaction
+
+from accounts.tenancy import connection, current_alias
+from insights.billing.bounds import History, SourceState, find_problems, still_parked
+from insights.billing.contract import Contract, Draft, Problem
+from insights.billing.contract_queries import LoadedContract, PeriodToBill, load_contracts
+from insights.billing.draft import draft_invoice
+from insights.billing.invoice_mapping import credits_document, line_row, segments_document
+from insights.billing.usage_queries import UsageRead, read_usage
+from insights.models import BillingProfile, Invoice, InvoiceState, LineItem, Source, Watermark
+from insights.values.quantity import exact_text
+
+_DEFAULT_GRACE = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafted:
+    """A draft with all that storing or issuing it needs."""
+
+    loaded: LoadedContract
+    draft: Draft
+    position: int
+    records: int
+    problems: tuple[Problem, ...]
+    complete_to: datetime | None
+
+    @property
+    def contract(self) -> Contract:
+        return self.loaded.contract
+
+
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """A transaction in which every statement sees the same moment, so that usage and position belong together."""
+    with transaction.atomic(using=current_alias()):
+        with connection().cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield
+
+
+def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
+    """Draft and store the invoices of these periods; returns them. In a snapshot of its own."""
+    with one_snapshot():
+        loaded = load_contracts(wanted, now)
+        usage = read_usage([one.contract for one in loaded])
+        drafted = make_drafts(loaded, usage, wanted)
+        store_drafts(drafted, now)
+    return drafted
+
+
+def make_drafts(
+    loaded: Sequence[LoadedContract], usage: UsageRead, wanted: Sequence[PeriodToBill]
+) -> list[Drafted]:
+    """Make the draft of each contract, and find what speaks against issuing it."""
+    sources = _source_states([each.account.pk for each in wanted])
+    drafted = []
+    for one in loaded:
+        states = sources.get(one.contract.account_id, ())
+        draft = draft_invoice(one.contract, usage.of(one.contract))
+        records = usage.records(one.contract)
+        problems = find_problems(
+            one.contract,
+            draft,
+            records=records,
+            history=History(
+                totals=one.earlier_totals, records=one.earlier_records, overlapping=one.overlapping
+            ),
+            sources=states,
+            has_profile=one.profile is not None,
+        )
+        drafted.append(
+            Drafted(
+                loaded=one,
+                draft=draft,
+                position=usage.position,
+                records=records,
+                problems=problems,
+                complete_to=_complete_to(states, one.contract),
+            )
+        )
+    return drafted
+
+
+def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
+    billable = set(Source.objects.filter(billable=True).values_list("pk", flat=True))
+    found: dict[int, list[SourceState]] = {}
+    for mark in Watermark.objects.filter(account__in=accounts):
+        if mark.source_id in billable:
+            state = SourceState(
+                name=mark.source_name,
+                counts_from=mark.counts_from,
+                complete_to=mark.complete_to,
+                ended_at=mark.ended_at,
+            )
+            found.setdefault(mark.account_id, []).append(state)
+    return found
+
+
+def _complete_to(sources: Sequence[SourceState], contract: Contract) -> datetime | None:
+    expected = [
+        source.complete_to or source.counts_from
+        for source in sources
+        if source.counts_from < contract.service.end
+        and (source.ended_at is None or source.ended_at > contract.service.start)
+    ]
+    return min((*expected, contract.service.end)) if expected else None
+
+
+def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:
+    """Write the drafts in place of what they were before; inside the caller's transaction."""
+    if not drafted:
+        return
+    existing = {
+        (row.subscription_id, row.kind, row.period_start, row.operation): row
+        for row in Invoice.objects.filter(
+            subscription__in=[one.contract.subscription_id for one in drafted]
+        ).exclude(state=InvoiceState.ISSUED)
+    }
+    invoices = [_invoice_row(one, existing, now) for one in drafted]
+    old_ids = {row.pk for row in existing.values()}
+    old = [invoice for invoice in invoices if invoice.pk in old_ids]
+    new = [invoice for invoice in invoices if invoice.pk not in old_ids]
+    accounts = [one.contract.account_id for one in drafted]
+    LineItem.objects.filter(account__in=accounts, invoice__in=[invoice.pk for invoice in old]).delete()
+    Invoice.objects.bulk_create(new, batch_size=500)
+    Invoice.objects.bulk_update(old, _DRAFT_FIELDS, batch_size=200)
+    LineItem.objects.bulk_create(
+        [
+            line_row(line, account_id=invoice.account_id, invoice_id=invoice.pk, position=position)
+            for one, invoice in zip(drafted, invoices, strict=True)
+            for position, line in enumerate(one.draft.lines, 1)
+        ],
+        batch_size=1000,
+    )
+
+
+_DRAFT_FIELDS = [
+    "state", "period_end", "issue_from", "currency", "total_minor", "usage_as_of", "complete_to", "drafted_at",
+    "details", "parked_for",
+]  # fmt: skip
+
+
+def _invoice_row(one: Drafted, existing: dict[Any, Invoice], now: datetime) -> Invoice:
+    to_bill, contract = one.loaded.to_bill, one.contract
+    place = (contract.subscription_id, to_bill.kind, contract.service.start, to_bill.operation)
+    invoice = existing.get(place) or Invoice(
+        account_id=contract.account_id,
+        subscription_id=contract.subscription_id,
+        kind=to_bill.kind,
+        operation=to_bill.operation,
+        period_start=contract.service.start,
+    )
+    fill_invoice(invoice, one, now)
+    return invoice
+
+
+def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
+    """Set everything of an invoice that follows from its draft; parked once it is due and problems are left."""
+    contract = one.contract
+    invoice.period_end = contract.service.end
+    invoice.issue_from = issue_from(one.loaded)
+    problems = still_parked(one.problems, invoice.released) if now >= invoice.issue_from else ()
+    invoice.state = InvoiceState.PARKED if problems else InvoiceState.DRAFT
+    invoice.parked_for = [{"code": problem.code, "message": problem.message} for problem in problems]
+    invoice.currency = contract.currency
+    invoice.total_minor = Decimal(one.draft.total_minor)
+    invoice.usage_as_of = one.position
+    invoice.complete_to = one.complete_to
+    invoice.drafted_at = now
+    invoice.details = details_document(one)
+
+
+def issue_from(loaded: LoadedContract) -> datetime:
+    """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace."""
+    service = loaded.contract.service
+    if loaded.contract.is_opening:
+        return service.start
+    grace = _DEFAULT_GRACE if loaded.profile is None else timedelta(days=loaded.profile.grace_days)
+    return service.end + grace
+
+
+def details_document(one: Drafted) -> dict[str, Any]:
+    """What the lines cannot say alone, in the form that pages read and that a later re-rating starts from."""
+    contract, profile = one.contract, one.loaded.profile
+    add_ons = [segment for segment in contract.segments if segment.add_on_id is not None]
+    return {
+        "seller": _seller(profile),
+        "buyer": _buyer(one.loaded),
+        "zone": one.loaded.to_bill.subscription.billing_zone,
+        "tzdata": version("tzdata"),
+        "whole": [contract.whole.start.isoformat(), contract.whole.end.isoformat()],
+        "segments": segments_document(contract.plans),
+        "add_ons": segments_document(add_ons),
+        "taxes": {name: exact_text(percent) for name, percent in contract.taxes.items()},
+        "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
+        "credits": credits_document(contract.credits),
+        "unpriced": [
+            {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
+            for usage in one.draft.unpriced
+        ],
+        "records": one.records,
+        "corrected": [bill.id for bill in contract.to_correct],
+    }
+
+
+def _seller(profile: BillingProfile | None) -> dict[str, str]:
+    if profile is None:
+        return {}
+    entity = profile.legal_entity
+    return {"name": entity.name, "address": entity.address, "tax_id": entity.tax_id, "email": entity.email}
+
+
+def _buyer(loaded: LoadedContract) -> dict[str, Any]:
+    account, profile = loaded.to_bill.account, loaded.profile
+    buyer: dict[str, Any] = {"name": account.name, "reference": account.reference}
+    if profile is not None:
+        buyer |= {
+            "company_name": profile.company_name,
+            "address": profile.address,
+            "tax_id": profile.tax_id,
+            "purchase_order": profile.purchase_order,
+            "recipients": profile.recipients,
+        }
+    return buyer

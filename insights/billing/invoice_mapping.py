@@ -1,0 +1,212 @@
+"""Invoices and lines between rows and the facts that billing works on, and the text that an invoice's hash is of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+from insights.billing.contract import CreditOffer, DraftLine, ServiceSegment
+from insights.models import Invoice, LineItem
+from insights.rating.credits import Credit
+from insights.rating.invoice import LineKind
+from insights.rating.plan_change import ChangePolicy
+from insights.rating.rate import Segment, Usage
+from insights.rating.sheet import parse_sheet, sheet_document
+from insights.rating.terms_json import parse_terms, terms_document
+from insights.values.exact import exact_number_text, parse_exact_number
+from insights.values.period import Period
+from insights.values.quantity import exact_text
+from insights.values.share import Share
+from insights.values.step import parse_step, step_document
+
+# Part of the text that is hashed: another form gives another hash for the same invoice.
+_HASH_VERSION = 1
+
+
+def line_row(line: DraftLine, *, account_id: int, invoice_id: int, position: int) -> LineItem:
+    """The row of a line, with everything that its amount follows from."""
+    return LineItem(
+        account_id=account_id,
+        invoice_id=invoice_id,
+        position=position,
+        key=line.key,
+        kind=line.kind.value,
+        name=line.name,
+        price_key=line.price_key,
+        plan_key=line.plan_key,
+        plan_version=line.plan_version,
+        meter_key=line.meter_key,
+        meter_version=line.meter_version,
+        values=dict(line.values),
+        service_start=line.service.start,
+        service_end=line.service.end,
+        metered_quantity=line.metered_quantity,
+        billed_quantity="" if line.billed_quantity is None else exact_number_text(line.billed_quantity),
+        unit=line.unit,
+        terms=None if line.terms is None else terms_document(line.terms),
+        segment=_segment_document(line.segment),
+        steps=[step_document(step) for step in line.steps],
+        allotted=dict(line.allotted),
+        taxes=list(line.taxes),
+        takes_credit=line.takes_credit,
+        amount_minor=Decimal(line.minor),
+        corrects_id=line.corrects_id,
+        corrects_invoice_id=line.corrects_invoice_id,
+    )
+
+
+def line_of(row: LineItem) -> DraftLine:
+    """The line that a row keeps."""
+    return DraftLine(
+        key=row.key,
+        kind=LineKind(row.kind),
+        name=row.name,
+        service=Period(row.service_start, row.service_end),
+        minor=int(row.amount_minor),
+        price_key=row.price_key,
+        plan_key=row.plan_key,
+        plan_version=row.plan_version,
+        meter_key=row.meter_key,
+        meter_version=row.meter_version,
+        values=row.values,
+        metered_quantity=row.metered_quantity,
+        billed_quantity=parse_exact_number(row.billed_quantity) if row.billed_quantity else None,
+        unit=row.unit,
+        terms=None if row.terms is None else parse_terms(row.terms),
+        segment=_segment_of(row.segment),
+        steps=tuple(parse_step(step) for step in row.steps),
+        allotted=row.allotted,
+        taxes=tuple(row.taxes),
+        takes_credit=row.takes_credit,
+        corrects_id=row.corrects_id,
+        corrects_invoice_id=row.corrects_invoice_id,
+    )
+
+
+def _segment_document(segment: Segment) -> dict[str, Any]:
+    before = segment.counted_before
+    return {
+        "share": [segment.share.seconds, segment.share.of_seconds],
+        "tier_share": [segment.tier_share.seconds, segment.tier_share.of_seconds],
+        "counted_before": None
+        if before is None
+        else {"quantity": exact_text(before.quantity), "count": exact_text(before.count)},
+    }
+
+
+def _segment_of(document: Mapping[str, Any]) -> Segment:
+    before = document["counted_before"]
+    return Segment(
+        share=Share(*document["share"]),
+        tier_share=Share(*document["tier_share"]),
+        counted_before=None
+        if before is None
+        else Usage(Decimal(before["quantity"]), Decimal(before["count"])),
+    )
+
+
+def segments_document(segments: Iterable[ServiceSegment]) -> list[dict[str, Any]]:
+    """The plans of an invoice with all their prices, so that it can be rated again years later."""
+    return [
+        {
+            "start": segment.service.start.isoformat(),
+            "end": segment.service.end.isoformat(),
+            "policy": segment.policy.value,
+            "counts": {key: exact_text(count) for key, count in segment.counts.items()},
+            "is_first": segment.is_first,
+            "add_on_id": segment.add_on_id,
+            "sheet": sheet_document(segment.sheet),
+        }
+        for segment in segments
+    ]
+
+
+def segments_of(document: Iterable[Mapping[str, Any]]) -> tuple[ServiceSegment, ...]:
+    """The plans stored by `segments_document`."""
+    return tuple(
+        ServiceSegment(
+            service=Period(datetime.fromisoformat(each["start"]), datetime.fromisoformat(each["end"])),
+            sheet=parse_sheet(each["sheet"]),
+            policy=ChangePolicy(each["policy"]),
+            counts={key: Decimal(text) for key, text in each["counts"].items()},
+            is_first=each["is_first"],
+            add_on_id=each["add_on_id"],
+        )
+        for each in document
+    )
+
+
+def credits_document(offers: Iterable[CreditOffer]) -> list[dict[str, Any]]:
+    """The credits as they stood when the invoice was made."""
+    return [
+        {
+            "key": offer.credit.key,
+            "name": offer.name,
+            "kind": offer.kind,
+            "grant_id": offer.grant_id,
+            "remaining_minor": offer.credit.remaining_minor,
+            "granted_at": offer.credit.granted_at.isoformat(),
+            "expires_at": offer.credit.expires_at and offer.credit.expires_at.isoformat(),
+            "priority": offer.credit.priority,
+            "covers": None if offer.credit.covers is None else sorted(offer.credit.covers),
+            "is_before_tax": offer.credit.is_before_tax,
+        }
+        for offer in offers
+    ]
+
+
+def credits_of(document: Iterable[Mapping[str, Any]]) -> tuple[CreditOffer, ...]:
+    """The credits stored by `credits_document`."""
+    return tuple(
+        CreditOffer(
+            name=each["name"],
+            kind=each["kind"],
+            grant_id=each["grant_id"],
+            credit=Credit(
+                key=each["key"],
+                remaining_minor=each["remaining_minor"],
+                granted_at=datetime.fromisoformat(each["granted_at"]),
+                expires_at=each["expires_at"] and datetime.fromisoformat(each["expires_at"]),
+                priority=each["priority"],
+                covers=None if each["covers"] is None else frozenset(each["covers"]),
+                is_before_tax=each["is_before_tax"],
+            ),
+        )
+        for each in document
+    )
+
+
+_INVOICE_FIELDS = (
+    "public_id", "account_id", "subscription_id", "kind", "operation", "period_start", "period_end", "currency",
+    "total_minor", "usage_as_of", "complete_to", "details", "legal_entity_id", "number", "number_in_series",
+    "issued_at", "due_at",
+)  # fmt: skip
+_LINE_FIELDS = (
+    "position", "key", "kind", "name", "price_key", "plan_key", "plan_version", "meter_key", "meter_version",
+    "values", "service_start", "service_end", "metered_quantity", "billed_quantity", "unit", "terms", "segment",
+    "steps", "allotted", "taxes", "takes_credit", "amount_minor", "corrects_id", "corrects_invoice_id",
+)  # fmt: skip
+
+
+def invoice_hash(invoice: Invoice, lines: Sequence[LineItem]) -> bytes:
+    """SHA-256 of one text of everything an issued invoice says; keys in order, numbers as text."""
+    document = {
+        "version": _HASH_VERSION,
+        "invoice": {name: _plain(getattr(invoice, name)) for name in _INVOICE_FIELDS},
+        "lines": [{name: _plain(getattr(line, name)) for name in _LINE_FIELDS} for line in lines],
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256(text.encode()).digest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return exact_text(value)
+    if isinstance(value, datetime):
+        # Which offset an instant comes back with from the database says nothing.
+        return value.astimezone(UTC).isoformat()
+    return value if value is None or isinstance(value, str | int | bool | list | dict) else str(value)

@@ -1,0 +1,166 @@
+"""Issues an invoice, once: numbered without a gap, hashed, and never changed again.
+
+Usage is read first, in a snapshot of its own, and fixes the ledger position. Then, under the account's lock, everything
+else is read anew, the invoice is made of both and stored. Whoever loses a race gets the winner's invoice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+
+from accounts.tenancy import connection, current_alias
+from insights.billing.contract_queries import PeriodToBill, load_contracts
+from insights.billing.draft_operations import Drafted, make_drafts, one_snapshot, store_drafts
+from insights.billing.invoice_mapping import invoice_hash
+from insights.billing.usage_queries import UsageRead, read_usage
+from insights.models import (
+    CreditGrant,
+    CreditKind,
+    CreditUse,
+    Invoice,
+    InvoiceNumber,
+    InvoiceState,
+    LegalEntity,
+    LineItem,
+    Settlement,
+)
+from insights.rating.invoice import LineKind
+
+_TRIES = 5
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(format('invoices of %%s', %s::bigint), 0))"
+_NEXT_NUMBER = """
+INSERT INTO insights_invoicecounter (legal_entity_id, last_number) VALUES (%s, 1)
+ON CONFLICT (legal_entity_id) DO UPDATE SET last_number = insights_invoicecounter.last_number + 1
+RETURNING last_number
+"""
+
+
+class ContractMoved(RuntimeError):
+    """Plans were changed again and again while the invoice was being made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The invoice as it is now: issued by this call or before it, parked, or a draft that is not due yet."""
+
+    invoice: Invoice
+    is_new: bool = False
+
+
+def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
+    """Issue the invoice of a period if it is due and nothing speaks against it; else store why not.
+
+    Any number of callers at once get the same invoice. Raises ContractMoved when plans do not hold still.
+    """
+    for _ in range(_TRIES):
+        usage = _read_usage(to_bill, now)
+        outcome = _issue_with(usage, to_bill, now)
+        if outcome is not None:
+            return outcome
+    raise ContractMoved(f"subscription {to_bill.subscription.pk}")
+
+
+def _read_usage(to_bill: PeriodToBill, now: datetime) -> UsageRead:
+    with one_snapshot():
+        return read_usage([one.contract for one in load_contracts([to_bill], now)])
+
+
+def _issue_with(usage: UsageRead, to_bill: PeriodToBill, now: datetime) -> Outcome | None:
+    """Make the invoice of what was read; None if the contract asks for other usage by now."""
+    with transaction.atomic(using=current_alias()):
+        lock_account(to_bill.account.pk)
+        issued = find_invoice(to_bill)
+        if issued is not None and issued.state == InvoiceState.ISSUED:
+            return Outcome(invoice=issued)
+        loaded = load_contracts([to_bill], now)
+        if not usage.answers(loaded[0].contract):
+            return None
+        [drafted] = make_drafts(loaded, usage, [to_bill])
+        store_drafts([drafted], now)
+        invoice = find_invoice(to_bill)
+        if invoice is None:
+            raise RuntimeError("the draft that was just stored is not there")
+        if invoice.state == InvoiceState.PARKED or now < invoice.issue_from:
+            return Outcome(invoice=invoice)
+        _make_final(invoice, drafted, now)
+        return Outcome(invoice=invoice, is_new=True)
+
+
+def lock_account(account_id: int) -> None:
+    """Hold everybody else off the account's invoices and credits until the transaction ends."""
+    with connection().cursor() as cursor:
+        cursor.execute(_LOCK, [account_id])
+
+
+def find_invoice(to_bill: PeriodToBill) -> Invoice | None:
+    """The invoice of this operation as it is now."""
+    return Invoice.objects.filter(
+        account=to_bill.account,
+        subscription=to_bill.subscription,
+        kind=to_bill.kind,
+        period_start=to_bill.service.start,
+        operation=to_bill.operation,
+    ).first()
+
+
+def _make_final(invoice: Invoice, drafted: Drafted, now: datetime) -> None:
+    profile = drafted.loaded.profile
+    if profile is None:
+        raise RuntimeError("an invoice without a billing profile is parked, not issued")
+    invoice.due_at = now + timedelta(days=profile.due_days)
+    invoice.issued_at = now
+    invoice.legal_entity = profile.legal_entity
+    _use_credits(invoice, drafted, now)
+    # The counter is taken last: from here on every other invoice of the legal entity waits.
+    invoice.number_in_series = _take_number(profile.legal_entity, invoice)
+    invoice.number = f"{profile.legal_entity.number_prefix}{invoice.number_in_series:06d}"
+    invoice.sha256 = invoice_hash(invoice, _lines(invoice))
+    invoice.state = InvoiceState.ISSUED
+    invoice.save()
+    Settlement.objects.create(account_id=invoice.account_id, invoice=invoice, changed_at=now)
+
+
+def _lines(invoice: Invoice) -> Sequence[LineItem]:
+    """As the database has them, since that is what the hash is checked against later."""
+    return list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice).order_by("position"))
+
+
+def _take_number(entity: LegalEntity, invoice: Invoice) -> int:
+    with connection().cursor() as cursor:
+        cursor.execute(_NEXT_NUMBER, [entity.pk])
+        [number] = cursor.fetchone()
+    InvoiceNumber.objects.create(legal_entity=entity, number_in_series=number, invoice_id=invoice.pk)
+    return int(number)
+
+
+def _use_credits(invoice: Invoice, drafted: Drafted, now: datetime) -> None:
+    """Take what the lines took off the grants; what an invoice below zero leaves becomes a grant."""
+    CreditUse.objects.bulk_create(
+        CreditUse(
+            account_id=invoice.account_id,
+            grant_id=grant_id,
+            invoice=invoice,
+            amount_minor=Decimal(minor),
+            used_at=now,
+        )
+        for grant_id, minor in sorted(drafted.draft.credit_uses.items())
+    )
+    carried = sum(line.minor for line in drafted.draft.lines if line.kind is LineKind.CARRIED)
+    if carried:
+        CreditGrant.objects.create(
+            account_id=invoice.account_id,
+            kind=CreditKind.CARRIED,
+            name="Carried from an earlier bill",
+            amount_minor=Decimal(carried),
+            currency=invoice.currency,
+            granted_at=invoice.period_end,
+            priority=10,
+            is_before_tax=False,
+            reason="The bill came to less than zero.",
+            from_invoice=invoice,
+        )

@@ -1,0 +1,126 @@
+"""One pass over all subscriptions: drafts what is running, issues what is due, and says how far it got.
+
+May be stopped anywhere and begun again: what is issued stays, what is drafted is drafted anew, and the pass goes on
+after the last subscription it had finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from django.db import OperationalError
+
+from insights.billing.contract_queries import PeriodToBill, load_contracts
+from insights.billing.draft_operations import draft_periods
+from insights.billing.fee_lines import fees_ahead
+from insights.billing.issue_operations import ContractMoved, issue_invoice
+from insights.billing.period_queries import list_periods_to_bill, list_subscriptions
+from insights.models import BillingRun, InvoiceKind, InvoiceState, Subscription
+
+logger = structlog.get_logger(__name__)
+
+SUBSCRIPTIONS_AT_ONCE = 250
+_PROBLEM_CHARACTERS = 300
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of some subscriptions."""
+
+    done: int = 0
+    issued: int = 0
+    parked: int = 0
+    failed: int = 0
+    problem: str = ""
+
+
+def begin_run(kind: str, now: datetime) -> BillingRun:
+    """Go on with the newest run of this kind if it was not finished, else begin one."""
+    newest = BillingRun.objects.filter(kind=kind).order_by("-pk").first()
+    if newest is not None and newest.finished_at is None:
+        return newest
+    return BillingRun.objects.create(kind=kind, started_at=now, total=Subscription.objects.count())
+
+
+def advance_run(run: BillingRun, now: datetime) -> bool:
+    """Do the next subscriptions of a run and store how far it is; False when there are none left."""
+    subscriptions = list_subscriptions(after_id=run.last_subscription_id, limit=SUBSCRIPTIONS_AT_ONCE)
+    if not subscriptions:
+        run.finished_at = now
+        run.save(update_fields=["finished_at"])
+        return False
+    tally = bill_subscriptions(subscriptions, now)
+    run.done += tally.done
+    run.issued += tally.issued
+    run.parked += tally.parked
+    run.failed += tally.failed
+    run.problem = tally.problem or run.problem
+    run.last_subscription_id = subscriptions[-1].pk
+    run.save()
+    return True
+
+
+def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
+    """Bring the invoices of these subscriptions up to this moment; one that fails holds up no other."""
+    tally = Tally()
+    plain: list[PeriodToBill] = []
+    for wanted in list_periods_to_bill(subscriptions, now).values():
+        if len(wanted) == 1 and wanted[0].service.end > now:
+            plain += wanted
+        else:
+            _bill_one(wanted, now, tally)
+        tally.done += 1
+    if plain:
+        _draft_together(plain, now, tally)
+    return tally
+
+
+def bill_subscription(subscription: Subscription, now: datetime) -> Tally:
+    """The same for one subscription."""
+    return bill_subscriptions([subscription], now)
+
+
+def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally) -> None:
+    try:
+        draft_periods(wanted, now)
+    except OperationalError as error:
+        if len(wanted) == 1:
+            _note(tally, wanted[0], error)
+            return
+        # One of them was issued or drafted by somebody else meanwhile; the others are not to wait for it.
+        for one in wanted:
+            _draft_together([one], now, tally)
+
+
+def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> None:
+    """Issue what is due in the order of time; after the first that is not, only drafts follow."""
+    may_issue = True
+    for to_bill in wanted:
+        try:
+            if to_bill.kind == InvoiceKind.OPENING and not _has_opening(to_bill, now):
+                continue
+            if not may_issue:
+                draft_periods([to_bill], now)
+                continue
+            outcome = issue_invoice(to_bill, now)
+        except (OperationalError, ContractMoved) as error:
+            _note(tally, to_bill, error)
+            return
+        tally.issued += outcome.is_new
+        tally.parked += outcome.invoice.state == InvoiceState.PARKED
+        may_issue = outcome.invoice.state == InvoiceState.ISSUED
+
+
+def _has_opening(to_bill: PeriodToBill, now: datetime) -> bool:
+    """Whether anything is due in advance when the subscription begins."""
+    [loaded] = load_contracts([to_bill], now)
+    return bool(fees_ahead(loaded.contract.whole, loaded.contract.segments, taxes=()))
+
+
+def _note(tally: Tally, to_bill: PeriodToBill, error: Exception) -> None:
+    logger.warning("not billed", subscription=to_bill.subscription.pk, error=str(error))
+    tally.failed += 1
+    tally.problem = f"Subscription {to_bill.subscription.pk}: {error}"[:_PROBLEM_CHARACTERS]

@@ -1,0 +1,215 @@
+"""Lines for usage: each price, each dimension value and each segment of the period has one.
+
+Every quantity metered in a segment goes into exactly one line, or is named as usage without a price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from insights.billing.contract import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
+from insights.rating.invoice import LineKind
+from insights.rating.matrix import CATCH_ALL, split_by_cell
+from insights.rating.plan_change import ChangePolicy, PlanSegment, rate_and_place_segments
+from insights.rating.rate import RatedLine, Segment, UnableToRate, Usage
+from insights.rating.sheet import SheetPrice
+from insights.rating.terms import PriceTerms
+from insights.values.exact import EXACT
+from insights.values.period import Period
+
+# Quantities of one meter in one segment, by dimension values in the order of the price's matrix.
+Quantities = Mapping[tuple[str, ...], Decimal]
+# By the number of the segment and the id of the meter's version.
+MeteredUsage = Mapping[tuple[int, int], Quantities]
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageLines:
+    """The lines, what no price names, and what could not be rated."""
+
+    lines: tuple[DraftLine, ...]
+    unpriced: tuple[Unpriced, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """One segment's part of a chain: its price, its terms and what was metered."""
+
+    number: int
+    segment: ServiceSegment
+    price: SheetPrice
+    terms: PriceTerms
+    usage: Usage
+
+
+# A chain is what one meter's usage with one set of values goes through, plan after plan.
+_ChainKey = tuple[int, tuple[str, ...], tuple[str, ...]]
+
+
+def usage_lines(
+    whole: Period,
+    segments: Sequence[ServiceSegment],
+    meters: Sequence[MeterOfBill],
+    metered: MeteredUsage,
+    *,
+    taxes: tuple[str, ...],
+) -> UsageLines:
+    """Rate everything metered in the segments of one billing period; `whole` is what shares are taken of."""
+    chains: dict[_ChainKey, list[_Place]] = {}
+    unpriced: dict[int, Decimal] = {}
+    problems: list[Problem] = []
+    for number, segment in enumerate(segments):
+        for meter in meters:
+            found = metered.get((number, meter.id), {})
+            price = _price_for(segment, meter)
+            if price is None:
+                if total := sum(found.values(), _ZERO):
+                    unpriced[meter.id] = EXACT.add(unpriced.get(meter.id, _ZERO), total)
+                continue
+            try:
+                for key, place in _places(number, segment, meter, price, found, meters, metered):
+                    chains.setdefault(key, []).append(place)
+            except UnableToRate as error:
+                problems.append(Problem(code="unable_to_rate", message=f"{price.name}: {error}."))
+    of_id = {meter.id: meter for meter in meters}
+    lines: list[DraftLine] = []
+    for key, chain in chains.items():
+        try:
+            lines += _lines_of_chain(whole, of_id[key[0]], key, chain, taxes)
+        except UnableToRate as error:
+            problems.append(Problem(code="unable_to_rate", message=f"{chain[0].price.name}: {error}."))
+    return UsageLines(
+        lines=tuple(_in_order(lines, segments)),
+        unpriced=tuple(
+            Unpriced(meter_key=of_id[id_].key, unit=of_id[id_].unit, quantity=total)
+            for id_, total in unpriced.items()
+        ),
+        problems=tuple(problems),
+    )
+
+
+def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
+    """The price whose meter and unit are those of this version; another unit is another thing."""
+    for price in segment.sheet.prices:
+        if price.meter_key == meter.key and all(terms.unit == meter.unit for _, terms in price.every_terms()):
+            return price
+    return None
+
+
+def _places(
+    number: int,
+    segment: ServiceSegment,
+    meter: MeterOfBill,
+    price: SheetPrice,
+    found: Quantities,
+    meters: Sequence[MeterOfBill],
+    metered: MeteredUsage,
+) -> Iterator[tuple[_ChainKey, _Place]]:
+    if price.matrix is None:
+        total = sum(found.values(), _ZERO)
+        if price.terms is not None and (total or meter_is_current(meter, meters)):
+            usage = Usage(total, _count(price.terms, number, meters, metered))
+            place = _Place(number=number, segment=segment, price=price, terms=price.terms, usage=usage)
+            yield (meter.id, (), CATCH_ALL), place
+        return
+    names = price.matrix.dimensions
+    quantities = split_by_cell(
+        price.matrix,
+        ((dict(zip(names, values, strict=True)), quantity) for values, quantity in found.items()),
+    )
+    for values, quantity in quantities.items():
+        terms = price.matrix.terms_of(values)
+        if terms is not None and (quantity or values == CATCH_ALL):
+            place = _Place(number=number, segment=segment, price=price, terms=terms, usage=Usage(quantity))
+            yield (meter.id, names if values else (), values), place
+
+
+def meter_is_current(meter: MeterOfBill, meters: Sequence[MeterOfBill]) -> bool:
+    """Whether this is the newest version of the meter, which has a line though nothing was used."""
+    return meter.version == max(other.version for other in meters if other.key == meter.key)
+
+
+def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metered: MeteredUsage) -> Decimal:
+    name = getattr(terms.charge, "count_meter", "")
+    counted = [metered.get((number, meter.id), {}) for meter in meters if name and meter.key == name]
+    return sum((quantity for found in counted for quantity in found.values()), _ZERO)
+
+
+def _lines_of_chain(
+    whole: Period, meter: MeterOfBill, key: _ChainKey, chain: Sequence[_Place], taxes: tuple[str, ...]
+) -> Iterator[DraftLine]:
+    for run in _contiguous(chain):
+        rated = rate_and_place_segments(
+            whole,
+            [
+                PlanSegment(
+                    service=place.segment.service,
+                    terms=place.terms,
+                    usage=place.usage,
+                    opened_by=place.segment.policy if index else ChangePolicy.RESTART,
+                )
+                for index, place in enumerate(run)
+            ],
+        )
+        for place, (line, segment) in zip(run, rated, strict=True):
+            yield _usage_line(meter, key, place, line, segment, taxes)
+
+
+def _contiguous(chain: Sequence[_Place]) -> Iterator[list[_Place]]:
+    """Stretches without a hole: where a plan in between had no such price, tiers begin anew."""
+    run: list[_Place] = []
+    for place in chain:
+        if run and run[-1].segment.service.end != place.segment.service.start:
+            yield run
+            run = []
+        run.append(place)
+    if run:
+        yield run
+
+
+def _usage_line(
+    meter: MeterOfBill,
+    key: _ChainKey,
+    place: _Place,
+    rated: RatedLine,
+    segment: Segment,
+    taxes: tuple[str, ...],
+) -> DraftLine:
+    _, names, values = key
+    price, sheet = place.price, place.segment.sheet
+    return DraftLine(
+        key=line_key("usage", str(place.number), price.key, str(meter.version), *values),
+        kind=LineKind.CHARGE,
+        name=price.name,
+        service=place.segment.service,
+        minor=rated.amount.minor,
+        price_key=price.key,
+        plan_key=sheet.plan_key,
+        plan_version=sheet.version,
+        meter_key=meter.key,
+        meter_version=meter.version,
+        values=dict(zip(names, values, strict=True)),
+        metered_quantity=rated.metered_quantity,
+        billed_quantity=rated.billed_quantity,
+        unit=place.terms.priced_unit,
+        terms=place.terms,
+        segment=segment,
+        steps=rated.steps,
+        taxes=taxes if price.is_taxable else (),
+        takes_credit=price.takes_credit,
+    )
+
+
+def _in_order(lines: Sequence[DraftLine], segments: Sequence[ServiceSegment]) -> list[DraftLine]:
+    """As the plan lists its prices; the segments of one price stand together, in the order of time."""
+    order: dict[str, int] = {}
+    for segment in segments:
+        for price in segment.sheet.prices:
+            order.setdefault(price.key, len(order))
+    return sorted(
+        lines, key=lambda line: (order[line.price_key], sorted(line.values.items()), line.service.start)
+    )

@@ -1,0 +1,111 @@
+"""The invoice as a whole: which discounts, bounds, credits and taxes hold for it, and the lines that these become.
+
+A new invoice and one that is rated again use the same functions, at the terms of their own plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from insights.billing.contract import Contract, CreditOffer, DraftLine, ServiceSegment
+from insights.rating.credits import Credit
+from insights.rating.invoice import InvoiceLine, InvoiceTerms, LineKind, RatedInvoice, total_invoice
+from insights.rating.proration import share_of
+from insights.rating.terms import Bound
+from insights.values.exact import decimal_of
+from insights.values.money import Money, currency_decimals
+
+_NAMES = {
+    LineKind.DISCOUNT: "Discount",
+    LineKind.MINIMUM: "Up to the minimum",
+    LineKind.MAXIMUM: "Down to the maximum",
+}
+
+
+def total_lines(
+    lines: Sequence[DraftLine], segments: Sequence[ServiceSegment], contract: Contract
+) -> RatedInvoice:
+    """The rating of the invoice as a whole, at the terms of the plans in force."""
+    return total_invoice(
+        [
+            InvoiceLine(
+                key=line.key, kind=line.kind, minor=line.minor, price=line.price_key, taxes=line.taxes,
+                takes_credit=line.takes_credit,
+            )
+            for line in lines
+        ],
+        whole_terms(segments, contract),
+        granted=[offer.credit for offer in contract.credits],
+        at=contract.service.start,
+    )  # fmt: skip
+
+
+def whole_terms(segments: Sequence[ServiceSegment], contract: Contract) -> InvoiceTerms:
+    """What holds for the invoice: the last plan's discounts, and bounds by the time that each plan was held.
+
+    A bound that is prorated is taken in parts, each rounded to minor units; any other is the last plan's. An invoice
+    that opens a subscription bears neither, for the period's own invoice does.
+    """
+    plans = [segment for segment in segments if segment.add_on_id is None]
+    is_whole = bool(plans) and not contract.is_opening
+    return InvoiceTerms(
+        currency=contract.currency,
+        discounts=plans[-1].sheet.discounts if plans else (),
+        minimum=_bound(contract, [(plan, plan.sheet.minimum) for plan in plans]) if is_whole else None,
+        maximum=_bound(contract, [(plan, plan.sheet.maximum) for plan in plans]) if is_whole else None,
+        minimum_taxes=tuple(contract.taxes),
+        taxes=contract.taxes,
+    )
+
+
+def _bound(contract: Contract, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:
+    last = bounds[-1][1]
+    if last is None or not last.is_prorated:
+        return last
+    minor = sum(
+        Money.rounded(
+            Fraction(bound.amount) * share_of(plan.service, contract.whole).fraction, contract.currency
+        ).minor
+        for plan, bound in bounds
+        if bound is not None
+    )
+    return Bound(amount=decimal_of(minor, currency_decimals(contract.currency)))
+
+
+def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], contract: Contract) -> tuple[DraftLine, ...]:
+    """The lines that rating the whole invoice added, with names for a bill."""
+    names = {f"credit {offer.credit.key}": offer.name for offer in contract.credits}
+    names |= {f"tax {name}": f"{name} {percent.normalize():f} %" for name, percent in contract.taxes.items()}
+    return tuple(
+        DraftLine(
+            key=line.key,
+            kind=line.kind,
+            name=names.get(line.key) or _NAMES[line.kind],
+            service=contract.service,
+            minor=line.minor,
+            allotted=line.allotted,
+            taxes=line.taxes,
+        )
+        for line in rated.lines[len(lines) :]
+    )
+
+
+def offer_included_credits(contract: Contract) -> tuple[CreditOffer, ...]:
+    """The money that comes with the plans of the period, by the time each was held; used before any grant."""
+    offers = []
+    for number, segment in enumerate(contract.plans):
+        included = segment.sheet.included_credit
+        if included is None:
+            continue
+        exact = Fraction(included.amount) * share_of(segment.service, contract.whole).fraction
+        credit = Credit(
+            key=f"plan {segment.sheet.plan_key} {number}",
+            remaining_minor=Money.rounded(exact, contract.currency).minor,
+            granted_at=contract.service.start,
+            expires_at=contract.service.end,
+            priority=0,
+            covers=None if included.covers is None else frozenset(included.covers),
+        )
+        offers.append(CreditOffer(credit=credit, name=included.name, kind="included"))
+    return tuple(offers)
