@@ -41,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/", include("insights.api.urls")),
     path("a/<uuid:account_uuid>/", include("insights.web.batch_urls")),
+    path("a/<uuid:account_uuid>/", include("insights.web.bill_urls")),
     path("", include("accounts.urls")),
     path("staff/", include("insights.web.staff_urls")),
     path("", include("insights.web.urls")),

@@ -13,7 +13,6 @@ from accounts.operations import UnableToChange
 from accounts.tenancy import current_alias
 from insights.billing.subscription_operations import audit
 from insights.billing.subscription_rule_queries import (
-    UnknownSubscription,
     check_instant,
     check_not_issued,
     check_within,
@@ -52,6 +51,9 @@ def start_add_on(
             interval_months=subscription.interval_months,
             at=starts_at,
         )
+        if AddOn.objects.filter(subscription=subscription, plan=offered.plan, starts_at=starts_at).exists():
+            message = f"{offered.plan.name} begins at {said(starts_at)} already; say how many by its counts."
+            raise UnableToChange(message, field="starts_at")
         add_on = AddOn.objects.create(
             account=account,
             subscription=subscription,
@@ -70,7 +72,8 @@ def end_add_on(
     *,
     account_id: int,
     subscription_id: UUID,
-    add_on_id: int,
+    plan_key: str,
+    started_at: datetime,
     ends_at: datetime,
     by: User | None,
     now: datetime,
@@ -80,9 +83,13 @@ def end_add_on(
     with transaction.atomic(using=current_alias()):
         account = locked_account(account_id)
         subscription = subscription_of(account_id, subscription_id)
-        add_on = AddOn.objects.filter(subscription=subscription, pk=add_on_id).select_related("plan").first()
+        add_on = (
+            AddOn.objects.filter(subscription=subscription, plan__key=plan_key, starts_at=started_at)
+            .select_related("plan")
+            .first()
+        )
         if add_on is None:
-            raise UnknownSubscription(str(add_on_id))
+            raise UnableToChange(f"There is no such add-on since {said(started_at)}.", field="ends_at")
         if add_on.ends_at is not None and add_on.ends_at <= now:
             raise UnableToChange(f"The add-on has ended at {said(add_on.ends_at)}.", field="ends_at")
         if ends_at <= add_on.starts_at:

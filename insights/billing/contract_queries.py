@@ -125,7 +125,9 @@ class _Loader:
         self.grants = _grants(accounts)
         self.invoices = _invoices(subscriptions)
         self.records = _records(accounts)
-        self.ahead = _lines_ahead(accounts, [invoice.pk for many in self.invoices.values() for invoice in many])
+        self.ahead = _lines_ahead(
+            accounts, [invoice.pk for many in self.invoices.values() for invoice in many]
+        )
         self.late = _late(wanted, self.invoices)
 
     def contract(self, to_bill: PeriodToBill) -> LoadedContract:
@@ -381,7 +383,9 @@ def _lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[in
     rows = LineItem.objects.filter(
         account__in=accounts,
         invoice__in=invoices,
-        kind=LineKind.CHARGE, terms__timing=FeeTiming.IN_ADVANCE, corrects__isnull=True
+        kind=LineKind.CHARGE,
+        terms__timing=FeeTiming.IN_ADVANCE,
+        corrects__isnull=True,
     ).select_related("invoice")
     found: dict[int, list[StoredLine]] = defaultdict(list)
     for row in rows:

@@ -74,9 +74,16 @@ def set_override(
 
 
 def end_override(
-    *, account_id: int, override_id: int, ends_at: datetime, by: User | None, now: datetime
+    *,
+    account_id: int,
+    plan_key: str,
+    price_key: str,
+    started_at: datetime,
+    ends_at: datetime,
+    by: User | None,
+    now: datetime,
 ) -> None:
-    """Let periods that begin at `ends_at` or later have the plan's price again. Raises UnknownSubscription."""
+    """Let periods that begin at `ends_at` or later have the plan's price again. Raises UnableToChange."""
     check_instant(ends_at, field="ends_at")
     with transaction.atomic(using=current_alias()):
         account = locked_account(account_id)

@@ -17,7 +17,6 @@ from accounts.operations import UnableToChange, record_act
 from accounts.operations.refusals import check_text
 from accounts.tenancy import current_alias
 from insights.billing.subscription_rule_queries import (
-    UnknownSubscription,
     check_instant,
     check_not_issued,
     check_within,
@@ -140,17 +139,17 @@ def change_plan(
 
 
 def cancel_change(
-    *, account_id: int, subscription_id: UUID, phase_id: int, by: User | None, now: datetime
+    *, account_id: int, subscription_id: UUID, starts_at: datetime, by: User | None, now: datetime
 ) -> None:
-    """Take back a change of plan that has not begun; the plan before it goes on. Twice is once."""
+    """Take back the change of plan of that hour, which has not begun; the plan before it goes on."""
     with transaction.atomic(using=current_alias()):
         account = locked_account(account_id)
         subscription = subscription_of(account_id, subscription_id)
-        phase = SubscriptionPhase.objects.filter(subscription=subscription, pk=phase_id).first()
+        phase = SubscriptionPhase.objects.filter(
+            subscription=subscription, starts_at=starts_at, cancelled_at__isnull=True
+        ).first()
         if phase is None:
-            raise UnknownSubscription(str(phase_id))
-        if phase.cancelled_at is not None:
-            return
+            raise UnableToChange(f"No plan begins at {said(starts_at)}; it may be cancelled already.")
         if phase.starts_at <= subscription.starts_at:
             raise UnableToChange(
                 "A subscription has a first plan; change it or end the subscription instead."

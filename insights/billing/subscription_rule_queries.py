@@ -26,7 +26,7 @@ _COUNT_CHARACTERS_MAX = 40
 
 
 class UnknownSubscription(LookupError):
-    """The account has no subscription, phase, add-on or price of its own with this id."""
+    """The account has no subscription of this id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

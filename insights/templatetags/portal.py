@@ -17,8 +17,10 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from insights.billing.words import money_words
 from insights.templatetags import figures
 from insights.templatetags.tones import COMPLETENESS, STATES, TONE_ICONS
+from insights.values.money import Money
 from insights.values.quantity import MINUS, THIN_SPACE, Scale, exact_text, grouped_text, scaled
 
 register = template.Library()
@@ -34,6 +36,12 @@ _NAV_OF_URL = {
     "usage-explorer": "usage",
     "batch-list": "batches",
     "batch-detail": "batches",
+    "bill-list": "bills",
+    "bill-detail": "bills",
+    "bill-pdf": "bills",
+    "price-list": "bills",
+    "credit-list": "bills",
+    "billing-details": "bills",
     "account-settings": "settings",
     "key-create": "settings",
     "key-revoke": "settings",
@@ -130,6 +138,12 @@ def signed_percent(ratio: Decimal | None, decimals: int = 1) -> str:
         return NO_DATA
     text = percent(ratio, decimals)
     return f"+{text}" if ratio > 0 and not text.startswith("<") else text
+
+
+@register.filter
+def money(value: Money | None) -> str:
+    """Write an amount with all its digits and its currency; it does not break in two."""
+    return NO_DATA if value is None else money_words(value)
 
 
 # --- Times ------------------------------------------------------------------------------------

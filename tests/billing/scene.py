@@ -38,22 +38,31 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text if "T" in text else f"{text}T00").replace(tzinfo=UTC)
 
 
-def usage_price(key: str, charge: ChargeModel, *, unit: str = "unit", currency: str = "USD", **more: Any) -> SheetPrice:
+def usage_price(
+    key: str, charge: ChargeModel, *, unit: str = "unit", currency: str = "USD", **more: Any
+) -> SheetPrice:
     """A price for the meter of the same key; terms by name, other fields of the price by theirs."""
     own = {name: more.pop(name) for name in ("takes_credit", "is_taxable") if name in more}
     terms = PriceTerms(currency=currency, charge=charge, unit=unit, **more)
     return SheetPrice(key=key, name=key.replace("_", " ").capitalize(), meter_key=key, terms=terms, **own)
 
 
-def fee(key: str, amount: str, *, timing: FeeTiming = FeeTiming.IN_ARREARS, currency: str = "USD", **more: Any) -> SheetPrice:
+def fee(
+    key: str, amount: str, *, timing: FeeTiming = FeeTiming.IN_ARREARS, currency: str = "USD", **more: Any
+) -> SheetPrice:
     """A recurring fee, charged by time."""
     terms = PriceTerms(
-        currency=currency, charge=Flat(amount=Decimal(amount)), timing=timing, is_prorated=more.pop("is_prorated", True)
+        currency=currency,
+        charge=Flat(amount=Decimal(amount)),
+        timing=timing,
+        is_prorated=more.pop("is_prorated", True),
     )
     return SheetPrice(key=key, name=key.replace("_", " ").capitalize(), terms=terms, **more)
 
 
-def make_plan(key: str, prices: Iterable[SheetPrice], *, currency: str = "USD", interval: int = 1, **whole: Any) -> Plan:
+def make_plan(
+    key: str, prices: Iterable[SheetPrice], *, currency: str = "USD", interval: int = 1, **whole: Any
+) -> Plan:
     """A plan with one published version, in force from long ago."""
     with as_worker():
         plan = Plan.objects.create(key=key, name=key.title(), currency=currency, interval_months=interval)
@@ -61,7 +70,9 @@ def make_plan(key: str, prices: Iterable[SheetPrice], *, currency: str = "USD", 
     return plan
 
 
-def publish(plan: Plan, prices: Iterable[SheetPrice], *, number: int, effective_from: datetime, **whole: Any) -> None:
+def publish(
+    plan: Plan, prices: Iterable[SheetPrice], *, number: int, effective_from: datetime, **whole: Any
+) -> None:
     """Add a published version to a plan."""
     sheet = PriceSheet(
         plan_key=plan.key, plan_name=plan.name, version=number, effective_from=effective_from, currency=plan.currency,
@@ -81,7 +92,9 @@ def make_profile(account: Account, **fields: Any) -> BillingProfile:
         entity, _ = LegalEntity.objects.get_or_create(
             key="tidegate", defaults={"name": "Tidegate", "address": "1 Quay", "number_prefix": "TG-"}
         )
-        return BillingProfile.objects.create(account=account, legal_entity=entity, **{"grace_days": 0, **fields})
+        return BillingProfile.objects.create(
+            account=account, legal_entity=entity, **{"grace_days": 0, **fields}
+        )
 
 
 def subscribe(
@@ -129,7 +142,9 @@ def change_plan(
         )
 
 
-def deliver(source: Source, account: Account, rows: Iterable[tuple[str, str, str]], **dimensions: str) -> None:
+def deliver(
+    source: Source, account: Account, rows: Iterable[tuple[str, str, str]], **dimensions: str
+) -> None:
     """Deliver rows of meter, hour and quantity, and say nothing of completeness."""
     names = list(dimensions)
     lines = [",".join(["account", "meter", "window_start", "quantity", *names])]
@@ -179,5 +194,6 @@ def meters(*keys: str, unit: str = "unit", **fields: Any) -> list[Meter]:
     """Meters that are summed by hour, in one unit."""
     with as_worker():
         return [
-            Meter.objects.create(key=key, name=key.capitalize(), unit=unit, grain_seconds=3600, **fields) for key in keys
+            Meter.objects.create(key=key, name=key.capitalize(), unit=unit, grain_seconds=3600, **fields)
+            for key in keys
         ]

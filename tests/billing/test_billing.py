@@ -55,7 +55,9 @@ GRADUATED = Graduated(
 
 
 def test_a_month_is_drafted_and_then_issued(edge: Source, account: Account) -> None:
-    plan = make_plan("basic", [usage_price("requests", PER_UNIT), usage_price("bytes", PER_UNIT), fee("base", "20")])
+    plan = make_plan(
+        "basic", [usage_price("requests", PER_UNIT), usage_price("bytes", PER_UNIT), fee("base", "20")]
+    )
     subscription = subscribe(account, plan, "2026-03-01")
     deliver(edge, account, [("requests", "2026-03-01", "10"), ("requests", "2026-03-31T23", "5.5")])
     deliver(edge, account, [("requests", "2026-04-01", "1000")])
@@ -101,7 +103,9 @@ def test_late_usage_is_corrected_on_the_next_invoice_once(edge: Source, account:
 
 
 def test_plan_changes_in_a_month_cut_usage_and_fees(edge: Source, account: Account) -> None:
-    small = make_plan("small", [usage_price("requests", PER_UNIT), usage_price("bytes", PER_UNIT), fee("base", "31")])
+    small = make_plan(
+        "small", [usage_price("requests", PER_UNIT), usage_price("bytes", PER_UNIT), fee("base", "31")]
+    )
     large = make_plan(
         "large",
         [
@@ -121,10 +125,16 @@ def test_plan_changes_in_a_month_cut_usage_and_fees(edge: Source, account: Accou
     )  # fmt: skip
 
     [march] = bill(subscription, "2026-03-25")
-    found = [(line.name, line.plan_key, line.metered_quantity, int(line.amount_minor)) for line in lines_of(march)]
+    found = [
+        (line.name, line.plan_key, line.metered_quantity, int(line.amount_minor)) for line in lines_of(march)
+    ]
 
     # 31 x 10/31; 62 x 10.25/31 = 20.50; 31 x 10.75/31.
-    assert found[:3] == [("Base", "small", None, 1000), ("Base", "large", None, 2050), ("Base", "small", None, 1075)]
+    assert found[:3] == [
+        ("Base", "small", None, 1000),
+        ("Base", "large", None, 2050),
+        ("Base", "small", None, 1075),
+    ]
     assert [line for line in found if line[0] == "Requests"] == [
         ("Requests", "small", Decimal(100), 1000),
         ("Requests", "large", Decimal(200), 200),
@@ -132,7 +142,9 @@ def test_plan_changes_in_a_month_cut_usage_and_fees(edge: Source, account: Accou
     ]
 
 
-def test_fees_in_advance_open_the_subscription_and_come_back_after_a_change(edge: Source, account: Account) -> None:
+def test_fees_in_advance_open_the_subscription_and_come_back_after_a_change(
+    edge: Source, account: Account
+) -> None:
     prices = [usage_price("requests", PER_UNIT), usage_price("bytes", PER_UNIT)]
     small = make_plan("small", [*prices, fee("base", "30", timing=FeeTiming.IN_ADVANCE)])
     large = make_plan("large", [*prices, fee("base", "60", timing=FeeTiming.IN_ADVANCE)])
@@ -154,7 +166,11 @@ def test_fees_in_advance_open_the_subscription_and_come_back_after_a_change(edge
 def test_credits_burn_in_order_and_are_used_up_once(edge: Source, account: Account) -> None:
     plan = make_plan(
         "payg",
-        [usage_price("requests", PER_UNIT), usage_price("bytes", PER_UNIT), fee("base", "20", takes_credit=False)],
+        [
+            usage_price("requests", PER_UNIT),
+            usage_price("bytes", PER_UNIT),
+            fee("base", "20", takes_credit=False),
+        ],
         included_credit=IncludedCredit(name="Included", amount=Decimal(20)),
     )
     subscription = subscribe(account, plan, "2026-03-01")
@@ -183,7 +199,9 @@ def test_below_zero_is_carried_to_the_next_bill(edge: Source, account: Account) 
     # The sender corrects 100 to 40.
     from tests.factories import ingest_now
 
-    ingest_now(edge, "account,meter,window_start,quantity,revision\nhalyard,requests,2026-03-05T00:00:00Z,40,2\n")
+    ingest_now(
+        edge, "account,meter,window_start,quantity,revision\nhalyard,requests,2026-03-05T00:00:00Z,40,2\n"
+    )
     complete(account, "2026-06-01")
 
     _, april, may, _ = bill(subscription, "2026-06-01T01")
@@ -203,7 +221,15 @@ def test_tax_and_minimum(edge: Source) -> None:
         minimum=Bound(amount=Decimal(50)),
     )
     subscription = subscribe(account, plan, "2026-02-28T23", anchor="2026-03-01")
-    deliver(edge, account, [("requests", "2026-03-05", "100"), ("requests", "2026-03-31T21", "1"), ("requests", "2026-03-31T22", "7")])
+    deliver(
+        edge,
+        account,
+        [
+            ("requests", "2026-03-05", "100"),
+            ("requests", "2026-03-31T21", "1"),
+            ("requests", "2026-03-31T22", "7"),
+        ],
+    )
 
     march, april = bill(subscription, "2026-04-01T01")[:2]
 
@@ -219,7 +245,10 @@ def test_what_has_no_price_parks(edge: Source, account: Account) -> None:
 
     march, _ = bill(subscription, "2026-04-01T01")
 
-    assert (march.state, [one["code"] for one in march.parked_for]) == (InvoiceState.PARKED, ["unpriced_meter"])
+    assert (march.state, [one["code"] for one in march.parked_for]) == (
+        InvoiceState.PARKED,
+        ["unpriced_meter"],
+    )
     with as_worker():
         Invoice.objects.filter(pk=march.pk).update(released=["unpriced_meter"])
     march, _ = bill(subscription, "2026-04-02")

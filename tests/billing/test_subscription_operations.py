@@ -290,26 +290,23 @@ class TestChange:
         subscription = start(acme)
         begun, coming = change(subscription, "team", 24), change(subscription, "pro", 1000)
 
-        def cancel(phase_id: int) -> None:
+        def cancel(hour: datetime) -> None:
             with as_staff():
                 cancel_change(
                     account_id=acme.pk,
                     subscription_id=subscription.public_id,
-                    phase_id=phase_id,
+                    starts_at=hour,
                     by=None,
                     now=NOW,
                 )
 
-        cancel(coming.pk)
-        cancel(coming.pk)
+        cancel(coming.starts_at)
+        with pytest.raises(UnableToChange, match="may be cancelled already"):
+            cancel(coming.starts_at)
         with pytest.raises(UnableToChange, match="has begun"):
-            cancel(begun.pk)
-        with as_staff():
-            first = SubscriptionPhase.objects.earliest("starts_at").pk
+            cancel(begun.starts_at)
         with pytest.raises(UnableToChange, match="first plan"):
-            cancel(first)
-        with pytest.raises(UnknownSubscription):
-            cancel(coming.pk + 10_000)
+            cancel(BEGIN)
         assert [plan for plan, _ in phases(subscription)] == ["basic", "team"]
         change(subscription, "pro", 1000)
         assert acts(acme).count("subscription.cancel_change") == 1
@@ -407,24 +404,27 @@ class TestEnds:
         subscription = start(acme)
         add_on = add(subscription)
 
-        def finish(add_on_id: int, hours: int) -> None:
+        def finish(plan: str, hours: int) -> None:
             with as_staff():
                 end_add_on(
                     account_id=acme.pk,
                     subscription_id=subscription.public_id,
-                    add_on_id=add_on_id,
+                    plan_key=plan,
+                    started_at=add_on.starts_at,
                     ends_at=BEGIN + timedelta(hours=hours),
                     by=None,
                     now=NOW,
                 )
 
         with pytest.raises(UnableToChange, match="after its start"):
-            finish(add_on.pk, 5)
-        finish(add_on.pk, 10)
+            finish("support", 5)
+        with pytest.raises(UnableToChange, match="already"):
+            add(subscription)
+        finish("support", 10)
         with pytest.raises(UnableToChange, match="has ended"):
-            finish(add_on.pk, 1000)
-        with pytest.raises(UnknownSubscription):
-            finish(add_on.pk + 10_000, 10)
+            finish("support", 1000)
+        with pytest.raises(UnableToChange, match="no such add-on"):
+            finish("absent", 10)
         for plan, words in (("basic", "no add-on"), ("addon_year", "every 12 months")):
             with pytest.raises(UnableToChange, match=words):
                 add(subscription, plan)
@@ -505,7 +505,9 @@ class TestOverrides:
         with as_staff():
             end_override(
                 account_id=acme.pk,
-                override_id=first.pk,
+                plan_key="pro",
+                price_key=first.price_key,
+                started_at=first.starts_at,
                 ends_at=BEGIN + timedelta(days=30),
                 by=None,
                 now=NOW,

@@ -11,8 +11,8 @@ import pytest
 from accounts.models import Account, AuditEntry
 from accounts.operations import UnableToChange
 from accounts.tenancy import as_staff
+from insights.billing.account_terms_operations import ProfileChanges, grant_credit, save_profile
 from insights.billing.amounts import InvalidAmount, minor_from_text, percent_from_text
-from insights.billing.profile_operations import ProfileChanges, grant_credit, save_profile
 from insights.models import BillingProfile, CreditGrant, LegalEntity
 from tests import factories
 from tests.billing.plan_files import NOW

@@ -1,0 +1,262 @@
+"""The customer's bills: the list, one bill with every line and step, and the same as PDF, CSV and JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from accounts.models import Account
+from insights.billing.bill import Bill, BillHead, BillLine, BillStatus, LineGroup
+from insights.billing.bill_document import bill_document
+from insights.billing.bill_pdf import render_invoice_pdf
+from insights.billing.bill_queries import (
+    PDF_TYPE,
+    find_invoice_file,
+    get_bill,
+    list_issued_bills,
+    list_owed_bills,
+    list_unissued_bills,
+)
+from insights.billing.words import (
+    StepRow,
+    bill_answer,
+    line_price_words,
+    line_sentence,
+    money_words,
+    number_words,
+    step_rows,
+    values_words,
+)
+from insights.exports.bill_rows import as_csv, bill_rows, line_rows
+from insights.values.money import Money, sum_money
+from insights.values.period import Period, local_day
+from insights.web import words
+from insights.web.bill_charts import totals_figure
+from insights.web.partials import render_page
+
+BILLS_PER_PAGE = 50
+BILLS_IN_FILE_MAX = 10_000
+BARS_MAX = 24
+_INSTANT = timedelta(microseconds=1)
+
+
+@account_page
+@require_safe
+def bill_list(request: Any) -> HttpResponse:
+    """Show what is owed and what the running period comes to, then every bill."""
+    now = timezone.now()
+    older_than = _uuid(request.GET.get("older", ""))
+    page = list_issued_bills(request.account, now=now, limit=BILLS_PER_PAGE, older_than=older_than)
+    unissued = () if older_than else list_unissued_bills(request.account, now=now)
+    heads = (*unissued, *page.heads)
+    bars = [head for head in heads if head.status is not BillStatus.VOID][:BARS_MAX][::-1]
+    context = {
+        "nav": "bills",
+        "bills": [_row(request.account, head) for head in heads],
+        "bars": [_row(request.account, head) for head in bars],
+        "figure": totals_figure(bars),
+        "answer": owed_words(list_owed_bills(request.account, now=now), unissued, now=now),
+        "zone": request.account.billing_zone,
+        "page": {
+            "summary": "Newest first",
+            "previous_url": "?" if older_than else None,
+            "next_url": f"?older={page.heads[-1].public_id}" if page.next_place else None,
+            "target": "#bill-table",
+        },
+    }
+    return render_page(request, "bills/list.html", context, part="bill-table")
+
+
+@account_page
+@require_safe
+def bill_list_csv(request: Any) -> HttpResponse:
+    """Download every bill of the account, drafts first."""
+    now = timezone.now()
+    issued = list_issued_bills(request.account, now=now, limit=BILLS_IN_FILE_MAX).heads
+    heads = (*list_unissued_bills(request.account, now=now), *issued)
+    return csv_answer(as_csv(bill_rows(heads)), "bills.csv")
+
+
+@account_page
+@require_safe
+def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Show one bill: what it comes to and why, line by line."""
+    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    zone = ZoneInfo(bill.head.zone)
+    context = {
+        "nav": "bills",
+        "bill": bill,
+        "head": bill.head,
+        "answer": bill_answer(bill),
+        "period": period_of(bill.head.period, zone),
+        "due": local_day(bill.head.due_at, zone) if bill.head.due_at else None,
+        "period_end": local_day(bill.head.period.end, zone),
+        "issue_from": local_day(bill.issue_from, zone),
+        "sections": [
+            (section, [_line_row(request.account, line, zone) for line in section.lines])
+            for section in bill.sections
+        ],
+        "subtotals": bill.sections,
+        "segments": [
+            (segment, words.period_words(*_days(segment.period, zone))) for segment in bill.plan_changes
+        ],
+        "zone": bill.head.zone,
+        "page": {},
+    }
+    return render(request, "bills/detail.html", context)
+
+
+@account_page
+@require_safe
+def bill_pdf(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Download the PDF as it was made at issue; of a bill that is not issued, one made now and marked so."""
+    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    if bill.head.is_issued:
+        content = find_invoice_file(request.account, public_id=bill_uuid)
+        if content is None:
+            return render(request, "bills/pdf_not_yet.html", {"nav": "bills", "head": bill.head}, status=404)
+    else:
+        content = render_invoice_pdf(bill)
+    return _file(content, PDF_TYPE, f"{file_stem(bill.head)}.pdf")
+
+
+@account_page
+@require_safe
+def bill_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Download the lines."""
+    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    return csv_answer(as_csv(line_rows(bill)), f"{file_stem(bill.head)}-lines.csv")
+
+
+@account_page
+@require_safe
+def bill_json(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Download the bill with steps and terms, as the API answers."""
+    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    response = JsonResponse(bill_document(bill), json_dumps_params={"indent": 2, "ensure_ascii": False})
+    response["Content-Disposition"] = f'attachment; filename="{file_stem(bill.head)}.json"'
+    return response
+
+
+def file_stem(head: BillHead) -> str:
+    """A plain name for files of the bill; numbers are made of letters, digits and hyphens, and anything else goes."""
+    name = "".join(char for char in head.number if char.isascii() and (char.isalnum() or char in "-_"))
+    return f"bill-{name or head.public_id}"
+
+
+def csv_answer(content: bytes, name: str) -> HttpResponse:
+    """A CSV to save."""
+    return _file(content, "text/csv; charset=utf-8", name)
+
+
+def _file(content: bytes, media_type: str, name: str) -> HttpResponse:
+    response = HttpResponse(content, content_type=media_type)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def owed_words(
+    owed: tuple[BillHead, ...], unissued: tuple[BillHead, ...], *, now: datetime
+) -> dict[str, Any]:
+    """What is to be paid now, and what the period that runs would come to; amounts by currency."""
+    running = [head for head in unissued if head.status is BillStatus.DRAFT and head.period.contains(now)]
+    first = owed[0] if owed else None
+    return {
+        "owed": _sums(owed),
+        "owed_count": len(owed),
+        "overdue": sum(head.status is BillStatus.OVERDUE for head in owed),
+        "first_due": local_day(first.due_at, ZoneInfo(first.zone)) if first and first.due_at else None,
+        "running": _sums(running),
+        "checking": sum(head.status is BillStatus.CHECKING for head in unissued),
+    }
+
+
+def _sums(heads: Any) -> str:
+    by_currency: dict[str, list[Money]] = {}
+    for head in heads:
+        by_currency.setdefault(head.currency, []).append(head.due)
+    return " and ".join(money_words(sum_money(amounts, code)) for code, amounts in by_currency.items())
+
+
+def _row(account: Account, head: BillHead) -> dict[str, Any]:
+    zone = ZoneInfo(head.zone)
+    return {
+        "head": head,
+        "period": period_of(head.period, zone),
+        "due": local_day(head.due_at, zone) if head.due_at else None,
+        "total": money_words(head.total),
+        "url": reverse("bill-detail", args=[account.public_id, head.public_id]),
+        "name": head.number or ("In advance" if head.kind == "opening" else head.subscription_name),
+    }
+
+
+def period_of(period: Period, zone: tzinfo) -> str:
+    """The days of a period on the account's clock, in words."""
+    return words.period_words(*_days(period, zone))
+
+
+def _days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
+    return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
+
+
+def _line_row(account: Account, line: BillLine, zone: tzinfo) -> dict[str, Any]:
+    service = ""
+    if line.service_start < line.service_end:
+        service = period_of(Period(line.service_start, line.service_end), zone)
+    corrected = line.corrects
+    return {
+        "line": line,
+        "name": line.name,
+        "values": values_words(line),
+        "service": service,
+        "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
+        "unit": line.unit,
+        "price": line_price_words(line),
+        "amount": money_words(line.amount),
+        "sentence": line_sentence(line),
+        "steps": [_step(row) for row in step_rows(line)],
+        "usage_url": _usage_url(account, line, zone),
+        "corrects_url": reverse("bill-detail", args=[account.public_id, corrected.bill_id])
+        if corrected
+        else "",
+    }
+
+
+def _step(row: StepRow) -> dict[str, str]:
+    return {"words": row.words, "exact": row.exact, "amount": money_words(row.amount)}
+
+
+def _usage_url(account: Account, line: BillLine, zone: tzinfo) -> str:
+    """The usage that the line is made of."""
+    if line.group is not LineGroup.USAGE or line.service_start >= line.service_end:
+        return ""
+    first, last = _days(Period(line.service_start, line.service_end), zone)
+    query = {"meter": line.meter_key, "from": first.isoformat(), "to": last.isoformat()}
+    query |= {f"dimension.{name}": value for name, value in line.values.items()}
+    return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"
+
+
+def _bill_or_404(request: HttpRequest, bill_uuid: UUID, *, now: datetime) -> Bill:
+    account: Account = request.account  # type: ignore[attr-defined]
+    bill = get_bill(account, public_id=bill_uuid, now=now)
+    if bill is None:
+        raise Http404
+    return bill
+
+
+def _uuid(text: str) -> UUID | None:
+    """An id from the address; anything else shows the list from its beginning."""
+    try:
+        return UUID(text) if len(text) == 36 else None
+    except ValueError:
+        return None
