@@ -20,9 +20,8 @@ from insights.billing.meter_checks import meter_faults
 from insights.billing.plan_faults import InvalidPlan, PlanFault
 from insights.billing.plan_toml import PlanDocument
 from insights.billing.sheet_mapping import document_of, price_rows, version_terms
-from insights.billing.subscription_queries import account_clashes, accounts_on
+from insights.billing.subscription_queries import account_clashes, accounts_on, count_subscribers
 from insights.models.prices import Plan, PlanVersion, Price
-from insights.models.subscriptions import AddOn, SubscriptionPhase
 
 COMMAND_LINE = "command line"
 # What a plan is; its versions and subscriptions were made for it.
@@ -109,14 +108,6 @@ def retire_plan(*, key: str, actor: User | None, now: datetime) -> None:
         plan.retired_at = now
         plan.save(update_fields=["retired_at"])
         _audit(plan, actor, "plan.retire", {})
-
-
-def count_subscribers(plan_id: int) -> int:
-    """How many subscriptions have the plan, now or in a phase to come."""
-    phases = SubscriptionPhase.objects.filter(plan=plan_id, cancelled_at__isnull=True)
-    add_ons = AddOn.objects.filter(plan=plan_id)
-    on_it = {*phases.values_list("subscription", flat=True), *add_ons.values_list("subscription", flat=True)}
-    return len(on_it)
 
 
 def _locked_plan(key: str) -> Plan:
@@ -215,7 +206,7 @@ def _order_faults(document: PlanDocument, plan: Plan) -> Iterator[PlanFault]:
 
 
 def _past_faults(version: PlanVersion, now: datetime) -> Iterator[PlanFault]:
-    if version.effective_from < now and count_subscribers(version.plan_id):
+    if version.effective_from < now and count_subscribers([version.plan_id])[version.plan_id]:
         message = "lies in the past, and there are subscriptions to the plan; choose an instant to come"
         yield PlanFault("version", "effective_from", "in_the_past", message)
 

@@ -22,7 +22,6 @@ from insights.billing.plan_faults import InvalidPlan
 from insights.billing.sheet_mapping import offered_to
 from insights.billing.subscription_queries import issued_until
 from insights.billing.subscription_rule_queries import (
-    UnknownSubscription,
     check_instant,
     locked_account,
     said,
@@ -88,10 +87,14 @@ def end_override(
     with transaction.atomic(using=current_alias()):
         account = locked_account(account_id)
         found = (
-            PriceOverride.objects.filter(account=account_id, pk=override_id).select_related("plan").first()
+            PriceOverride.objects.filter(
+                account=account_id, plan__key=plan_key, price_key=price_key, starts_at=started_at
+            )
+            .select_related("plan")
+            .first()
         )
         if found is None:
-            raise UnknownSubscription(str(override_id))
+            raise UnableToChange("The account has no such price of its own.", field="ends_at")
         if found.ends_at is not None and found.ends_at <= now:
             raise UnableToChange(f"The price has ended at {said(found.ends_at)}.", field="ends_at")
         if ends_at <= found.starts_at:

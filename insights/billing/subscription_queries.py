@@ -168,3 +168,13 @@ def accounts_on(plan_id: int) -> list[int]:
     for account_id in AddOn.objects.filter(account__in=holders).values_list("account", flat=True):
         things[account_id] += 1
     return sorted(account_id for account_id, count in things.items() if count > 1)
+
+
+def count_subscribers(plan_ids: Iterable[int]) -> dict[int, int]:
+    """How many subscriptions have each plan, had it, or will have it."""
+    found: dict[int, set[int]] = {plan_id: set() for plan_id in plan_ids}
+    phases = SubscriptionPhase.objects.filter(plan__in=found, cancelled_at=None)
+    for rows in (phases, AddOn.objects.filter(plan__in=found)):
+        for plan_id, subscription_id in rows.values_list("plan", "subscription"):
+            found[plan_id].add(subscription_id)
+    return {plan_id: len(subscriptions) for plan_id, subscriptions in found.items()}

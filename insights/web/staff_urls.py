@@ -9,6 +9,7 @@ from insights.web import (
     staff_backfills,
     staff_keys,
     staff_months,
+    staff_plans,
     staff_reverts,
     staff_sources,
     staff_uploads,
@@ -39,6 +40,15 @@ urlpatterns = [
     path(
         "backfills/<uuid:backfill_uuid>/discard/", staff_backfills.backfill_discard, name="backfill-discard"
     ),
+    path("plans/", staff_plans.plans, name="staff-plans"),
+    path("plans.csv", staff_plans.plans_csv, name="staff-plans-csv"),
+    path("plans/new/", staff_plans.plan_new, name="staff-plan-new"),
+    path("plans/<slug:plan_key>/", staff_plans.plan, name="staff-plan"),
+    path("plans/<slug:plan_key>/prices.csv", staff_plans.plan_csv, name="staff-plan-csv"),
+    path("plans/<slug:plan_key>/plan.toml", staff_plans.plan_toml, name="staff-plan-toml"),
+    path("plans/<slug:plan_key>/publish/", staff_plans.plan_publish, name="plan-publish"),
+    path("plans/<slug:plan_key>/drop/", staff_plans.plan_drop, name="plan-drop"),
+    path("plans/<slug:plan_key>/retire/", staff_plans.plan_retire, name="plan-retire"),
     path("months/", staff_months.months, name="staff-months"),
     path("months.csv", staff_months.months_csv, name="staff-months-csv"),
     path("sources/", staff_sources.sources, name="staff-sources"),
