@@ -9,7 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from insights.billing.sheet_mapping import sheet_of
+from insights.billing.meter_checks import PricedMeter
+from insights.billing.plan_toml import PlanDocument
+from insights.billing.sheet_mapping import document_of, sheet_of
+from insights.metering.aggregations import aggregated_unit
+from insights.models.catalog import Meter
 from insights.models.prices import Plan, PlanVersion
 from insights.rating.sheet import PriceSheet
 
@@ -91,6 +95,27 @@ def get_plan(key: str) -> PlanFacts:
     if plan is None:
         raise UnknownPlan(key)
     return _plan_facts(plan)
+
+
+def priced_meters() -> dict[str, PricedMeter]:
+    """What prices must know of each meter, in its newest version."""
+    return {
+        meter.key: PricedMeter(
+            unit=aggregated_unit(meter.unit, meter.aggregation),
+            aggregation=meter.aggregation,
+            dimensions=tuple(meter.dimensions),
+        )
+        for meter in Meter.objects.order_by("key", "version")
+    }
+
+
+def plan_document(key: str, *, number: int | None = None) -> PlanDocument:
+    """A version of the plan as a file says it: the one of this number, or the newest; or UnknownPlan."""
+    versions = PlanVersion.objects.filter(plan__key=key).select_related("plan__account")
+    version = (versions if number is None else versions.filter(number=number)).order_by("number").last()
+    if version is None:
+        raise UnknownPlan(key)
+    return document_of(version, version.prices.all())
 
 
 def _plan_facts(plan: Plan) -> PlanFacts:

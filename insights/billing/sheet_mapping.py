@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from insights.billing.plan_toml import PlanDocument
 from insights.models.prices import Plan, PlanVersion, Price
 from insights.models.subscriptions import PriceOverride
 from insights.rating.sheet import PriceSheet, SheetPrice, parse_included_credit, parse_price, sheet_document
@@ -51,6 +52,28 @@ def price_rows(sheet: PriceSheet, version: PlanVersion) -> list[Price]:
         Price(plan_version=version, position=position, **document)
         for position, document in enumerate(documents)
     ]
+
+
+def document_of(version: PlanVersion, prices: Iterable[Price]) -> PlanDocument:
+    """The version and its plan as a plan file says them, or InvalidTerms."""
+    plan, sheet = version.plan, sheet_of(version, prices)
+    return PlanDocument(
+        key=plan.key,
+        name=plan.name,
+        description=plan.description,
+        kind=plan.kind,
+        currency=plan.currency,
+        interval_months=plan.interval_months,
+        account_reference=plan.account.reference if plan.account else "",
+        position=plan.position,
+        effective_from=version.effective_from,
+        note=version.note,
+        prices=sheet.prices,
+        discounts=sheet.discounts,
+        minimum=sheet.minimum,
+        maximum=sheet.maximum,
+        included_credit=sheet.included_credit,
+    )
 
 
 def offered_to(plan: Plan, account_id: int) -> bool:

@@ -93,6 +93,9 @@ def settled(aggregation: str, raw: Decimal) -> Decimal:
 
 def unit_of(meter: MeterFacts) -> str:
     """The unit of the aggregated quantity."""
-    if needs_seconds(meter.aggregation):
-        return f"{meter.unit} hours"
-    return meter.unit
+    return aggregated_unit(meter.unit, meter.aggregation)
+
+
+def aggregated_unit(unit: str, aggregation: str) -> str:
+    """What a meter's unit becomes when its quantities are aggregated so."""
+    return f"{unit} hours" if needs_seconds(aggregation) else unit

@@ -131,7 +131,7 @@ def check_charge(charge: ChargeModel) -> None:
 
 
 def _check_tiers(charge: Tiered) -> None:
-    if fault := next(_tier_faults(charge.tiers), None):
+    if fault := next(tier_faults(charge.tiers), None):
         raise InvalidTerms(fault)
     used = _TIER_FIELDS[type(charge)]
     for number, tier in enumerate(charge.tiers, 1):
@@ -141,7 +141,8 @@ def _check_tiers(charge: Tiered) -> None:
                 raise InvalidTerms(f"tier {number} {name} is not used by this charge model")
 
 
-def _tier_faults(tiers: tuple[Tier, ...]) -> Iterator[str]:
+def tier_faults(tiers: tuple[Tier, ...]) -> Iterator[str]:
+    """Every gap, overlap and empty tier, in words; nothing when the tiers hold each quantity once."""
     if not tiers:
         yield "there must be at least one tier"
         return

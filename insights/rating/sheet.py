@@ -113,7 +113,7 @@ def sheet_document(sheet: PriceSheet) -> dict[str, Any]:
         "version": sheet.version,
         "effective_from": sheet.effective_from.isoformat(),
         "currency": sheet.currency,
-        "prices": [_price_document(price) for price in sheet.prices],
+        "prices": [price_document(price) for price in sheet.prices],
         **whole_document(sheet.discounts, sheet.minimum, sheet.maximum),
         "included_credit": credit
         and {
@@ -124,7 +124,8 @@ def sheet_document(sheet: PriceSheet) -> dict[str, Any]:
     }
 
 
-def _price_document(price: SheetPrice) -> dict[str, Any]:
+def price_document(price: SheetPrice) -> dict[str, Any]:
+    """One price as plain JSON values: an entry of a sheet, and the fields of a row of the catalogue."""
     matrix = price.matrix
     catch_all = price.terms if matrix is None else matrix.catch_all
     return {

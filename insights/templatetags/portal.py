@@ -62,6 +62,10 @@ _NAV_OF_URL = {
     "staff-source": "sources",
     "source-upload": "sources",
     "source-preview": "sources",
+    "staff-plans": "plans",
+    "staff-plan": "plans",
+    "staff-plan-new": "plans",
+    "staff-billing": "accounts",
 }
 
 

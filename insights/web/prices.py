@@ -65,7 +65,7 @@ def _plan(one: PricesInForce, segment: PlanSegment) -> dict[str, Any]:
         "is_add_on": segment.is_add_on,
         "subscription": one.head.subscription_name,
         "period": period_of(one.head.period, zone),
-        "terms": _whole_words(sheet),
+        "terms": whole_words(sheet),
         "prices": [_price(price, segment, one) for price in sheet.prices],
     }
 
@@ -80,7 +80,7 @@ def _price(price: SheetPrice, segment: PlanSegment, one: PricesInForce) -> dict[
     }
 
 
-def _whole_words(sheet: PriceSheet) -> list[str]:
+def whole_words(sheet: PriceSheet) -> list[str]:
     """What holds for the bill as a whole."""
     words = [f"{discount_words(discount, sheet.currency)} everything" for discount in sheet.discounts]
     words += [f"{bound} a period" for bound in bound_words(sheet.minimum, sheet.maximum, sheet.currency)]

@@ -93,4 +93,4 @@ def absent_values(slug: str) -> dict[str, Any]:
         "download_id",
         "download_uuid",
     ]
-    return {**{name: uuid.uuid4() for name in names}, "slug": slug}
+    return {**{name: uuid.uuid4() for name in names}, "slug": slug, "plan_key": slug}
