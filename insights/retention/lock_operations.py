@@ -21,6 +21,9 @@ LOCK_MILLISECONDS = 1_500
 LOCK_TRIES = 60
 LOCK_PAUSE_SECONDS = 2.0
 LOCK_REFUSED_SQLSTATES = frozenset({"55P03", "40P01"})
+# How long a restore waits for what others write.
+WAIT_SECONDS = 60
+WAIT_PAUSE_SECONDS = 1.0
 # What a command ends with when it may be given again as it is; EX_TEMPFAIL of sysexits.h.
 HELD_UP_EXIT_CODE = 75
 # Whoever archives or restores holds this lock for the session.
@@ -136,6 +139,45 @@ def wait_for_chunks() -> None:
     """Wait until no chunk is under way, and let none begin before the caller's transaction ends."""
     with connection().cursor() as cursor:
         cursor.execute(_ALL_CHUNKS_DONE)
+
+
+def wait_for_chunks_in_turns(say: Callable[[str], None]) -> None:
+    """Do as wait_for_chunks in the caller's transaction, and in between let those past who came meanwhile.
+
+    Says what it waits for; raises HeldUp.
+    """
+
+    def take() -> bool:
+        try:
+            with transaction.atomic(using=current_alias()):
+                with connection().cursor() as cursor:
+                    cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+                wait_for_chunks()
+        except OperationalError as error:
+            if not is_lock_refused(error):
+                raise
+            return False
+        return True
+
+    _poll(take, say, "Lines are being written all the time.")
+
+
+def wait_for_backfills(say: Callable[[str], None]) -> None:
+    """Wait until no backfill is being previewed or closed; says so, and raises HeldUp when it takes too long."""
+    _poll(lambda: not name_running_backfills(), say, "A backfill is being previewed or closed.")
+
+
+def _poll(is_free: Callable[[], bool], say: Callable[[str], None], otherwise: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    said = ""
+    while not is_free():
+        in_the_way = name_running_backfills() or otherwise
+        if time.monotonic() >= deadline:
+            raise HeldUp(f"{in_the_way} Nothing has changed; try again when that is done.")
+        if in_the_way != said:
+            say(f"{in_the_way} Waiting for up to {WAIT_SECONDS} s.")
+            said = in_the_way
+        time.sleep(WAIT_PAUSE_SECONDS)
 
 
 def audit(request: Request, month: UsageMonth, *, act: str) -> None:

@@ -91,7 +91,7 @@ def test_killed_before_the_end_the_month_is_as_it_was_and_the_command_can_be_rep
     assert_books_agree()
 
 
-@pytest.mark.parametrize("name", ["check_file", "_load", "_check_text", "wait_for_chunks", "audit"])
+@pytest.mark.parametrize("name", ["check_file", "_load", "_check_text", "wait_for_chunks_in_turns", "audit"])
 def test_killed_while_it_is_restored_the_month_is_still_archived(
     source: Any, archives: Path, name: str
 ) -> None:
@@ -242,6 +242,66 @@ def held_up_writers() -> Iterator[list[int]]:
     finally:
         over.set()
         thread.join(20)
+
+
+class TestRestoringBesideWriters:
+    """What a restore waits for is said while it waits, and it ends with a sentence and a code for trying again."""
+
+    @pytest.fixture(autouse=True)
+    def archived(self, source: Any, archives: Path, monkeypatch: Any) -> None:
+        send(source, *months.month_lines())
+        archive()
+        monkeypatch.setattr(lock_operations, "WAIT_SECONDS", 1)
+        monkeypatch.setattr(lock_operations, "WAIT_PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr(lock_operations, "LOCK_MILLISECONDS", 100)
+        monkeypatch.setattr(restore_operations, "LOCK_SECONDS", 1)
+
+    def _restore(self) -> tuple[int, str, str]:
+        """Exit code, what was said while it waited, and the last sentence."""
+        out, waiting = StringIO(), StringIO()
+        try:
+            call_command("restore_month", "2024-06", stdout=out, stderr=waiting)
+        except CommandError as error:
+            return error.returncode, waiting.getvalue(), str(error)
+        return 0, waiting.getvalue(), out.getvalue()
+
+    def test_a_backfill_is_named_and_waited_for(self, source: Any) -> None:
+        with psycopg.connect(_worker_address()) as closing:
+            closing.execute("SELECT pg_advisory_xact_lock(hashtext('backfill run'), %s)", [source.pk])
+            code, waiting, said = self._restore()
+            threading.Timer(0.5, closing.rollback).start()
+            later = self._restore()
+
+        assert (code, waiting) == (
+            75,
+            "A backfill of edge is being previewed or closed. Waiting for up to 1 s.\n",
+        )
+        assert said == (
+            "A backfill of edge is being previewed or closed. Nothing has changed; try again when that is done."
+        )
+        assert later[0] == 0
+        assert "45 records" in later[2]
+        assert_books_agree()
+
+    def test_chunks_are_waited_for_in_turns(self, source: Any) -> None:
+        with psycopg.connect(_worker_address()) as chunk:
+            chunk.execute("SELECT pg_advisory_xact_lock_shared(hashtext('portal usage months'), 0)")
+            code, waiting, said = self._restore()
+
+        assert (code, "Waiting for up to" in waiting) == (75, True)
+        assert said.startswith("Lines are being written all the time.")
+        assert_books_agree()
+        assert self._restore()[0] == 0
+
+    def test_a_lock_on_the_months_is_no_traceback(self) -> None:
+        with psycopg.connect(_worker_address()) as other:
+            other.execute("SELECT pg_advisory_xact_lock(hashtext('portal_ensure_month'))")
+            code, _waiting, said = self._restore()
+
+        assert code == 75
+        assert said.startswith("Somebody else changes the months of the ledger. Nothing has changed")
+        assert_books_agree()
+        assert self._restore()[0] == 0
 
 
 def test_nothing_is_archived_while_a_backfill_is_written(
