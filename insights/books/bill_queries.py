@@ -79,7 +79,9 @@ def compare_usage(scope: BillScope) -> Iterator[str | None]:
         found = Invoice.objects.in_bulk(wanted[start : start + _INVOICES_AT_ONCE])
         for invoice in sorted(found.values(), key=lambda one: (one.account_id, one.pk)):
             faults = list(_usage_faults(invoice, meters, not_billed))
-            yield from faults or [None]
+            yield from faults
+            if not faults:
+                yield None
 
 
 def _issued(scope: BillScope) -> Any:
@@ -179,7 +181,7 @@ def _usage_faults(invoice: Invoice, meters: Mapping[int, Meter], not_billed: lis
 def _known_of(
     invoice: Invoice, starts: list[datetime], meters: Mapping[int, Meter], not_billed: list[int]
 ) -> dict[tuple[int, int], _Known]:
-    parameters = {
+    parameters: dict[str, Any] = {
         "account": invoice.account_id,
         "start": invoice.period_start,
         "end": invoice.period_end,
