@@ -5,8 +5,10 @@ from __future__ import annotations
 from django.urls import path
 
 from insights.web import (
+    plan_downloads,
     staff,
     staff_backfills,
+    staff_billing,
     staff_keys,
     staff_months,
     staff_plans,
@@ -40,12 +42,55 @@ urlpatterns = [
     path(
         "backfills/<uuid:backfill_uuid>/discard/", staff_backfills.backfill_discard, name="backfill-discard"
     ),
+    path("accounts/<uuid:account_uuid>/billing/", staff_billing.billing, name="staff-billing"),
+    path(
+        "accounts/<uuid:account_uuid>/billing/profile/",
+        staff_billing.profile_save,
+        name="billing-profile-save",
+    ),
+    path("accounts/<uuid:account_uuid>/billing/credit/", staff_billing.credit_grant, name="credit-grant"),
+    path("accounts/<uuid:account_uuid>/billing/override/", staff_billing.override_set, name="override-set"),
+    path(
+        "accounts/<uuid:account_uuid>/billing/override/end/",
+        staff_billing.override_end,
+        name="override-end",
+    ),
+    path(
+        "accounts/<uuid:account_uuid>/billing/start/",
+        staff_billing.subscription_start,
+        name="subscription-start",
+    ),
+    path(
+        "accounts/<uuid:account_uuid>/billing/<uuid:subscription_uuid>/change/",
+        staff_billing.subscription_change,
+        name="subscription-change",
+    ),
+    path(
+        "accounts/<uuid:account_uuid>/billing/<uuid:subscription_uuid>/cancel/",
+        staff_billing.subscription_cancel,
+        name="subscription-cancel",
+    ),
+    path(
+        "accounts/<uuid:account_uuid>/billing/<uuid:subscription_uuid>/end/",
+        staff_billing.subscription_end,
+        name="subscription-end",
+    ),
+    path(
+        "accounts/<uuid:account_uuid>/billing/<uuid:subscription_uuid>/add-on/",
+        staff_billing.add_on_start,
+        name="add-on-start",
+    ),
+    path(
+        "accounts/<uuid:account_uuid>/billing/<uuid:subscription_uuid>/add-on/end/",
+        staff_billing.add_on_end,
+        name="add-on-end",
+    ),
     path("plans/", staff_plans.plans, name="staff-plans"),
-    path("plans.csv", staff_plans.plans_csv, name="staff-plans-csv"),
+    path("plans.csv", plan_downloads.plans_csv, name="staff-plans-csv"),
     path("plans/new/", staff_plans.plan_new, name="staff-plan-new"),
     path("plans/<slug:plan_key>/", staff_plans.plan, name="staff-plan"),
-    path("plans/<slug:plan_key>/prices.csv", staff_plans.plan_csv, name="staff-plan-csv"),
-    path("plans/<slug:plan_key>/plan.toml", staff_plans.plan_toml, name="staff-plan-toml"),
+    path("plans/<slug:plan_key>/prices.csv", plan_downloads.plan_csv, name="staff-plan-csv"),
+    path("plans/<slug:plan_key>/plan.toml", plan_downloads.plan_toml, name="staff-plan-toml"),
     path("plans/<slug:plan_key>/publish/", staff_plans.plan_publish, name="plan-publish"),
     path("plans/<slug:plan_key>/drop/", staff_plans.plan_drop, name="plan-drop"),
     path("plans/<slug:plan_key>/retire/", staff_plans.plan_retire, name="plan-retire"),
