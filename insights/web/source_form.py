@@ -130,11 +130,11 @@ class SourceForm(forms.Form):
 
     def clean_columns(self) -> dict[str, str]:
         """Read our field and their column from each line."""
-        return _pairs(self.cleaned_data["columns"])
+        return read_pairs(self.cleaned_data["columns"])
 
     def clean_constants(self) -> dict[str, str]:
         """Read field and value from each line."""
-        return _pairs(self.cleaned_data["constants"])
+        return read_pairs(self.cleaned_data["constants"])
 
     def clean_ignored(self) -> tuple[str, ...]:
         """Read one column name from each line."""
@@ -142,7 +142,9 @@ class SourceForm(forms.Form):
 
     def clean_conversions(self) -> dict[str, UnitConversion]:
         """Read meter, unit and factor from each line."""
-        return {meter: _conversion(text) for meter, text in _pairs(self.cleaned_data["conversions"]).items()}
+        return {
+            meter: _conversion(text) for meter, text in read_pairs(self.cleaned_data["conversions"]).items()
+        }
 
     def definition(self, *, account_id: int | None) -> SourceDefinition:
         """The definition that a valid form describes."""
@@ -190,7 +192,8 @@ def _lines(text: str) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in numbered if line.strip()]
 
 
-def _pairs(text: str) -> dict[str, str]:
+def read_pairs(text: str) -> dict[str, str]:
+    """Name and value of each line `name = value`, or a ValidationError that names the line."""
     pairs: dict[str, str] = {}
     for number, line in _lines(text):
         name, equals, value = (part.strip() for part in line.partition("="))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -26,15 +26,14 @@ from insights.billing.catalogue_queries import (
     UnknownPlan,
     VersionFacts,
     get_plan,
-    list_plans,
     plan_document,
 )
 from insights.billing.plan_faults import InvalidPlan
 from insights.billing.plan_toml import PlanDocument, parse_plan_toml
 from insights.billing.plan_toml_text import plan_to_toml
 from insights.billing.subscription_queries import count_subscribers
-from insights.exports.formatting import csv_lines, safe_text
-from insights.web.plan_words import PRICE_COLUMNS, differences, price_rows
+from insights.web.plan_downloads import INTERVAL_WORDS, plan_lines, plan_or_404
+from insights.web.plan_words import differences, price_rows
 from insights.web.prices import whole_words
 from insights.web.staff_forms import TomlForm
 
@@ -69,7 +68,6 @@ tiers = [
     { unit_amount = "0.08" },
 ]
 """
-_INTERVALS = {1: "month", 3: "quarter", 12: "year"}
 
 
 @staff_page
@@ -77,7 +75,7 @@ _INTERVALS = {1: "month", 3: "quarter", 12: "year"}
 def plans(request: HttpRequest) -> HttpResponse:
     """List the plans, with the version in force and how many subscriptions have each."""
     now = timezone.now()
-    lines = _lines(now)
+    lines = plan_lines(now)
     context = {
         "nav": "plans",
         "lines": lines,
@@ -89,55 +87,9 @@ def plans(request: HttpRequest) -> HttpResponse:
 
 @staff_page
 @require_safe
-def plans_csv(request: HttpRequest) -> HttpResponse:
-    """Download the same table."""
-    columns = (
-        "plan",
-        "name",
-        "kind",
-        "currency",
-        "interval",
-        "in_force",
-        "draft",
-        "subscriptions",
-        "retired",
-    )
-    rows = [columns, *(_csv_row(line) for line in _lines(timezone.now()))]
-    return _csv_answer(rows, "plans.csv")
-
-
-@staff_page
-@require_safe
 def plan(request: HttpRequest, plan_key: str) -> HttpResponse:
     """Show every version of a plan, the newest first."""
-    return _render_plan(request, _plan_or_404(plan_key))
-
-
-@staff_page
-@require_safe
-def plan_csv(request: HttpRequest, plan_key: str) -> HttpResponse:
-    """Download every price of every version."""
-    facts = _plan_or_404(plan_key)
-    rows: list[tuple[str, ...]] = [PRICE_COLUMNS]
-    for version in facts.versions:
-        rows += _price_lines(facts, version)
-    return _csv_answer(rows, f"{facts.key}-prices.csv")
-
-
-@staff_page
-@require_safe
-def plan_toml(request: HttpRequest, plan_key: str) -> HttpResponse:
-    """Give a version as a TOML file that loads to the same prices: the one asked for, or the newest."""
-    number = request.GET.get("version", "")
-    if number and not (number.isascii() and number.isdigit() and len(number) < 7):
-        raise Http404
-    try:
-        document = plan_document(plan_key, number=int(number) if number else None)
-    except UnknownPlan:
-        raise Http404 from None
-    response = HttpResponse(plan_to_toml(document), content_type="application/toml; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{document.key}.toml"'
-    return response
+    return _render_plan(request, plan_or_404(plan_key))
 
 
 @staff_page
@@ -168,10 +120,8 @@ def plan_new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def plan_publish(request: HttpRequest, plan_key: str) -> HttpResponse:
     """Publish the draft whose number the form names."""
-    facts, number = _plan_or_404(plan_key), _number(request)
-    act = lambda: publish_version(  # noqa: E731
-        key=facts.key, number=number, actor=_actor(request), now=timezone.now()
-    )
+    facts, number = plan_or_404(plan_key), _number(request)
+    act = partial(publish_version, key=facts.key, number=number, actor=_actor(request), now=timezone.now())
     return _do(request, facts, act, said=f"Version {number} is published.")
 
 
@@ -179,8 +129,8 @@ def plan_publish(request: HttpRequest, plan_key: str) -> HttpResponse:
 @require_POST
 def plan_drop(request: HttpRequest, plan_key: str) -> HttpResponse:
     """Drop the draft whose number the form names."""
-    facts, number = _plan_or_404(plan_key), _number(request)
-    act = lambda: delete_draft(key=facts.key, number=number, actor=_actor(request))  # noqa: E731
+    facts, number = plan_or_404(plan_key), _number(request)
+    act = partial(delete_draft, key=facts.key, number=number, actor=_actor(request))
     return _do(request, facts, act, said=f"The draft of version {number} is dropped.")
 
 
@@ -188,8 +138,8 @@ def plan_drop(request: HttpRequest, plan_key: str) -> HttpResponse:
 @require_POST
 def plan_retire(request: HttpRequest, plan_key: str) -> HttpResponse:
     """Offer the plan to nobody from now on."""
-    facts = _plan_or_404(plan_key)
-    act = lambda: retire_plan(key=facts.key, actor=_actor(request), now=timezone.now())  # noqa: E731
+    facts = plan_or_404(plan_key)
+    act = partial(retire_plan, key=facts.key, actor=_actor(request), now=timezone.now())
     return _do(request, facts, act, said=f"{facts.name} is not offered any more.")
 
 
@@ -197,9 +147,9 @@ def _do(request: HttpRequest, facts: PlanFacts, act: Callable[[], None], *, said
     try:
         act()
     except UnableToChange as error:
-        return _render_plan(request, _plan_or_404(facts.key), refusal=error.message)
+        return _render_plan(request, plan_or_404(facts.key), refusal=error.message)
     except InvalidPlan as error:
-        return _render_plan(request, _plan_or_404(facts.key), faults=error.faults)
+        return _render_plan(request, plan_or_404(facts.key), faults=error.faults)
     messages.success(request, said)
     return redirect("staff-plan", facts.key)
 
@@ -213,7 +163,7 @@ def _render_plan(
     context = {
         "nav": "plans",
         "plan": facts,
-        "interval": _INTERVALS[facts.interval_months],
+        "interval": INTERVAL_WORDS[facts.interval_months],
         "in_force": in_force,
         "subscribers": count_subscribers([facts.id])[facts.id],
         "versions": [_version(facts, version, in_force) for version in reversed(facts.versions)],
@@ -275,67 +225,6 @@ def _first_text(plan_key: str) -> str:
         return plan_to_toml(plan_document(plan_key))
     except UnknownPlan:
         return EXAMPLE_TOML
-
-
-def _lines(now: datetime) -> list[dict[str, Any]]:
-    found = list_plans()
-    subscribers = count_subscribers(facts.id for facts in found)
-    return [
-        {
-            "plan": facts,
-            "interval": _INTERVALS[facts.interval_months],
-            "in_force": facts.in_force(now),
-            "subscribers": subscribers[facts.id],
-        }
-        for facts in found
-    ]
-
-
-def _csv_row(line: dict[str, Any]) -> tuple[str, ...]:
-    facts: PlanFacts = line["plan"]
-    return (
-        facts.key,
-        facts.name,
-        facts.kind,
-        facts.currency,
-        line["interval"],
-        str(line["in_force"].number) if line["in_force"] else "",
-        str(facts.draft.number) if facts.draft else "",
-        str(line["subscribers"]),
-        "yes" if facts.retired_at else "no",
-    )
-
-
-def _price_lines(facts: PlanFacts, version: VersionFacts) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for row in price_rows(version.sheet):
-        head = (
-            facts.key,
-            str(version.number),
-            f"{version.effective_from:%Y-%m-%dT%H:%M:%SZ}",
-            "yes" if version.published_at else "no",
-            row.key,
-            row.name,
-            row.meter_key,
-            row.what,
-        )
-        rows.append((*head, "", ", ".join((row.words, *row.marks))))
-        rows += [(*head, tier.units, tier.price) for tier in row.tiers]
-    return rows
-
-
-def _csv_answer(rows: list[tuple[str, ...]], name: str) -> HttpResponse:
-    body = b"".join(csv_lines(map(safe_text, row) for row in rows))
-    response = HttpResponse(body, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-def _plan_or_404(plan_key: str) -> PlanFacts:
-    try:
-        return get_plan(plan_key)
-    except UnknownPlan:
-        raise Http404 from None
 
 
 def _number(request: HttpRequest) -> int:

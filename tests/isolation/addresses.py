@@ -92,5 +92,6 @@ def absent_values(slug: str) -> dict[str, Any]:
         "user_uuid",
         "download_id",
         "download_uuid",
+        "subscription_uuid",
     ]
     return {**{name: uuid.uuid4() for name in names}, "slug": slug, "plan_key": slug}

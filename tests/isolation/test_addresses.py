@@ -72,6 +72,7 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
         "user_uuid": rows["accounts_user"].public_id,  # type: ignore[attr-defined]
         "download_id": download.public_id,
         "slug": source.slug,
+        "subscription_uuid": rows["insights_subscription"].public_id,  # type: ignore[attr-defined]
         "plan_key": rows["insights_plan"].key,  # type: ignore[attr-defined]
         "meter": rows["insights_meter"].key,  # type: ignore[attr-defined]
     }
