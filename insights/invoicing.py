@@ -6,11 +6,11 @@ A pass that is cut short, by its time or by a kill, is taken up again by the nex
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 from celery import shared_task
 
 from accounts.tenancy import as_worker
+from insights.billing.period_queries import read_clock
 from insights.billing.run_operations import run_pass
 
 # Well before a task's time is up.
@@ -31,7 +31,7 @@ def issue_invoices() -> int:
 
 def _pass(kind: str) -> int:
     with as_worker():
-        run = run_pass(kind, datetime.now(UTC), until=time.monotonic() + PASS_SECONDS_MAX)
+        run = run_pass(kind, read_clock(), until=time.monotonic() + PASS_SECONDS_MAX)
     if run is None:
         return 0
     return run.issued if kind == "issue" else run.done

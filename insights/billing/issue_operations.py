@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.billing.contract_queries import PeriodToBill, load_contracts
@@ -57,9 +57,15 @@ def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
 
     Any number of callers at once get the same invoice. Raises ContractMoved when plans do not hold still.
     """
-    for _ in range(_TRIES):
+    for number in range(_TRIES):
         usage = _read_usage(to_bill, now)
-        outcome = _issue_with(usage, to_bill, now)
+        try:
+            outcome = _issue_with(usage, to_bill, now)
+        except IntegrityError:
+            # Drafts are stored without the lock, so the first draft of a period may have come in between.
+            if number + 1 == _TRIES:
+                raise
+            continue
         if outcome is not None:
             return outcome
     raise ContractMoved(f"subscription {to_bill.subscription.pk}")

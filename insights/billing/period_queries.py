@@ -50,6 +50,14 @@ _BEHIND = f"""
 _WANTED = {"issue": _DUE, "draft": _BEHIND}
 
 
+def read_clock() -> datetime:
+    """What time it is by the database: hosts may be days off, and no invoice may come early for that."""
+    with connection().cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
+
+
 def list_subscription_ids(kind: str, now: datetime) -> list[int]:
     """The subscriptions that a pass of this kind has something to do for, in order of id."""
     condition = f"s.starts_at <= %(now)s AND ({_WANTED[kind]})"

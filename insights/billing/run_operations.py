@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
 from insights.billing.contract_queries import PeriodToBill, load_contracts
 from insights.billing.draft_operations import draft_periods
@@ -99,7 +99,7 @@ def bill_subscription(subscription: Subscription, now: datetime) -> Tally:
 def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally) -> None:
     try:
         draft_periods(wanted, now)
-    except OperationalError as error:
+    except (OperationalError, IntegrityError) as error:
         if len(wanted) == 1:
             _note(tally, wanted[0], error)
             return
@@ -119,7 +119,7 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
                 draft_periods([to_bill], now)
                 continue
             outcome = issue_invoice(to_bill, now)
-        except (OperationalError, ContractMoved) as error:
+        except (OperationalError, IntegrityError, ContractMoved) as error:
             _note(tally, to_bill, error)
             return
         tally.issued += outcome.is_new
