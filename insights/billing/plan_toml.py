@@ -67,7 +67,7 @@ def parse_plan_toml(text: str) -> PlanDocument:
     faults: list[PlanFault] = []
     root = TomlTable(parse_toml(text), "plan", faults)
     currency = _read_currency(root)
-    plan = {
+    plan: dict[str, Any] = {
         "key": _read_plan_key(root),
         "name": root.text("name", longest=100, required=True),
         "description": root.text("description", longest=500),
