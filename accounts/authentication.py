@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from accounts import keys, operations, queries
 
 READ_USAGE = "usage:read"
+READ_BILLS = "bills:read"
 WRITE_USAGE = "usage:write"
 
 

@@ -83,6 +83,11 @@ class KeyForm(forms.Form):
         widget=forms.DateInput(attrs={"type": "date"}),
         help_text="Empty: until revoked.",
     )
+    reads_bills = forms.BooleanField(
+        label="Also reads bills, prices and credits",
+        required=False,
+        help_text="Otherwise it reads usage alone.",
+    )
 
     def clean_expires_on(self) -> date | None:
         """Refuse a day so far away that it was mistyped."""

@@ -15,6 +15,11 @@ _WORDS = {
     "member.remove": "Removed {subject}, who was {role}",
     "api_key.issue": "Made the key “{subject}” (up_live_{prefix}_…)",
     "api_key.revoke": "Revoked the key “{subject}” (up_live_{prefix}_…)",
+    "billing.change_details": "Changed billing details: {subject}",
+    "invoice.release": "Let bill {subject} through after a check",
+    "invoice.mark_paid": "Marked bill {subject} as paid",
+    "invoice.mark_open": "Marked bill {subject} as not paid: {reason}",
+    "invoice.void": "Voided bill {subject}: {reason}",
     "support_access.start": "Started support access: {reason}",
     "support_access.end": "Ended support access",
 }

@@ -72,6 +72,16 @@ def timetable() -> dict[str, dict[str, Any]]:
             "schedule": timedelta(seconds=30),
             "options": {"expires": 30},
         },
+        "draft_invoices": {
+            "task": "insights.invoicing.draft_invoices",
+            "schedule": timedelta(seconds=60),
+            "options": {"expires": 60},
+        },
+        "issue_invoices": {
+            "task": "insights.invoicing.issue_invoices",
+            "schedule": timedelta(minutes=5),
+            "options": {"expires": 300},
+        },
         "make_months_ahead": {
             "task": "insights.upkeep.make_months_ahead",
             "schedule": crontab(hour="2", minute="50"),
@@ -122,3 +132,4 @@ app.add_defaults(configuration)
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks(["insights"])
 app.autodiscover_tasks(["insights"], related_name="upkeep")
+app.autodiscover_tasks(["insights"], related_name="invoicing")

@@ -173,6 +173,8 @@ if not EMAIL_BACKEND:
             "EMAIL_BACKEND is not set; without it links to set a password would go to the logs"
         )
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+# Where links in mails lead that no request asked for.
+PORTAL_URL = os.environ.get("PORTAL_URL", "http://127.0.0.1:8000").rstrip("/")
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "usage-portal@localhost")
 
 # --- Time and language: stored in UTC, shown in the account's billing zone ----------------------

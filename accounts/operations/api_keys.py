@@ -20,9 +20,16 @@ KEY_USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 def issue_api_key(
-    *, account: Account, name: str, actor: User, role: str, now: datetime, expires_at: datetime | None = None
+    *,
+    account: Account,
+    name: str,
+    actor: User,
+    role: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+    reads_bills: bool = False,
 ) -> tuple[ApiKey, str]:
-    """Make a key that reads the account's usage; returns its row and, this once, the key itself."""
+    """Make a key that reads the account's usage, and its bills if it shall; returns its row and, this once, the key."""
     _check_may_manage_keys(account, role)
     check_text(name, field="name", what="name", longest=100)
     if expires_at is not None and expires_at <= now:
@@ -40,7 +47,7 @@ def issue_api_key(
             name=name.strip(),
             prefix=prefix,
             secret_sha256=sha256,
-            scopes=["usage:read"],
+            scopes=["usage:read", "bills:read"] if reads_bills else ["usage:read"],
             created_by=actor,
             expires_at=expires_at,
         )

@@ -43,6 +43,7 @@ def key_create(request: Any) -> HttpResponseBase:
             role=request.membership.role,
             now=now,
             expires_at=form.expires_at(zone=request.account.billing_zone),
+            reads_bills=form.cleaned_data["reads_bills"],
         )
     except operations.UnableToChange as error:
         add_refusal(form, error)

@@ -42,6 +42,7 @@ API_CODES: dict[str, int] = {
     "missing_parameter": 400,
     "not_acceptable": 406,
     "not_authenticated": 401,
+    "not_filed": 404,
     "not_found": 404,
     "parameter": 400,
     "permission_denied": 403,
@@ -59,6 +60,7 @@ API_CODES: dict[str, int] = {
     "unknown_dimension": 400,
     "unknown_granularity": 400,
     "unknown_parameter": 400,
+    "status": 400,
     "unknown_period": 400,
 }
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from insights.billing.bill import Bill, BillHead, BillLine, BillSection, Party, PlanSegment
-from insights.billing.words import line_sentence, money_number, price_words, step_words
+from insights.billing.price_words import money_number, price_words
+from insights.billing.words import line_sentence, step_words
 from insights.rating.sheet import sheet_document
 from insights.values.exact import exact_number_text
 from insights.values.quantity import exact_text

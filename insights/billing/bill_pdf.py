@@ -26,20 +26,15 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from insights.billing.bill import Bill, BillLine, BillSection, Party
-from insights.billing.words import (
-    line_price_words,
-    line_sentence,
-    money_words,
-    number_words,
-    values_words,
-)
+from insights.billing.price_words import money_words, number_words
+from insights.billing.words import line_price_words, line_sentence, values_words
 
 REGULAR, BOLD = "Roboto", "Roboto-Bold"
 REPLACEMENT = "\ufffd"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MARGIN = 18 * mm
 _WIDTH = A4[0] - 2 * _MARGIN
-_COLUMNS = [_WIDTH - 105 * mm, 25 * mm, 14 * mm, 36 * mm, 30 * mm]
+_COLUMNS = [_WIDTH - 110 * mm, 25 * mm, 14 * mm, 33 * mm, 38 * mm]
 _GREY, _LINE = colors.HexColor("#576070"), colors.HexColor("#c9cfd8")
 
 

@@ -271,7 +271,7 @@ def _earlier_corrections(
     )
     found: dict[int, list[LineItem]] = {}
     for row in rows.exclude(Exists(void)):
-        found.setdefault(row.corrects_id, []).append(row)
+        found.setdefault(row.corrects_id or 0, []).append(row)
     return found
 
 

@@ -55,6 +55,7 @@ class MeterOfBill:
     name: str
     unit: str
     is_additive: bool
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class DraftLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLine:
-    """A line of an earlier invoice, with its id."""
+    """A line of an earlier invoice, with its id. The number is empty while that invoice is a draft."""
 
     id: int
     invoice_id: int
@@ -97,7 +98,10 @@ class StoredLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedBill:
-    """An issued invoice as its re-rating needs it: what it was made of, and what corrections came since."""
+    """An issued invoice as its re-rating needs it: what it was made of, and what corrections came since.
+
+    `credits` are those it had, as they stood then; `credits_used`, by their keys, what it and its corrections took.
+    """
 
     id: int
     number: str
@@ -108,6 +112,8 @@ class IssuedBill:
     credits: tuple[CreditOffer, ...]
     lines: tuple[StoredLine, ...]
     corrections: tuple[DraftLine, ...] = ()
+    credits_used: Mapping[str, int] = field(default_factory=dict)
+    unpriced: tuple[Unpriced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +178,15 @@ class Unpriced:
 class Draft:
     """An invoice as it would be: lines in order, which add to the total, and what speaks against issuing it.
 
-    `credit_uses` is how much of each grant the lines take, in minor units; below zero is given back.
+    `credits` are those the lines had to take from, `credit_uses` how much of each grant they take, in minor units;
+    below zero is given back.
     """
 
     lines: tuple[DraftLine, ...]
     total_minor: int
     currency: str
     credit_uses: Mapping[int, int]
+    credits: tuple[CreditOffer, ...] = ()
     unpriced: tuple[Unpriced, ...] = ()
     problems: tuple[Problem, ...] = ()
     complete_to: datetime | None = None

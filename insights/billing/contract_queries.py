@@ -27,8 +27,9 @@ from insights.billing.contract import (
     Problem,
     ServiceSegment,
     StoredLine,
+    Unpriced,
 )
-from insights.billing.corrections import correction_key, credits_for_correction
+from insights.billing.corrections import correction_key
 from insights.billing.invoice_mapping import credits_of, line_of, segments_of
 from insights.billing.periods import BillingAnchor, Interval, period_containing
 from insights.billing.sheet_mapping import price_with_override
@@ -169,16 +170,11 @@ class _Loader:
         before = self._issued_before(to_bill)
         if contract.is_opening:
             return LoadedContract(to_bill=to_bill, contract=contract, profile=profile)
-        left = {
-            offer.grant_id: offer.credit.remaining_minor
-            for offer in self._grant_offers(to_bill)
-            if offer.grant_id
-        }
         contract = replace(
             contract,
             credits=(*offer_included_credits(contract), *self._grant_offers(to_bill)),
             to_correct=tuple(
-                _load_bill(invoice, left, anchor_of(subscription))
+                _load_bill(invoice)
                 for invoice in before
                 if self._is_next_to_issue(to_bill)
                 and _overlaps(self.late.get(to_bill.account.pk, ()), invoice)
@@ -246,7 +242,7 @@ class _Loader:
                     sheet=sheet,
                     policy=segment.policy,
                     counts=segment.counts,
-                    is_first=_is_first(segment, phases, add_ons),
+                    is_first=_is_first(segment, facts.starts_at, phases, add_ons),
                     add_on_id=segment.add_on_id,
                 )
             )
@@ -290,11 +286,15 @@ def _beginning(segments: Iterable[ServiceSegment], start: datetime) -> tuple[Ser
     )
 
 
-def _is_first(segment: TimelineSegment, phases: Iterable[PhaseFacts], add_ons: Iterable[AddOnFacts]) -> bool:
+def _is_first(
+    segment: TimelineSegment, since: datetime, phases: Iterable[PhaseFacts], add_ons: Iterable[AddOnFacts]
+) -> bool:
+    """Whether it begins where the plan or add-on does, or the subscription if that was later."""
     if segment.add_on_id is not None:
-        return any(one.id == segment.add_on_id and one.starts_at == segment.start for one in add_ons)
-    begun = [phase.starts_at for phase in phases if phase.plan_id == segment.plan_id]
-    return segment.start == min(begun)
+        begun = [one.starts_at for one in add_ons if one.id == segment.add_on_id]
+    else:
+        begun = [phase.starts_at for phase in phases if phase.plan_id == segment.plan_id]
+    return segment.start == max(min(begun), since)
 
 
 def _phases(subscriptions: Sequence[int]) -> Mapping[int, list[PhaseFacts]]:
@@ -385,16 +385,16 @@ def _lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[in
         invoice__in=invoices,
         kind=LineKind.CHARGE,
         terms__timing=FeeTiming.IN_ADVANCE,
-        corrects__isnull=True,
+        corrects_invoice__isnull=True,
     ).select_related("invoice")
     found: dict[int, list[StoredLine]] = defaultdict(list)
     for row in rows:
-        found[row.invoice.subscription_id].append(stored_line(row, row.invoice.number or "draft"))
+        found[row.invoice.subscription_id].append(stored_line(row, row.invoice.number or ""))
     return found
 
 
 def stored_line(row: LineItem, number: str) -> StoredLine:
-    """A line with its id and its invoice's number."""
+    """A line with its id and its invoice's number, empty for a draft's."""
     return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
 
 
@@ -422,7 +422,7 @@ def _overlaps(late: Iterable[Stretch], invoice: Invoice) -> bool:
     )
 
 
-def _load_bill(invoice: Invoice, left: Mapping[int, int], anchor: BillingAnchor) -> IssuedBill:
+def _load_bill(invoice: Invoice) -> IssuedBill:
     """An issued invoice with its lines, and every correction of it on an issued invoice that counts."""
     rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
     number = invoice.number or ""
@@ -440,17 +440,22 @@ def _load_bill(invoice: Invoice, left: Mapping[int, int], anchor: BillingAnchor)
     )
     details = invoice.details
     offers = credits_of(details["credits"])
-    used = {offer.credit.key: _used(offer, number, lines, corrections) for offer in offers}
     return IssuedBill(
         id=invoice.pk,
         number=number,
         period=Period(invoice.period_start, invoice.period_end),
-        whole=period_containing(anchor, invoice.period_start),
+        # As it was then: the anchor and the zone of a subscription may have changed since.
+        whole=Period(*map(datetime.fromisoformat, details["whole"])),
         segments=segments_of(details["segments"]),
         taxes={name: Decimal(text) for name, text in details["taxes"].items()},
-        credits=credits_for_correction(offers, used, left),
+        credits=offers,
+        credits_used={offer.credit.key: _used(offer, number, lines, corrections) for offer in offers},
         lines=lines,
         corrections=corrections,
+        unpriced=tuple(
+            Unpriced(meter_key=one["meter_key"], unit=one["unit"], quantity=Decimal(one["quantity"]))
+            for one in details["unpriced"]
+        ),
     )
 
 

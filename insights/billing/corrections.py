@@ -48,10 +48,15 @@ def correct_bills(
     lines: list[DraftLine] = []
     problems: list[Problem] = []
     uses: dict[int, int] = {}
-    for bill in contract.to_correct:
+    for stored in contract.to_correct:
+        left = {
+            offer.grant_id: offer.credit.remaining_minor for offer in credits_left(contract.credits, uses)
+        }
+        offers = credits_for_correction(stored.credits, stored.credits_used, left)
+        bill = replace(stored, credits=offers)
         again = rate_again(contract, bill, meters, usage.get(bill.id, {}))
-        if again.problems:
-            problems += again.problems
+        problems += again.problems
+        if not again.is_whole:
             continue
         found = list(_differences(bill, again.lines, contract.currency))
         lines += found
@@ -65,22 +70,29 @@ def correct_bills(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatedAgain:
-    """All lines of an issued invoice as they come out with the usage known now."""
+    """All lines of an issued invoice as they come out with the usage known now.
+
+    Not whole if a price that has a line on it cannot be rated any more, for the others say nothing then.
+    """
 
     lines: tuple[DraftLine, ...]
     problems: tuple[Problem, ...] = ()
+    is_whole: bool = True
 
 
 def rate_again(
     contract: Contract, bill: IssuedBill, meters: Sequence[MeterOfBill], metered: MeteredUsage
 ) -> RatedAgain:
-    """Rate an issued invoice with other usage: its own plans, fees, taxes and credits, by the same functions."""
+    """Rate an issued invoice with other usage: its own plans, fees, taxes and credits, by the same functions.
+
+    The corrections on it are lines of it as they are: they decide with the others how much credit was to be used.
+    """
     taxes = tuple(bill.taxes)
     plans = [segment for segment in bill.segments if segment.add_on_id is None]
     used = usage_lines(bill.whole, plans, meters, metered, taxes=taxes)
     problems = list(used.problems)
-    if used.unpriced:
-        named = ", ".join(sorted({one.meter_key for one in used.unpriced}))
+    if changed := {one.meter_key for one in {*used.unpriced} ^ {*bill.unpriced}}:
+        named = ", ".join(sorted(changed))
         message = f"Late usage for invoice {bill.number} has no price there: {named}."
         problems.append(Problem(code="unpriced_meter", message=message))
     kept = [
@@ -88,7 +100,8 @@ def rate_again(
         for stored in bill.lines
         if stored.line.kind is LineKind.CHARGE and not stored.line.meter_key
     ]
-    base = (*kept, *used.lines)
+    earlier = [stored.line for stored in bill.lines if stored.line.kind is LineKind.CORRECTION]
+    base = (*kept, *used.lines, *earlier)
     then = replace(
         contract,
         whole=bill.whole,
@@ -100,13 +113,19 @@ def rate_again(
         to_correct=(),
     )
     rated = total_lines(base, bill.segments, then)
-    return RatedAgain(lines=(*base, *whole_lines(rated, base, then)), problems=tuple(problems))
+    return RatedAgain(
+        lines=(*base, *whole_lines(rated, base, then)),
+        problems=tuple(problems),
+        is_whole=used.unrated.isdisjoint(stored.line.price_key for stored in bill.lines),
+    )
 
 
 def _differences(bill: IssuedBill, now: Iterable[DraftLine], currency: str) -> Iterator[DraftLine]:
     billed = {stored.line.key: stored for stored in bill.lines if stored.line.kind is not LineKind.CORRECTION}
     earlier = _earlier_by_key(bill.corrections)
     for line in now:
+        if line.kind is LineKind.CORRECTION:
+            continue
         yield from _difference(bill, line.key, billed.pop(line.key, None), line, earlier, currency)
     for key, stored in billed.items():
         # What was carried was paid out as a credit; it is settled there.
@@ -166,8 +185,21 @@ def _nothing(currency: str) -> RatedLine:
     return RatedLine(metered_quantity=_ZERO, billed_quantity=Fraction(0), steps=(), amount=Money(0, currency))
 
 
+def credits_left(offers: Iterable[CreditOffer], uses: Mapping[int, int]) -> tuple[CreditOffer, ...]:
+    """The credits after these uses, in minor units by grant; what is given back is there again."""
+    return tuple(
+        offer
+        if offer.grant_id is None or not uses.get(offer.grant_id)
+        else replace(
+            offer,
+            credit=replace(offer.credit, remaining_minor=offer.credit.remaining_minor - uses[offer.grant_id]),
+        )
+        for offer in offers
+    )
+
+
 def credits_for_correction(
-    offers: Iterable[CreditOffer], used: Mapping[str, int], left_now: Mapping[int, int]
+    offers: Iterable[CreditOffer], used: Mapping[str, int], left_now: Mapping[int | None, int]
 ) -> tuple[CreditOffer, ...]:
     """The credits an invoice had, as far as they are still there: what it used, and what nobody used since.
 

@@ -7,10 +7,10 @@ an invoice that is rated again all come from here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from insights.billing.contract import Contract, CreditOffer, Draft, DraftLine, MeterOfBill, Problem, Unpriced
-from insights.billing.corrections import correct_bills
+from insights.billing.corrections import correct_bills, credits_left
 from insights.billing.fee_lines import fee_lines, fees_ahead
 from insights.billing.usage_lines import MeteredUsage, usage_lines
 from insights.billing.whole_lines import total_lines, whole_lines
@@ -39,6 +39,8 @@ def draft_invoice(contract: Contract, usage: BilledUsage) -> Draft:
     used = usage_lines(contract.whole, contract.plans, usage.meters, usage.current, taxes=taxes)
     corrected = correct_bills(contract, usage.meters, usage.earlier)
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
+    # Corrections come first, so that they and the invoice's own lines never take the same credit.
+    contract = replace(contract, credits=credits_left(contract.credits, corrected.credit_uses))
     return _finish(
         contract, lines, used.unpriced, (*used.problems, *corrected.problems), corrected.credit_uses
     )
@@ -62,6 +64,7 @@ def _finish(
         total_minor=total,
         currency=contract.currency,
         credit_uses=_credit_uses(rated, contract.credits, corrected_uses),
+        credits=contract.credits,
         unpriced=unpriced,
         problems=(*contract.problems, *problems),
     )

@@ -209,7 +209,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
         "add_ons": segments_document(add_ons),
         "taxes": {name: exact_text(percent) for name, percent in contract.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
-        "credits": credits_document(contract.credits),
+        "credits": credits_document(one.draft.credits),
         "unpriced": [
             {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
             for usage in one.draft.unpriced

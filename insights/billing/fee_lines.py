@@ -170,7 +170,7 @@ def _give_back(stored: StoredLine, due: DraftLine | None) -> Iterator[DraftLine]
         return
     yield replace(
         billed,
-        key=line_key("correction", stored.invoice_number, billed.key),
+        key=line_key("correction", stored.invoice_number or "draft", billed.key),
         kind=LineKind.CHARGE,
         minor=correction.amount.minor,
         metered_quantity=None if billed.metered_quantity is None else correction.metered_quantity,
@@ -178,7 +178,8 @@ def _give_back(stored: StoredLine, due: DraftLine | None) -> Iterator[DraftLine]
         steps=correction.steps,
         allotted={},
         takes_credit=False,
-        corrects_id=stored.id,
+        # Lines of a draft are made anew with it, so none of them can be pointed at.
+        corrects_id=stored.id if stored.invoice_number else None,
         corrects_invoice_id=stored.invoice_id,
     )
 

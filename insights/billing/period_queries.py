@@ -6,15 +6,62 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from accounts.models import Account
+from accounts.tenancy import connection
 from insights.billing.contract_queries import PeriodToBill, anchor_of
 from insights.billing.periods import periods_until
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
 from insights.values.period import Period
 
+_OF_SUBSCRIPTION = "i.account_id = s.account_id AND i.subscription_id = s.id"
+# Nothing of the period that now is in, or something that may be issued by now, or released since it was parked.
+_DUE = f"""
+    ((s.ends_at IS NULL OR s.ends_at > coalesce(
+        (SELECT max(i.period_end) FROM insights_invoice i WHERE {_OF_SUBSCRIPTION}), s.starts_at))
+        AND NOT EXISTS (
+            SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.kind = 'period' AND i.period_end > %(now)s))
+    OR EXISTS (
+        SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.issue_from <= %(now)s AND i.state <> 'issued'
+            AND (i.state = 'draft' OR i.drafted_at < %(now)s - interval '1 hour'
+                OR NOT EXISTS (
+                    SELECT FROM jsonb_array_elements(i.parked_for) p WHERE NOT p ->> 'code' = ANY(i.released))))
+"""
+# A draft is behind when usage came after its position, or what it was made of was changed after it.
+_CHANGED_TABLES = (
+    ("insights_subscriptionphase", "greatest(c.created_at, c.cancelled_at)"),
+    ("insights_addon", "c.created_at"),
+    ("insights_priceoverride", "c.created_at"),
+    ("insights_creditgrant", "c.created_at"),
+    ("insights_billingprofile", "c.updated_at"),
+)
+_CHANGED = " OR ".join(
+    f"EXISTS (SELECT FROM {table} c WHERE c.account_id = s.account_id AND {changed} > i.drafted_at)"
+    for table, changed in _CHANGED_TABLES
+)
+_BEHIND = f"""
+    EXISTS (
+        SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.state <> 'issued' AND (
+            i.drafted_at < %(now)s - interval '1 day'
+            OR EXISTS (
+                SELECT FROM insights_batchpart p JOIN insights_ledgerentry l ON l.batch_id = p.batch_id
+                WHERE p.account_id = s.account_id AND l.position > i.usage_as_of
+                    AND greatest(p.finished_at, p.reverted_at, p.received_at) > i.drafted_at - interval '1 hour')
+            OR {_CHANGED}))
+"""
+_WANTED = {"issue": _DUE, "draft": _BEHIND}
 
-def list_subscriptions(*, after_id: int, limit: int) -> list[Subscription]:
-    """The next subscriptions in order of id, with their accounts."""
-    return list(Subscription.objects.filter(pk__gt=after_id).select_related("account").order_by("pk")[:limit])
+
+def list_subscription_ids(kind: str, now: datetime) -> list[int]:
+    """The subscriptions that a pass of this kind has something to do for, in order of id."""
+    condition = f"s.starts_at <= %(now)s AND ({_WANTED[kind]})"
+    statement = f"SELECT s.id FROM insights_subscription s WHERE {condition} ORDER BY 1"
+    with connection().cursor() as cursor:
+        cursor.execute(statement, {"now": now})
+        return [subscription_id for (subscription_id,) in cursor.fetchall()]
+
+
+def list_subscriptions(ids: Sequence[int]) -> list[Subscription]:
+    """These subscriptions in order of id, with their accounts."""
+    return list(Subscription.objects.filter(pk__in=ids).select_related("account").order_by("pk"))
 
 
 def list_periods_to_bill(

@@ -6,6 +6,7 @@ after the last subscription it had finished.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,11 @@ from insights.billing.contract_queries import PeriodToBill, load_contracts
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
 from insights.billing.issue_operations import ContractMoved, issue_invoice
-from insights.billing.period_queries import list_periods_to_bill, list_subscriptions
+from insights.billing.period_queries import (
+    list_periods_to_bill,
+    list_subscription_ids,
+    list_subscriptions,
+)
 from insights.models import BillingRun, InvoiceKind, InvoiceState, Subscription
 
 logger = structlog.get_logger(__name__)
@@ -37,30 +42,38 @@ class Tally:
     problem: str = ""
 
 
-def begin_run(kind: str, now: datetime) -> BillingRun:
-    """Go on with the newest run of this kind if it was not finished, else begin one."""
-    newest = BillingRun.objects.filter(kind=kind).order_by("-pk").first()
-    if newest is not None and newest.finished_at is None:
-        return newest
-    return BillingRun.objects.create(kind=kind, started_at=now, total=Subscription.objects.count())
+def run_pass(kind: str, now: datetime, *, until: float) -> BillingRun | None:
+    """Draft what is behind (`draft`) or issue what is due (`issue`), and keep how far it got after every few.
+
+    Goes on where an unfinished pass stopped. Returns None where there is nothing to do. Stops at `until` on the
+    monotonic clock; the next pass then takes the rest.
+    """
+    run = BillingRun.objects.filter(kind=kind, finished_at__isnull=True).order_by("-pk").first()
+    wanted = [
+        one for one in list_subscription_ids(kind, now) if run is None or one > run.last_subscription_id
+    ]
+    if run is None:
+        if not wanted:
+            return None
+        run = BillingRun.objects.create(kind=kind, started_at=now, total=len(wanted))
+    for first in range(0, len(wanted), SUBSCRIPTIONS_AT_ONCE):
+        if time.monotonic() > until:
+            return run
+        _advance(run, wanted[first : first + SUBSCRIPTIONS_AT_ONCE], now)
+    run.finished_at = now
+    run.save(update_fields=["finished_at"])
+    return run
 
 
-def advance_run(run: BillingRun, now: datetime) -> bool:
-    """Do the next subscriptions of a run and store how far it is; False when there are none left."""
-    subscriptions = list_subscriptions(after_id=run.last_subscription_id, limit=SUBSCRIPTIONS_AT_ONCE)
-    if not subscriptions:
-        run.finished_at = now
-        run.save(update_fields=["finished_at"])
-        return False
-    tally = bill_subscriptions(subscriptions, now)
+def _advance(run: BillingRun, ids: Sequence[int], now: datetime) -> None:
+    tally = bill_subscriptions(list_subscriptions(ids), now)
     run.done += tally.done
     run.issued += tally.issued
     run.parked += tally.parked
     run.failed += tally.failed
     run.problem = tally.problem or run.problem
-    run.last_subscription_id = subscriptions[-1].pk
+    run.last_subscription_id = ids[-1]
     run.save()
-    return True
 
 
 def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> Tally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from insights.billing.contract import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
@@ -28,11 +29,12 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageLines:
-    """The lines, what no price names, and what could not be rated."""
+    """The lines, what no price names, and what could not be rated, with the keys of those prices."""
 
     lines: tuple[DraftLine, ...]
     unpriced: tuple[Unpriced, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unrated: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ def usage_lines(
     chains: dict[_ChainKey, list[_Place]] = {}
     unpriced: dict[int, Decimal] = {}
     problems: list[Problem] = []
+    unrated: set[str] = set()
     for number, segment in enumerate(segments):
         for meter in meters:
             found = metered.get((number, meter.id), {})
@@ -74,6 +77,7 @@ def usage_lines(
                 for key, place in _places(number, segment, meter, price, found, meters, metered):
                     chains.setdefault(key, []).append(place)
             except UnableToRate as error:
+                unrated.add(price.key)
                 problems.append(Problem(code="unable_to_rate", message=f"{price.name}: {error}."))
     of_id = {meter.id: meter for meter in meters}
     lines: list[DraftLine] = []
@@ -81,6 +85,7 @@ def usage_lines(
         try:
             lines += _lines_of_chain(whole, of_id[key[0]], key, chain, taxes)
         except UnableToRate as error:
+            unrated |= {place.price.key for place in chain}
             problems.append(Problem(code="unable_to_rate", message=f"{chain[0].price.name}: {error}."))
     return UsageLines(
         lines=tuple(_in_order(lines, segments)),
@@ -89,6 +94,7 @@ def usage_lines(
             for id_, total in unpriced.items()
         ),
         problems=tuple(problems),
+        unrated=frozenset(unrated),
     )
 
 
@@ -111,7 +117,7 @@ def _places(
 ) -> Iterator[tuple[_ChainKey, _Place]]:
     if price.matrix is None:
         total = sum(found.values(), _ZERO)
-        if price.terms is not None and (total or meter_is_current(meter, meters)):
+        if price.terms is not None and (total or meter_is_current(meter, meters, segment.service.end)):
             usage = Usage(total, _count(price.terms, number, meters, metered))
             place = _Place(number=number, segment=segment, price=price, terms=price.terms, usage=usage)
             yield (meter.id, (), CATCH_ALL), place
@@ -128,9 +134,14 @@ def _places(
             yield (meter.id, names if values else (), values), place
 
 
-def meter_is_current(meter: MeterOfBill, meters: Sequence[MeterOfBill]) -> bool:
-    """Whether this is the newest version of the meter, which has a line though nothing was used."""
-    return meter.version == max(other.version for other in meters if other.key == meter.key)
+def meter_is_current(meter: MeterOfBill, meters: Sequence[MeterOfBill], at: datetime) -> bool:
+    """Whether this version of the meter is in force up to the instant; it has a line though nothing was used.
+
+    A version that follows later changes nothing of that, so a period that is rated again has the same lines.
+    """
+    versions = [other for other in meters if other.key == meter.key]
+    open_then = [other.version for other in versions if other.retired_at is None or other.retired_at >= at]
+    return meter.version == (min(open_then) if open_then else max(other.version for other in versions))
 
 
 def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metered: MeteredUsage) -> Decimal:

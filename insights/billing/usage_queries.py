@@ -95,4 +95,5 @@ def _meter_of_bill(meter: BilledMeter) -> MeterOfBill:
         name=meter.name,
         unit=meter.unit,
         is_additive=adds_over_time(meter.aggregation),
+        retired_at=meter.retired_at,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from insights.books.backfill_checks import BACKFILLS
+from insights.books.bill_checks import BILL_CHECKS
 from insights.books.line_checks import BATCH_CHUNKS, BATCH_LINES, PARTS, POSITIONS, WATERMARKS
 from insights.books.record_checks import (
     IDENTITIES,
@@ -32,4 +33,5 @@ CHECKS = (
     SEALS,
     ARCHIVED_KNOWN,
     WATERMARKS,
+    *BILL_CHECKS,
 )

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from accounts.models import Account
 from accounts.tenancy import connection, current_alias
+from insights.books.bill_queries import BILL_CHECKS_READ, BillCheck, BillScope
 from insights.books.check import Check
 from insights.books.checks import CHECKS
 from insights.models import BookCheck
@@ -38,10 +39,14 @@ def check_books(
     *,
     account_id: int | None,
     kept_since: datetime,
+    takes_all: bool = False,
     on_result: Callable[[CheckResult], None],
     on_difference: Callable[[str], None],
 ) -> tuple[CheckResult, ...]:
-    """Run every check, telling each difference and then each result as it is found."""
+    """Run every check, telling each difference and then each result as it is found.
+
+    `takes_all` holds every issued invoice to its usage, not only the newest ones of each account.
+    """
     results = []
     with transaction.atomic(using=current_alias()):
         with connection().cursor() as cursor:
@@ -63,6 +68,11 @@ def check_books(
             result = _run(check, {"account": account_id, "kept_since": kept_since}, on_difference)
             results.append(result)
             on_result(result)
+        for bill_check in BILL_CHECKS_READ:
+            scope = BillScope(account_id=account_id, takes_all=takes_all)
+            result = _compare(bill_check, scope, on_difference)
+            results.append(result)
+            on_result(result)
     return tuple(results)
 
 
@@ -77,6 +87,16 @@ def _run(check: Check, parameters: dict[str, Any], on_difference: Callable[[str]
     with connection().cursor() as cursor:
         cursor.execute(check.rows, parameters)
         rows = int(cursor.fetchone()[0])
+    return CheckResult(name=check.name, rows=rows, differences=differences)
+
+
+def _compare(check: BillCheck, scope: BillScope, on_difference: Callable[[str], None]) -> CheckResult:
+    rows = differences = 0
+    for found in check.compare(scope):
+        rows += 1
+        if found is not None:
+            differences += 1
+            on_difference(found)
     return CheckResult(name=check.name, rows=rows, differences=differences)
 
 

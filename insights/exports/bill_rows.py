@@ -7,13 +7,8 @@ from collections.abc import Iterable, Iterator
 from insights.billing.bill import Bill, BillHead, PlanSegment
 from insights.billing.bill_document import instant_text
 from insights.billing.credit_balance import CreditBalance
-from insights.billing.words import (
-    line_sentence,
-    money_number,
-    price_words,
-    sheet_price_rows,
-    values_words,
-)
+from insights.billing.price_words import money_number, price_words, sheet_price_rows
+from insights.billing.words import line_sentence, values_words
 from insights.exports.formatting import csv_lines, safe_text
 from insights.values.exact import exact_number_text
 from insights.values.quantity import exact_text

@@ -63,6 +63,7 @@ class BilledMeter:
     unit: str
     aggregation: str
     dimensions: tuple[str, ...]
+    retired_at: datetime | None = None
 
 
 def list_billed_meters() -> tuple[BilledMeter, ...]:
@@ -76,6 +77,7 @@ def list_billed_meters() -> tuple[BilledMeter, ...]:
             meter.unit,
             meter.aggregation,
             tuple(meter.dimensions),
+            meter.retired_at,
         )
         for meter in Meter.objects.order_by("position", "key", "version")
     )
@@ -301,11 +303,14 @@ def read_late(account_ids: Sequence[int], after: Sequence[int]) -> dict[int, lis
 
 
 _LATE = """
-SELECT a.account_id, CASE WHEN p.replaced = 0 THEN p.first_window END,
-    CASE WHEN p.replaced = 0 THEN p.last_window_end END
+SELECT a.account_id, CASE WHEN is_where_it_says THEN p.first_window END,
+    CASE WHEN is_where_it_says THEN p.last_window_end END
 FROM unnest(%(accounts)s::bigint[], %(after)s::bigint[]) AS a (account_id, after)
 JOIN insights_batchpart p ON p.account_id = a.account_id
 JOIN insights_batch b ON b.id = p.batch_id
+CROSS JOIN LATERAL (SELECT p.replaced = 0 AND NOT EXISTS (
+    SELECT FROM insights_ledgerentry l WHERE l.batch_id = p.batch_id AND l.kind = 'revert' AND l.position > a.after
+) AS is_where_it_says) stretch
 WHERE EXISTS (SELECT FROM insights_ledgerentry l WHERE l.batch_id = p.batch_id AND l.position > a.after)
     OR (b.backfill_id IS NOT NULL
         AND EXISTS (SELECT FROM insights_ledgerentry l WHERE l.backfill_id = b.backfill_id AND l.position > a.after))

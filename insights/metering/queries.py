@@ -37,6 +37,7 @@ from insights.metering.meter_queries import list_dimension_values, list_marks, l
 from insights.metering.slot_queries import (
     EVERYTHING,
     Reading,
+    answers_without_records,
     list_unsummed_days,
     may_be_summed,
     read_slot_rows,
@@ -151,8 +152,10 @@ def _without_archived(
     """
     if not archived or not _needs_records(reading):
         return reads
-    refuse_archived_figures(archived, period_of(reads.current.slots), reading.filter.granularity)
-    if earlier and archived_in(archived, period_of(earlier)):
+    slots = reads.current.slots
+    if not answers_without_records(reading, slots, reads.plan, archived):
+        refuse_archived_figures(archived, period_of(slots), reading.filter.granularity)
+    if earlier and not answers_without_records(reading, earlier, reads.plan, archived):
         return replace(reads, previous=None)
     return reads
 

@@ -38,6 +38,13 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         return Usage(EXACT.add(self.quantity, other.quantity), EXACT.add(self.count, other.count))
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(EXACT.subtract(self.quantity, other.quantity), EXACT.subtract(self.count, other.count))
+
+    def or_nothing(self) -> Usage:
+        """The usage with zero in the place of what is below it."""
+        return Usage(max(self.quantity, Decimal(0)), max(self.count, Decimal(0)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:

@@ -160,9 +160,9 @@ def _snapshot_of(row: UsageMonth) -> Iterator[bytes | memoryview]:
 def seal_and_detach(request: Request, manifest: Manifest) -> UsageMonth:
     """Seal the month's rollups and take its partition off the ledger, in one transaction that waits for nobody long.
 
-    Raises MonthChanged if the copy is no longer the month, UnableToArchive if a lock cannot be had.
+    Raises MonthChanged if the copy is no longer the month, HeldUp if a lock cannot be had.
     """
-    return with_short_locks(lambda: _seal_and_detach(request, manifest))
+    return with_short_locks(request.month, lambda: _seal_and_detach(request, manifest))
 
 
 def _seal_and_detach(request: Request, manifest: Manifest) -> UsageMonth:

@@ -12,7 +12,7 @@ from django.db import OperationalError, transaction
 from accounts.tenancy import connection, current_alias
 from insights.models import MonthState, UsageMonth
 from insights.retention.file_operations import check_file
-from insights.retention.lock_operations import LOCK_MILLISECONDS, LOCK_NOT_AVAILABLE, UnableToArchive, alone
+from insights.retention.lock_operations import LOCK_MILLISECONDS, UnableToArchive, alone, is_lock_refused
 from insights.retention.restore_operations import manifest_of
 from insights.values.months import month_of, month_text, months_from
 
@@ -35,7 +35,7 @@ def make_months_ahead(*, now: datetime) -> tuple[date, ...]:
                 if cursor.fetchone()[0]:
                     made.append(month)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            if not is_lock_refused(error):
                 raise
     return tuple(made)
 

@@ -6,21 +6,32 @@ What is back is written out once more and must be the archive's text byte by byt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.models import MonthState, RollupSeal, UsageMonth
 from insights.retention.archive_operations import COPY_MONTH, bounds_of
 from insights.retention.file_operations import DamagedFile, check_file, plain_pieces
-from insights.retention.lock_operations import Request, UnableToArchive, alone, audit, wait_for_chunks
+from insights.retention.lock_operations import (
+    HeldUp,
+    Request,
+    UnableToArchive,
+    alone,
+    audit,
+    is_lock_refused,
+    name_running_backfills,
+    wait_for_backfills,
+    wait_for_chunks_in_turns,
+)
 from insights.retention.manifest import COLUMNS, Manifest
 from insights.values.months import month_text
 
-# Long, since what it waits for are chunks: readers of usage are not held up by a month that is attached.
+# Long, since readers and writers of usage are not held up by a month that is attached.
 LOCK_SECONDS = 60
 _STAGE = """
     CREATE TEMP TABLE month_restored (
@@ -62,8 +73,13 @@ def list_damaged_files() -> tuple[str, ...]:
     return tuple(damaged)
 
 
-def restore_month(request: Request, *, from_detached: bool, now: datetime) -> UsageMonth:
-    """Attach an archived month again; raises UnableToArchive, or DamagedFile if it would not be what was archived."""
+def restore_month(
+    request: Request, *, from_detached: bool, now: datetime, say: Callable[[str], None]
+) -> UsageMonth:
+    """Attach an archived month again; raises UnableToArchive, or DamagedFile if it would not be what was archived.
+
+    Raises HeldUp when others write for too long; what it waits for is said to `say`. Nothing has changed then.
+    """
     if not request.reason.strip():
         raise UnableToArchive("Restoring needs a reason: it is audited.")
     with alone():
@@ -71,10 +87,9 @@ def restore_month(request: Request, *, from_detached: bool, now: datetime) -> Us
         manifest = manifest_of(month)
         if not from_detached:
             check_file(manifest)
-        with transaction.atomic(using=current_alias()), connection().cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-            for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-                cursor.execute(f"SET LOCAL {setting} = 0")
+        # Before the load, which would be for nothing.
+        wait_for_backfills(say)
+        with _restoring() as cursor:
             # The owner's functions make a partition for a month only if it is not archived.
             month.state = MonthState.RESTORED
             month.restored_at, month.restored_by = now, request.actor_name[:254]
@@ -85,13 +100,29 @@ def restore_month(request: Request, *, from_detached: bool, now: datetime) -> Us
                 _load(cursor, request.month, plain_pieces(manifest))
             _check_text(cursor, manifest)
             # A chunk that is under way has seen an archived month, and may still ask what is known of it.
-            wait_for_chunks()
+            wait_for_chunks_in_turns(say)
             cursor.execute("DELETE FROM insights_archivedseries WHERE month = %s", [request.month])
             RollupSeal.objects.filter(month=request.month).delete()
             # Its records are back, and compared: the table that was left detached is a second copy.
             cursor.execute("SELECT portal_drop_detached_month(%s)", [request.month])
             audit(request, month, act="month.restore")
     return month
+
+
+@contextmanager
+def _restoring() -> Iterator[Any]:
+    """One transaction with time for a whole month, in which a lock that is not to be had is an answer."""
+    try:
+        with transaction.atomic(using=current_alias()), connection().cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                cursor.execute(f"SET LOCAL {setting} = 0")
+            yield cursor
+    except OperationalError as error:
+        if not is_lock_refused(error):
+            raise
+        in_the_way = name_running_backfills() or "Somebody else changes the months of the ledger."
+        raise HeldUp(f"{in_the_way} Nothing has changed; try again when that is done.") from error
 
 
 def get_archived(month: date) -> UsageMonth:

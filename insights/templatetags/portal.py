@@ -17,7 +17,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from insights.billing.words import money_words
+from insights.billing.price_words import money_words
 from insights.templatetags import figures
 from insights.templatetags.tones import COMPLETENESS, STATES, TONE_ICONS
 from insights.values.money import Money

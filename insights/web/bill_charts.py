@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from insights.billing.bill import BillHead
-from insights.billing.words import STATUS_WORDS, money_number, money_words
+from insights.billing.price_words import money_number, money_words
+from insights.billing.words import STATUS_WORDS
 from insights.values.period import local_day
 from insights.web.words import month_words
 

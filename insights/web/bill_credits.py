@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from insights.billing.credit_balance import CreditGrantFacts
 from insights.billing.credit_queries import get_credit_balance
-from insights.billing.words import money_words
+from insights.billing.price_words import money_words
 from insights.exports.bill_rows import as_csv, credit_rows
 from insights.values.period import local_day
 from insights.web.bills import csv_answer

@@ -27,13 +27,12 @@ from insights.billing.bill_queries import (
     list_owed_bills,
     list_unissued_bills,
 )
+from insights.billing.price_words import money_words, number_words
 from insights.billing.words import (
     StepRow,
     bill_answer,
     line_price_words,
     line_sentence,
-    money_words,
-    number_words,
     step_rows,
     values_words,
 )

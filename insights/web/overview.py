@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.models import Account
+from insights.billing.bill_queries import find_running_draft
 from insights.feeds.part_queries import find_reading
 from insights.metering.overview import AccountOverview, MeterOverview, TrendPoint
 from insights.metering.overview_queries import get_account_overview
@@ -25,6 +26,7 @@ from insights.templatetags.portal import day, percent
 from insights.values.period import start_of_day
 from insights.values.quantity import THIN_SPACE, grouped_text
 from insights.web import words
+from insights.web.bills import period_of
 from insights.web.colours import series_of
 from insights.web.partials import render_page
 
@@ -59,6 +61,7 @@ def account_overview(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     zone = ZoneInfo(account.billing_zone)
     overview = get_account_overview(account, now)
+    draft = find_running_draft(account, now=now)
     if not overview.meters:
         nothing = {"zone": str(zone), "reading": find_reading(account)}
         return render_page(request, "usage/nothing_yet.html", nothing, part="usage-explorer")
@@ -76,6 +79,8 @@ def account_overview(request: HttpRequest) -> HttpResponse:
         "sources": words.sources_words(overview.completeness),
         "completeness": _completeness(overview, zone),
         "missing": overview.completeness.missing,
+        "draft": draft,
+        "draft_period": period_of(draft.period, ZoneInfo(draft.zone)) if draft else "",
     }
     return render_page(request, "usage/overview.html", context, part="usage-overview")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from insights.billing.words import TierRow, price_words, sheet_price_rows, tier_rows
+from insights.billing.price_words import TierRow, price_words, sheet_price_rows, tier_rows
 from insights.rating.sheet import PriceSheet, SheetPrice
 from insights.web.prices import whole_words
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from insights.billing.bill import PlanSegment
 from insights.billing.bill_queries import PricesInForce, list_prices_in_force
-from insights.billing.words import (
+from insights.billing.price_words import (
     bound_words,
     discount_words,
     price_amount,

@@ -9,6 +9,7 @@ from insights.web import (
     staff,
     staff_backfills,
     staff_billing,
+    staff_invoices,
     staff_keys,
     staff_months,
     staff_plans,
@@ -42,6 +43,13 @@ urlpatterns = [
     path(
         "backfills/<uuid:backfill_uuid>/discard/", staff_backfills.backfill_discard, name="backfill-discard"
     ),
+    path("invoices/", staff_invoices.invoices, name="staff-invoices"),
+    path("invoices.csv", staff_invoices.invoices_csv, name="staff-invoices-csv"),
+    path("invoices/<uuid:bill_uuid>/", staff_invoices.invoice, name="staff-invoice"),
+    path("invoices/<uuid:bill_uuid>/release/", staff_invoices.invoice_release, name="staff-invoice-release"),
+    path("invoices/<uuid:bill_uuid>/paid/", staff_invoices.invoice_paid, name="staff-invoice-paid"),
+    path("invoices/<uuid:bill_uuid>/open/", staff_invoices.invoice_open, name="staff-invoice-open"),
+    path("invoices/<uuid:bill_uuid>/void/", staff_invoices.invoice_void, name="staff-invoice-void"),
     path("accounts/<uuid:account_uuid>/billing/", staff_billing.billing, name="staff-billing"),
     path(
         "accounts/<uuid:account_uuid>/billing/profile/",

@@ -163,4 +163,8 @@ def test_a_code_has_one_status_in_one_table() -> None:
 def test_every_endpoint_names_the_scope_and_the_kind_of_key_it_opens_to() -> None:
     for pattern in ENDPOINTS:
         view = pattern.callback.view_class
-        assert (view.required_scope, view.key_kind) in {("usage:read", "account"), ("usage:write", "source")}
+        assert (view.required_scope, view.key_kind) in {
+            ("usage:read", "account"),
+            ("bills:read", "account"),
+            ("usage:write", "source"),
+        }

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import django
 import psycopg
 
-MEASUREMENTS = ("ingest-row-id", "ingest-window", "pages", "download", "beside")
+MEASUREMENTS = ("ingest-row-id", "ingest-window", "pages", "download", "beside", "drafts")
 RECORDS = 1_000_000
 ROWS_PER_FILE = 125_000
 
@@ -38,6 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     with running_site() as running:
         for records in sorted(options.records):
             pages_by_size[records] = _measure(running, report, records, wanted)
+        if "drafts" in wanted:
+            from tests.bench import drafts
+
+            drafts.measure(report)
     if len(pages_by_size) > 1 and "pages" in wanted:
         from tests.bench.pages import say_growth
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.utils.text import slugify
 
 from accounts.models import Account
 from accounts.tenancy import as_worker
@@ -57,6 +58,11 @@ class LineSpec:
     values: Mapping[str, str] = field(default_factory=dict)
     takes_credit: bool = True
     corrects: LineItem | None = None
+
+
+def price_key(name: str) -> str:
+    """The key of a price by its name, whatever letters that has."""
+    return f"price-{slugify(name)[:40]}"
 
 
 def gigabytes(currency: str = "EUR", *, unit_amount: str = "0.10", included: str = "5") -> PriceTerms:
@@ -287,7 +293,7 @@ def _store_lines(invoice: Invoice, specs: Any, rated: Any, total: Any, period: A
 def _rated_columns(spec: LineSpec, rated: RatedLine) -> dict[str, Any]:
     corrected = spec.corrects
     return {
-        "price_key": spec.name.lower().replace(" ", "_"),
+        "price_key": price_key(spec.name),
         "plan_key": "payg",
         "plan_version": 1,
         "meter_key": spec.meter_key,
@@ -375,7 +381,7 @@ def segment(
     prices: dict[str, SheetPrice] = {}
     meters: set[str] = set()
     for spec in specs:
-        key = spec.name.lower().replace(" ", "_")
+        key = price_key(spec.name)
         if spec.corrects or key in prices or spec.meter_key in meters:
             continue
         meters |= {spec.meter_key} - {""}

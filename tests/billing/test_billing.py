@@ -27,7 +27,7 @@ from tests.billing.scene import (
     subscribe,
     usage_price,
 )
-from tests.factories import make_account, make_source
+from tests.factories import ingest_now, make_account, make_source
 
 pytestmark = pytest.mark.database
 
@@ -182,7 +182,7 @@ def test_credits_burn_in_order_and_are_used_up_once(edge: Source, account: Accou
         )  # fmt: skip
     complete(account, "2026-05-01")
 
-    march, april, may = bill(subscription, "2026-05-01T01")
+    march, april, _ = bill(subscription, "2026-05-01T01")
 
     assert amounts(march) == {"Base": 2000, "Requests": 4923, "Bytes": 0, "Included": -2000, "Welcome": -2923}
     assert amounts(april) == {"Base": 2000, "Requests": 2500, "Bytes": 0, "Included": -2000, "Welcome": -77}
@@ -197,8 +197,6 @@ def test_below_zero_is_carried_to_the_next_bill(edge: Source, account: Account) 
     complete(account, "2026-04-01")
     bill(subscription, "2026-04-01T01")
     # The sender corrects 100 to 40.
-    from tests.factories import ingest_now
-
     ingest_now(
         edge, "account,meter,window_start,quantity,revision\nhalyard,requests,2026-03-05T00:00:00Z,40,2\n"
     )
@@ -231,7 +229,7 @@ def test_tax_and_minimum(edge: Source) -> None:
         ],
     )
 
-    march, april = bill(subscription, "2026-04-01T01")[:2]
+    [march, _] = bill(subscription, "2026-04-01T01")
 
     assert (march.period_start, march.period_end) == (instant("2026-02-28T23"), instant("2026-03-31T22"))
     assert amounts(march) == {"Requests": 1010, "Bytes": 0, "Up to the minimum": 3990, "VAT 19 %": 950}

@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,15 @@ from accounts.tenancy import as_owner, as_worker
 from insights.ingest.operations import receive_batch
 from insights.models import Batch, Source, SourceKey
 from tests import factories
+from tests.billing.bills import (
+    LineSpec,
+    gigabytes,
+    line_named,
+    make_grant,
+    make_invoice,
+    make_profile,
+    usual_lines,
+)
 from tests.ingest.held import close, opened, preview
 
 PASSWORD = "a long password of the tests"
@@ -41,6 +51,9 @@ class World:
     waiting: Batch
     backfill: UUID
     closed_backfill: UUID
+    bill: UUID
+    checked_bill: UUID
+    draft_bill: UUID
     key: ApiKey
     source_key: SourceKey
 
@@ -50,6 +63,7 @@ class World:
             "account_uuid": self.account.public_id,
             "backfill_uuid": self.backfill,
             "batch_uuid": self.batch.public_id,
+            "bill_uuid": self.bill,
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
             "slug": self.source.slug,
@@ -67,7 +81,11 @@ def make_world() -> World:
     batch = factories.ingest_now(source, _usage(now), name="usage.csv", via="browser")
     row, _ = factories.make_api_key(account, created_by=people["owner"], name="nightly export")
     factories.open_support_access(account, people["looker"], reason="ticket 512: why is one day lower")
+    bill, checked_bill, draft_bill = _bills(account, now)
     return World(
+        bill=bill,
+        checked_bill=checked_bill,
+        draft_bill=draft_bill,
         account=account,
         closed=factories.make_account("closed", name="Closed Ltd", state="closed", closed_at=now),
         empty=_account_without_usage(people["owner"]),
@@ -97,6 +115,32 @@ def _people(account: Account) -> dict[str, User]:
     factories.make_membership(account, people["owner"], role="owner")
     factories.make_membership(account, people["viewer"], role="viewer")
     return people
+
+
+def _bills(account: Account, now: datetime) -> tuple[UUID, UUID, UUID]:
+    """An issued bill with a correction and a credit, one that waits for a person, and the one of this month."""
+    make_profile(account)
+    grant = make_grant(account, minor=5000)
+    this = now.replace(day=1, hour=0)
+    starts = [this]
+    for _ in range(4):
+        starts.append((starts[-1] - timedelta(days=1)).replace(day=1))
+    october, september, august, july = starts[1:]
+    first = make_invoice(account, period=(july, august), settlement="paid")
+    data = line_named(first, "Data out")
+    late = LineSpec(
+        name="Data out",
+        terms=gigabytes(),
+        quantity=Decimal(52_500_000_000),
+        meter_key="bytes_out",
+        corrects=data,
+    )
+    issued = make_invoice(account, period=(august, september), lines=[*usual_lines(), late], granted=[grant])
+    checked = make_invoice(account, period=(october, this), state="parked", operation="checked")
+    make_invoice(account, period=(september, october), settlement="void")
+    end = (this + timedelta(days=32)).replace(day=1)
+    draft = make_invoice(account, period=(this, end), state="draft", complete_to=now)
+    return issued.public_id, checked.public_id, draft.public_id
 
 
 def _account_without_usage(owner: User) -> Account:

@@ -35,6 +35,7 @@ PROMISES = {
     "disk": "disk",
     "P43": "p43",
     "deadlocks": "deadlocks",
+    "backfill": "backfill",
 }
 LEASE_SECONDS = 30.0
 # What a sabotage needs to show is there after a few faults.
@@ -55,6 +56,7 @@ SABOTAGE_COUNT = {
     "disk": 1,
     "P43": 200,
     "deadlocks": 40,
+    "backfill": 2,
 }
 SABOTAGE_LEASE_SECONDS = 5.0
 # What a sample tries: each promise with few faults, so that all of them fit into some minutes.
@@ -76,6 +78,7 @@ SAMPLE_COUNT = {
     "disk": 1,
     "P43": 40,
     "deadlocks": 6,
+    "backfill": 4,
 }
 SAMPLE_LEASE_SECONDS = 3.0
 

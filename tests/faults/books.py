@@ -69,33 +69,43 @@ def _stretches(connection: psycopg.Connection, plan: Plan, comparison: Compariso
             "SELECT id, sha256, lines_total FROM insights_batch WHERE state = 'done'"
         )
     }
-    entries = connection.execute(
-        "SELECT position, batch_id, first_line, last_line FROM insights_ledgerentry ORDER BY position"
-    ).fetchall()
-    comparison.claim(
-        "positions have a gap", holds=[row[0] for row in entries] == list(range(1, len(entries) + 1))
-    )
     # A CSV's header is line 1 and belongs to no chunk.
     following = {
         batch: 2 if plan.files[name]["form"] == "csv" else 1 for batch, (name, _last) in batches.items()
     }
     stretches = []
-    for position, batch, first, last in entries:
+    for position, batch, first, last in _entries(connection, comparison):
         if batch not in batches:
             comparison.claim(f"entry {position} is of batch {batch}, which is not done", holds=False)
             continue
+        name, last_of_all = batches[batch]
+        # A backfill's entry says no lines: it has all of every batch.
+        begins, ends = (following[batch], last_of_all) if first is None else (first, last)
         comparison.claim(
-            f"batch {batch}: lines {first} to {last} follow line {following[batch] - 1}",
-            holds=first == following[batch],
+            f"batch {batch}: lines {begins} to {ends} follow line {following[batch] - 1}",
+            holds=begins == following[batch],
         )
-        following[batch] = last + 1
-        stretches.append(Stretch(batch, batches[batch][0], first, last))
+        following[batch] = ends + 1
+        stretches.append(Stretch(batch, name, begins, ends))
     for batch, (_name, last) in batches.items():
         comparison.claim(
             f"batch {batch} ends at line {following[batch] - 1}, not {last}",
             holds=following[batch] == last + 1,
         )
     return stretches
+
+
+def _entries(
+    connection: psycopg.Connection, comparison: Comparison
+) -> list[tuple[int, int, int | None, int | None]]:
+    """Position, batch, first and last line of every entry; a backfill's stands for its batches as they came."""
+    entries = connection.execute(
+        "SELECT e.position, coalesce(e.batch_id, b.id), e.first_line, e.last_line FROM insights_ledgerentry e "
+        "LEFT JOIN insights_batch b ON b.backfill_id = e.backfill_id ORDER BY e.position, b.id"
+    ).fetchall()
+    positions = list(dict.fromkeys(row[0] for row in entries))
+    comparison.claim("positions have a gap", holds=positions == list(range(1, len(positions) + 1)))
+    return entries
 
 
 def _dimensions(found: dict[str, str]) -> tuple[tuple[str, str], ...]:

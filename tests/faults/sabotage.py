@@ -182,6 +182,26 @@ def _locks_in_any_order() -> None:
     metering.roll_up_stage = roll_up
 
 
+def _chunks_of_a_backfill_commit() -> None:
+    """backfill: what is closed is committed chunk by chunk."""
+    from accounts.tenancy import connection
+    from insights.ingest import chunk_operations
+    from insights.models import Backfill
+
+    close_chunk = chunk_operations.close_chunk
+
+    def close_and_commit(run: Any, *args: Any) -> None:
+        close_chunk(run, *args)
+        if Backfill.objects.filter(pk=run.batch.backfill_id, state="closing").exists():
+            link = connection()
+            link.connection.commit()
+            # Whoever opened the savepoints is going to release them.
+            for name in filter(None, link.savepoint_ids):
+                link._savepoint(name)
+
+    chunk_operations.close_chunk = close_and_commit
+
+
 # Where a death shows the breakage best.
 POINTS = {"P1": ("committed",), "P2": ("committed",)}
 WORKER: dict[str, Callable[[], None]] = {
@@ -196,6 +216,7 @@ WORKER: dict[str, Callable[[], None]] = {
     "P11": _first_come_first_served,
     "disk": _a_full_disk_is_a_fault,
     "deadlocks": _locks_in_any_order,
+    "backfill": _chunks_of_a_backfill_commit,
 }
 
 

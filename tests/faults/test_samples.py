@@ -37,7 +37,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=SECONDS_MAX,
     )  # fmt: skip
     print(done.stdout)
-    blocks = re.split(r"^(?=(?:P\d+|disk|deadlocks) )", done.stdout, flags=re.MULTILINE)
+    blocks = re.split(r"^(?=(?:P\d+|disk|deadlocks|backfill) )", done.stdout, flags=re.MULTILINE)
     assert len(blocks) > 1, done.stdout[-2_000:] + done.stderr[-4_000:]
     return {block.partition(" ")[0]: block for block in blocks[1:]}
 

@@ -66,6 +66,8 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
         "backfill_uuid": backfill.public_id,
         "batch_uuid": batch.public_id,
         "batch_id": batch.public_id,
+        "bill_uuid": rows["insights_invoice"].public_id,  # type: ignore[attr-defined]
+        "invoice_id": rows["insights_invoice"].public_id,  # type: ignore[attr-defined]
         "key_uuid": rows["accounts_apikey"].public_id,  # type: ignore[attr-defined]
         "user_uuid": rows["accounts_user"].public_id,  # type: ignore[attr-defined]
         "download_id": download.public_id,
@@ -270,7 +272,9 @@ def test_staff_pages_never_show_a_cell_or_a_quantity(scene: Scene, signed_in: An
 
 @pytest.mark.parametrize("method", METHODS)
 def test_endpoints_answer_for_their_own_key_only(scene: Scene, signed_in: Any, method: str) -> None:
-    _, account_key = factories.make_api_key(scene.cast.ours, created_by=scene.cast.owner)
+    _, account_key = factories.make_api_key(
+        scene.cast.ours, created_by=scene.cast.owner, scopes=["usage:read", "bills:read"]
+    )
     source_key = make_source_key()
     revoked, revoked_key = factories.make_api_key(scene.cast.ours, created_by=scene.cast.owner)
     with as_owner():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from insights.rating.charges import Flat, PerUnit
 from insights.rating.parts import cost_by_value, cost_in_order
-from insights.rating.rate import Segment, Usage, rate_line
+from insights.rating.rate import Segment, UnableToRate, Usage, rate_line
 from insights.rating.terms import Bound, PriceTerms
 from insights.values.money import UnableToAllot
 from insights.values.share import Share
@@ -36,6 +36,43 @@ def test_days_add_to_the_line(terms: PriceTerms, usages: list[Usage]) -> None:
 
     assert sum(line.amount.minor for line in lines) == rate_line(terms, total).amount.minor
     assert [line.metered_quantity for line in lines] == [usage.quantity for usage in usages]
+
+
+corrections = st.builds(Usage, strategies.decimals(-300, 300, 3), st.integers(-40, 40).map(Decimal))
+
+
+@settings(deadline=None)
+@given(strategies.prices(), st.lists(corrections, min_size=1, max_size=8), strategies.segments)
+def test_days_that_take_back_add_to_the_line_too(
+    terms: PriceTerms, usages: list[Usage], segment: Segment
+) -> None:
+    total = usages[0]
+    for usage in usages[1:]:
+        total = total + usage
+    if total.quantity < 0 or total.count < 0:
+        # The last day brings so much that the line has a price.
+        lift = total.or_nothing() - total
+        usages, total = [*usages, lift], total + lift
+
+    lines = cost_in_order(terms, usages, segment=segment)
+
+    assert sum(line.amount.minor for line in lines) == rate_line(terms, total, segment=segment).amount.minor
+    assert [line.metered_quantity for line in lines] == [usage.quantity for usage in usages]
+    assert all(sum(step.amount_minor for step in line.steps) == line.amount.minor for line in lines)
+
+
+def test_a_correction_that_comes_first_costs_nothing_and_is_made_up_for_first() -> None:
+    terms = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal(1)))
+
+    assert cents(terms, "-5", "3", "4", "-1", "2") == [0, 0, 200, -100, 200]
+    assert cents(terms, "3", "-5", "1", "4") == [300, -300, 0, 300]
+
+
+def test_days_that_add_to_less_than_nothing_have_no_price() -> None:
+    terms = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal(1)))
+
+    with pytest.raises(UnableToRate):
+        cost_in_order(terms, days("3", "-5"))
 
 
 def test_included_usage_is_used_up_by_the_first_days() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -24,7 +24,7 @@ from insights.models import ArchivedSeries, BatchRevert, RollupSeal, UsageMonth
 from insights.retention import archive_operations, care_operations, lock_operations, restore_operations
 from insights.retention.care_operations import drop_detached_month, make_months_ahead
 from insights.retention.file_operations import DamagedFile
-from insights.retention.lock_operations import UnableToArchive
+from insights.retention.lock_operations import HeldUp, UnableToArchive
 from insights.tasks import chunks, ingest_batch
 from insights.upkeep import drop_detached_months
 from tests import factories
@@ -91,7 +91,7 @@ def test_killed_before_the_end_the_month_is_as_it_was_and_the_command_can_be_rep
     assert_books_agree()
 
 
-@pytest.mark.parametrize("name", ["check_file", "_load", "_check_text", "wait_for_chunks", "audit"])
+@pytest.mark.parametrize("name", ["check_file", "_load", "_check_text", "wait_for_chunks_in_turns", "audit"])
 def test_killed_while_it_is_restored_the_month_is_still_archived(
     source: Any, archives: Path, name: str
 ) -> None:
@@ -201,20 +201,122 @@ def test_a_chunk_under_way_is_waited_for_and_counted(source: Any, archives: Path
     assert_books_agree()
 
 
-def test_a_long_reader_is_not_cut_and_the_month_stays_where_it_was(
+def test_a_long_reader_is_not_cut_and_no_writer_waits_for_tries_that_fail(
+    source: Any, archives: Path, monkeypatch: Any
+) -> None:
+    send(source, *months.month_lines())
+    monkeypatch.setattr(lock_operations, "LOCK_TRIES", 3)
+    monkeypatch.setattr(lock_operations, "LOCK_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(lock_operations, "LOCK_MILLISECONDS", 200)
+
+    with psycopg.connect(_worker_address()) as reader:
+        reader.execute("SELECT count(*) FROM insights_usagerecord")
+        with held_up_writers() as held_up, pytest.raises(HeldUp, match="reads usage records"):
+            archive()
+        assert reader.execute("SELECT count(*) FROM insights_usagerecord").fetchone() == (81,)
+
+    assert held_up == []
+    assert archive().records == 45
+
+
+@contextmanager
+def held_up_writers() -> Iterator[list[int]]:
+    """Ask again and again for what every chunk asks for; the questions that were not granted at once."""
+    over, held_up = threading.Event(), list[int]()
+
+    def ask() -> None:
+        with psycopg.connect(_worker_address(), autocommit=True) as writer:
+            number = 0
+            while not over.wait(0.005):
+                number += 1
+                row = writer.execute(
+                    "SELECT pg_try_advisory_xact_lock_shared(hashtext('portal usage months'), 0)"
+                ).fetchone()
+                if row == (False,):
+                    held_up.append(number)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield held_up
+    finally:
+        over.set()
+        thread.join(20)
+
+
+class TestRestoringBesideWriters:
+    """What a restore waits for is said while it waits, and it ends with a sentence and a code for trying again."""
+
+    @pytest.fixture(autouse=True)
+    def archived(self, source: Any, archives: Path, monkeypatch: Any) -> None:
+        send(source, *months.month_lines())
+        archive()
+        monkeypatch.setattr(lock_operations, "WAIT_SECONDS", 1)
+        monkeypatch.setattr(lock_operations, "WAIT_PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr(lock_operations, "LOCK_MILLISECONDS", 100)
+        monkeypatch.setattr(restore_operations, "LOCK_SECONDS", 1)
+
+    def _restore(self) -> tuple[int, str, str]:
+        """Exit code, what was said while it waited, and the last sentence."""
+        out, waiting = StringIO(), StringIO()
+        try:
+            call_command("restore_month", "2024-06", stdout=out, stderr=waiting)
+        except CommandError as error:
+            return error.returncode, waiting.getvalue(), str(error)
+        return 0, waiting.getvalue(), out.getvalue()
+
+    def test_a_backfill_is_named_and_waited_for(self, source: Any) -> None:
+        with psycopg.connect(_worker_address()) as closing:
+            closing.execute("SELECT pg_advisory_xact_lock(hashtext('backfill run'), %s)", [source.pk])
+            code, waiting, said = self._restore()
+            threading.Timer(0.5, closing.rollback).start()
+            later = self._restore()
+
+        assert (code, waiting) == (
+            75,
+            "A backfill of edge is being previewed or closed. Waiting for up to 1 s.\n",
+        )
+        assert said == (
+            "A backfill of edge is being previewed or closed. Nothing has changed; try again when that is done."
+        )
+        assert later[0] == 0
+        assert "45 records" in later[2]
+        assert_books_agree()
+
+    def test_chunks_are_waited_for_in_turns(self, source: Any) -> None:
+        with psycopg.connect(_worker_address()) as chunk:
+            chunk.execute("SELECT pg_advisory_xact_lock_shared(hashtext('portal usage months'), 0)")
+            code, waiting, said = self._restore()
+
+        assert (code, "Waiting for up to" in waiting) == (75, True)
+        assert said.startswith("Lines are being written all the time.")
+        assert_books_agree()
+        assert self._restore()[0] == 0
+
+    def test_a_lock_on_the_months_is_no_traceback(self) -> None:
+        with psycopg.connect(_worker_address()) as other:
+            other.execute("SELECT pg_advisory_xact_lock(hashtext('portal_ensure_month'))")
+            code, _waiting, said = self._restore()
+
+        assert code == 75
+        assert said.startswith("Somebody else changes the months of the ledger. Nothing has changed")
+        assert_books_agree()
+        assert self._restore()[0] == 0
+
+
+def test_nothing_is_archived_while_a_backfill_is_written(
     source: Any, archives: Path, monkeypatch: Any
 ) -> None:
     send(source, *months.month_lines())
     monkeypatch.setattr(lock_operations, "LOCK_TRIES", 2)
     monkeypatch.setattr(lock_operations, "LOCK_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(lock_operations, "LOCK_MILLISECONDS", 50)
 
-    with psycopg.connect(_worker_address()) as reader:
-        reader.execute("SELECT count(*) FROM insights_usagerecord")
-        with pytest.raises(UnableToArchive, match="reads usage records"):
-            archive()
-        assert reader.execute("SELECT count(*) FROM insights_usagerecord").fetchone() == (81,)
+    with psycopg.connect(_worker_address()) as closing:
+        closing.execute("SELECT pg_advisory_xact_lock(hashtext('backfill run'), %s)", [source.pk])
+        with held_up_writers() as held_up, pytest.raises(CommandError, match="A backfill of edge") as refused:
+            call_command("archive_month", "2024-06", reason="older than we bill", stdout=StringIO())
 
+    assert (refused.value.returncode, held_up) == (75, [])
     assert archive().records == 45
 
 

@@ -13,7 +13,7 @@ from insights.feeds.operations import COMMAND_LINE
 from insights.retention.archive_operations import archive_month
 from insights.retention.care_operations import drop_detached_month
 from insights.retention.file_operations import DamagedFile
-from insights.retention.lock_operations import Request, UnableToArchive
+from insights.retention.lock_operations import HELD_UP_EXIT_CODE, HeldUp, Request, UnableToArchive
 from insights.values.months import InvalidMonth, month_text, parse_month
 
 _DROPPED = {
@@ -48,6 +48,8 @@ class Command(BaseCommand):
                 request = Request(month=month, actor_name=options["by"], reason=options["reason"])
                 # Nothing issues invoices yet, so no month has a last one.
                 row = archive_month(request, last_invoice_issued_at=None, now=now)
+        except HeldUp as error:
+            raise CommandError(str(error), returncode=HELD_UP_EXIT_CODE) from None
         except (InvalidMonth, UnableToArchive, DamagedFile) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(

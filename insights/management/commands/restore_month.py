@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.tenancy import as_worker
 from insights.feeds.operations import COMMAND_LINE
 from insights.retention.file_operations import DamagedFile
-from insights.retention.lock_operations import Request, UnableToArchive
+from insights.retention.lock_operations import HELD_UP_EXIT_CODE, HeldUp, Request, UnableToArchive
 from insights.retention.restore_operations import restore_month
 from insights.values.months import InvalidMonth, month_text, parse_month
 
@@ -39,9 +39,18 @@ class Command(BaseCommand):
             month = parse_month(options["month"])
             request = Request(month=month, actor_name=options["by"], reason=options["reason"])
             with as_worker():
-                row = restore_month(request, from_detached=options["from_detached"], now=now)
+                row = restore_month(
+                    request, from_detached=options["from_detached"], now=now, say=self._say_at_once
+                )
+        except HeldUp as error:
+            raise CommandError(str(error), returncode=HELD_UP_EXIT_CODE) from None
         except (InvalidMonth, UnableToArchive, DamagedFile) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(
             f"{month_text(month)} is back: {row.records:,} records, the same text as was archived."
         )
+
+    def _say_at_once(self, text: str) -> None:
+        """What is waited for is of use only while it is waited for."""
+        self.stderr.write(text)
+        self.stderr.flush()

@@ -21,6 +21,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--account", help="reference of one account; checks on whole batches are left out"
         )
+        parser.add_argument(
+            "--all",
+            action="store_true",
+            help="hold every issued invoice to the usage it was made of, not only the newest of each account",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print as it goes; fail at the end, so that every difference is named."""
@@ -28,6 +33,7 @@ class Command(BaseCommand):
             results = check_books(
                 account_id=_account_id(options["account"]),
                 kept_since=timezone.now() - REJECTS_KEPT,
+                takes_all=options["all"],
                 on_result=self._say,
                 on_difference=self.stdout.write,
             )

@@ -1,0 +1,76 @@
+"""What the schema says about the endpoints of bills beyond the shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse
+
+from insights.api import bill_serializers as shapes
+from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
+from insights.billing.bill import BillStatus
+
+_TAGS = ["Bills"]
+_SCOPE = "For keys with `bills:read`."
+
+LIST_INVOICES: dict[str, Any] = {
+    "operation_id": "list_invoices",
+    "description": f"List invoices, newest period first, drafts among them. {_SCOPE}",
+    "tags": _TAGS,
+    "parameters": [
+        query("status", "Only of this status.", enum=[str(status) for status in BillStatus]),
+        query(
+            "from",
+            "Periods that begin on this day of the billing zone or later.",
+            type=OpenApiTypes.DATE,
+        ),
+        query("to", "Periods that begin on this day or earlier.", type=OpenApiTypes.DATE),
+        LIMIT,
+        query("cursor", "`next_cursor` of the page before, of the same query."),
+    ],
+    "responses": {200: shapes.InvoicesSerializer, **problems()},
+}
+READ_INVOICE: dict[str, Any] = {
+    "operation_id": "read_invoice",
+    "description": f"Read an invoice with the steps and terms of every line. {_SCOPE}",
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        header("If-None-Match", "The `ETag` of an earlier answer; 304 without a body while it holds."),
+        answer_header("ETag", "Of an issued invoice.", statuses=[200]),
+    ],
+    "responses": {200: shapes.InvoiceSerializer, **problems(404)},
+}
+READ_INVOICE_CSV: dict[str, Any] = {
+    "operation_id": "download_invoice_lines",
+    "description": f"Download the lines of an invoice in its order. {_SCOPE}",
+    "tags": _TAGS,
+    "parameters": [path_id("invoice_id")],
+    "responses": {
+        (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="One line for each line item."),
+        **problems(404),
+    },
+}
+READ_INVOICE_PDF: dict[str, Any] = {
+    "operation_id": "download_invoice_pdf",
+    "description": (
+        "Download the PDF as it was made at issue. Until it is made, 404 with the code `not_filed`. Of an "
+        f"invoice that is not issued, one is made now and marked as a draft. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [path_id("invoice_id")],
+    "responses": {(200, "application/pdf"): OpenApiTypes.BINARY, **problems(404)},
+}
+LIST_CREDITS: dict[str, Any] = {
+    "operation_id": "list_credits",
+    "description": f"List every credit with what is left of it and every use, newest first. {_SCOPE}",
+    "tags": _TAGS,
+    "responses": {200: shapes.CreditsSerializer, **problems()},
+}
+LIST_PRICES: dict[str, Any] = {
+    "operation_id": "list_prices",
+    "description": f"List the plans in force with every price, as terms and in words. {_SCOPE}",
+    "tags": _TAGS,
+    "responses": {200: shapes.PricesSerializer, **problems()},
+}

@@ -1,0 +1,157 @@
+"""What finance sees of invoices without looking into an account: facts, totals and reasons, no lines and no quantities.
+
+Names the columns that the staff role may read; any other would be refused by the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, Count, F, Q, QuerySet, Sum, Value, When
+
+from accounts.models import Account
+from insights.billing.bill import BillStatus, bill_status
+from insights.models import Invoice, Settlement, SettlementState
+from insights.values.money import Money
+from insights.values.period import Period
+
+_FACTS = (
+    "id", "public_id", "account_id", "kind", "state", "period_start", "period_end", "issue_from", "currency",
+    "total_minor", "complete_to", "drafted_at", "parked_for", "released", "number", "issued_at", "due_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedReason:
+    """Why an invoice is parked, and whether a person let it through."""
+
+    code: str
+    message: str
+    is_released: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceFacts:
+    """One invoice as finance sees it."""
+
+    public_id: UUID
+    account: Account
+    kind: str
+    status: BillStatus
+    number: str
+    period: Period
+    total: Money
+    drafted_at: datetime
+    complete_to: datetime | None
+    issue_from: datetime
+    issued_at: datetime | None
+    due_at: datetime | None
+    reasons: tuple[ParkedReason, ...]
+    settled_reason: str = ""
+    settled_at: datetime | None = None
+    settled_by: str = ""
+    mailed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusTotal:
+    """How many invoices of a status there are, and what they come to in one currency."""
+
+    status: BillStatus
+    count: int
+    total: Money
+
+
+def list_invoices(
+    *, now: datetime, text: str = "", status: BillStatus | None = None, limit: int
+) -> tuple[InvoiceFacts, ...]:
+    """List invoices, parked ones first, then the newest; by a part of number, account name or reference."""
+    rows = _found(now, text, status).annotate(
+        place=Case(When(state="parked", then=Value(0)), default=Value(1))
+    )
+    return _facts(list(rows.order_by("place", "-period_start", "-id")[:limit]), now)
+
+
+def get_invoice(public_id: UUID, *, now: datetime) -> InvoiceFacts | None:
+    """Find one invoice by its public id."""
+    return next(iter(_facts(list(Invoice.objects.filter(public_id=public_id).only(*_FACTS)), now)), None)
+
+
+def sum_by_status(*, now: datetime) -> tuple[StatusTotal, ...]:
+    """What the invoices of each status come to, by currency; one statement."""
+    status = Case(
+        When(state="draft", then=Value("draft")),
+        When(state="parked", then=Value("checking")),
+        When(settlements__state=SettlementState.PAID, then=Value("paid")),
+        When(settlements__state=SettlementState.VOID, then=Value("void")),
+        When(due_at__lt=now, then=Value("overdue")),
+        default=Value("open"),
+    )
+    rows = Invoice.objects.values("currency").annotate(status=status)
+    rows = rows.annotate(count=Count("id"), total=Sum(F("total_minor"))).order_by("status", "currency")
+    order = list(BillStatus)
+    found = [
+        StatusTotal(BillStatus(row["status"]), row["count"], Money(int(row["total"]), row["currency"]))
+        for row in rows
+    ]
+    return tuple(sorted(found, key=lambda one: (order.index(one.status), one.total.currency)))
+
+
+def _found(now: datetime, text: str, status: BillStatus | None) -> QuerySet[Any]:
+    rows = Invoice.objects.only(*_FACTS)
+    if text:
+        accounts = Account.objects.filter(Q(name__icontains=text) | Q(reference__icontains=text))
+        rows = rows.filter(Q(number__icontains=text) | Q(account__in=accounts.values("pk")))
+    if status is None:
+        return rows
+    if status in (BillStatus.DRAFT, BillStatus.CHECKING):
+        return rows.filter(state="draft" if status is BillStatus.DRAFT else "parked")
+    if status in (BillStatus.PAID, BillStatus.VOID):
+        return rows.filter(settlements__state=str(status))
+    rows = rows.filter(settlements__state=SettlementState.OPEN)
+    return rows.filter(due_at__lt=now) if status is BillStatus.OVERDUE else rows.exclude(due_at__lt=now)
+
+
+def _facts(rows: Sequence[Invoice], now: datetime) -> tuple[InvoiceFacts, ...]:
+    accounts = Account.objects.in_bulk([row.account_id for row in rows])
+    settlements = {
+        settlement.invoice_id: settlement
+        for settlement in Settlement.objects.filter(invoice__in=[row.pk for row in rows]).select_related(
+            "changed_by"
+        )
+    }
+    return tuple(_fact(row, accounts[row.account_id], settlements.get(row.pk), now) for row in rows)
+
+
+def _fact(row: Invoice, account: Account, settlement: Settlement | None, now: datetime) -> InvoiceFacts:
+    by = settlement.changed_by if settlement else None
+    return InvoiceFacts(
+        public_id=row.public_id,
+        account=account,
+        kind=row.kind,
+        status=bill_status(row.state, settlement.state if settlement else "", due_at=row.due_at, now=now),
+        number=row.number or "",
+        period=Period(row.period_start, row.period_end),
+        total=Money(int(row.total_minor), row.currency),
+        drafted_at=row.drafted_at,
+        complete_to=row.complete_to,
+        issue_from=row.issue_from,
+        issued_at=row.issued_at,
+        due_at=row.due_at,
+        reasons=tuple(
+            ParkedReason(
+                code=parked["code"],
+                message=parked.get("message", ""),
+                is_released=parked["code"] in row.released,
+            )
+            for parked in row.parked_for
+        ),
+        settled_reason=settlement.reason if settlement else "",
+        settled_at=settlement.changed_at if settlement else None,
+        settled_by=by.email if by else "",
+        mailed_at=settlement.mailed_at if settlement else None,
+    )

@@ -1,0 +1,168 @@
+"""Finance's pages on invoices: parked ones first with their reasons, totals by state, and what may be decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import staff_page
+from accounts.operations import UnableToChange
+from insights.billing.bill import BillStatus
+from insights.billing.finance_queries import InvoiceFacts, get_invoice, list_invoices, sum_by_status
+from insights.billing.settlement_operations import (
+    UnknownInvoice,
+    VoidEffect,
+    mark_open,
+    mark_paid,
+    preview_void,
+    release_invoice,
+    void_invoice,
+)
+from insights.exports.bill_rows import as_csv
+from insights.exports.invoice_rows import invoice_rows
+from insights.web.bills import csv_answer
+from insights.web.partials import render_page
+
+INVOICES_SHOWN_MAX = 200
+INVOICES_IN_FILE_MAX = 50_000
+SEARCH_LENGTH_MAX = 200
+
+
+@staff_page
+@require_safe
+def invoices(request: HttpRequest) -> HttpResponse:
+    """List invoices by a search, below what is to be decided."""
+    now = timezone.now()
+    text, status = _search(request)
+    listed = list_invoices(now=now, text=text, status=status, limit=INVOICES_SHOWN_MAX + 1)
+    totals = sum_by_status(now=now)
+    context = {
+        "nav": "invoices",
+        "invoices": listed[:INVOICES_SHOWN_MAX],
+        "has_more": len(listed) > INVOICES_SHOWN_MAX,
+        "shown_max": INVOICES_SHOWN_MAX,
+        "totals": totals,
+        "parked": sum(one.count for one in totals if one.status is BillStatus.CHECKING),
+        "overdue": sum(one.count for one in totals if one.status is BillStatus.OVERDUE),
+        "text": text,
+        "status": status or "",
+        "statuses": list(BillStatus),
+        "query": request.GET.urlencode(),
+    }
+    return render_page(request, "staff/invoices.html", context, part="invoices")
+
+
+@staff_page
+@require_safe
+def invoices_csv(request: HttpRequest) -> HttpResponse:
+    """Download what the same search finds."""
+    text, status = _search(request)
+    found = list_invoices(now=timezone.now(), text=text, status=status, limit=INVOICES_IN_FILE_MAX)
+    return csv_answer(as_csv(invoice_rows(found)), "invoices.csv")
+
+
+@staff_page
+@require_safe
+def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
+    """Show one invoice's facts and what may be done, with what each act would do."""
+    facts = _or_404(bill_uuid)
+    context = {
+        "nav": "invoices",
+        "facts": facts,
+        "effect": _effect(facts),
+        "is_open": facts.status in (BillStatus.OPEN, BillStatus.OVERDUE),
+    }
+    return render(request, "staff/invoice.html", context)
+
+
+@staff_page
+@require_POST
+def invoice_release(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Let a parked invoice through."""
+    codes, reason = request.POST.getlist("codes"), request.POST.get("reason", "")
+    return _act(
+        request,
+        bill_uuid,
+        lambda: release_invoice(bill_uuid, codes=codes, reason=reason, by=request.user),
+        "Released. The next pass issues it, unless something else speaks against it.",
+    )
+
+
+@staff_page
+@require_POST
+def invoice_paid(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Mark an invoice as paid."""
+    now, reason = timezone.now(), request.POST.get("reason", "")
+    return _act(
+        request,
+        bill_uuid,
+        lambda: mark_paid(bill_uuid, by=request.user, now=now, reason=reason),
+        "Marked as paid.",
+    )
+
+
+@staff_page
+@require_POST
+def invoice_open(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Mark an invoice as not paid after all."""
+    now, reason = timezone.now(), request.POST.get("reason", "")
+    return _act(
+        request,
+        bill_uuid,
+        lambda: mark_open(bill_uuid, by=request.user, now=now, reason=reason),
+        "Marked as not paid.",
+    )
+
+
+@staff_page
+@require_POST
+def invoice_void(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Void an invoice."""
+    now, reason = timezone.now(), request.POST.get("reason", "")
+    return _act(
+        request,
+        bill_uuid,
+        lambda: void_invoice(bill_uuid, reason=reason, by=request.user, now=now),
+        "Void. Its period is billed anew by the next pass.",
+    )
+
+
+def _act(request: HttpRequest, bill_uuid: UUID, act: Callable[[], object], done: str) -> HttpResponse:
+    try:
+        act()
+    except UnknownInvoice:
+        raise Http404 from None
+    except UnableToChange as refusal:
+        messages.error(request, refusal.message)
+    else:
+        messages.success(request, done)
+    return redirect("staff-invoice", bill_uuid)
+
+
+def _or_404(bill_uuid: UUID) -> InvoiceFacts:
+    facts = get_invoice(bill_uuid, now=timezone.now())
+    if facts is None:
+        raise Http404
+    return facts
+
+
+def _effect(facts: InvoiceFacts) -> VoidEffect | None:
+    return preview_void(facts.public_id) if facts.issued_at else None
+
+
+def _search(request: HttpRequest) -> tuple[str, BillStatus | None]:
+    text = request.GET.get("q", "").strip()
+    if len(text) > SEARCH_LENGTH_MAX or "\x00" in text:
+        raise BadRequest(f"Search for at most {SEARCH_LENGTH_MAX} characters that can be seen.")
+    status = request.GET.get("status", "")
+    if status and status not in list(BillStatus):
+        raise BadRequest("There is no such state of invoices.")
+    return text, BillStatus(status) if status else None
