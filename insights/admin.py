@@ -222,7 +222,6 @@ class LegalEntityAdmin(AnyAdmin):
     """Who sends invoices. The key and the prefix of numbers stay, since issued invoices bear them."""
 
     list_display = ("key", "name", "number_prefix", "tax_id")
-    search_fields = ("key", "name")
     fields = ("key", "name", "address", "tax_id", "email", "number_prefix")
 
     def get_readonly_fields(self, request: HttpRequest, obj: LegalEntity | None = None) -> tuple[str, ...]:
@@ -272,7 +271,6 @@ class PlanVersionAdmin(ReadOnlyAdmin):
     """Versions with their prices. They are written as TOML on the staff page of plans, which names every fault."""
 
     list_display = ("plan", "number", "effective_from", "published_at")
-    list_filter = ("plan",)
     list_select_related = ("plan",)
     fields = ("plan", "number", "effective_from", "published_at", "note", "terms")
     inlines = (PriceInline,)
