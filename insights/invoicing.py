@@ -10,11 +10,16 @@ import time
 from celery import shared_task
 
 from accounts.tenancy import as_worker
+from insights.billing.dispatch_queries import list_invoices_to_file, list_invoices_to_mail
+from insights.billing.file_operations import file_invoice
+from insights.billing.mail_operations import send_invoice_mail
 from insights.billing.period_queries import read_clock
 from insights.billing.run_operations import run_pass
 
 # Well before a task's time is up.
 PASS_SECONDS_MAX = 240.0
+FILES_AT_ONCE = 200
+MAILS_AT_ONCE = 50
 
 
 @shared_task
@@ -27,6 +32,19 @@ def draft_invoices() -> int:
 def issue_invoices() -> int:
     """Issue what is due and park what a person has to look at; return how many invoices were issued."""
     return _pass("issue")
+
+
+@shared_task
+def send_invoices() -> int:
+    """Make the file of every issued invoice that has none, then mail those issued lately; return how many mails."""
+    with as_worker():
+        now = read_clock()
+        for invoice_id in list_invoices_to_file(limit=FILES_AT_ONCE):
+            file_invoice(invoice_id, now=now)
+        return sum(
+            len(send_invoice_mail(invoice_id, now=now))
+            for invoice_id in list_invoices_to_mail(now, limit=MAILS_AT_ONCE)
+        )
 
 
 def _pass(kind: str) -> int:

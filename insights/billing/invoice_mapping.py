@@ -9,7 +9,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
-from insights.billing.contract import CreditOffer, DraftLine, ServiceSegment
+from insights.billing.basis import CreditOffer, DraftLine, ServiceSegment, StoredLine
 from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
@@ -85,6 +85,11 @@ def line_of(row: LineItem) -> DraftLine:
         corrects_id=row.corrects_id,
         corrects_invoice_id=row.corrects_invoice_id,
     )
+
+
+def stored_line(row: LineItem, number: str) -> StoredLine:
+    """A line with its id and its invoice's number, empty for a draft's."""
+    return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
 
 
 def _segment_document(segment: Segment) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from accounts.tenancy import connection, current_alias
-from insights.billing.contract_queries import PeriodToBill, load_contracts
+from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.draft_operations import Drafted, make_drafts, one_snapshot, store_drafts
 from insights.billing.invoice_mapping import invoice_hash
 from insights.billing.usage_queries import UsageRead, read_usage
@@ -40,7 +40,7 @@ RETURNING last_number
 """
 
 
-class ContractMoved(RuntimeError):
+class BasisMoved(RuntimeError):
     """Plans were changed again and again while the invoice was being made."""
 
 
@@ -55,7 +55,7 @@ class Outcome:
 def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
     """Issue the invoice of a period if it is due and nothing speaks against it; else store why not.
 
-    Any number of callers at once get the same invoice. Raises ContractMoved when plans do not hold still.
+    Any number of callers at once get the same invoice. Raises BasisMoved when plans do not hold still.
     """
     for number in range(_TRIES):
         usage = _read_usage(to_bill, now)
@@ -68,23 +68,23 @@ def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
             continue
         if outcome is not None:
             return outcome
-    raise ContractMoved(f"subscription {to_bill.subscription.pk}")
+    raise BasisMoved(f"subscription {to_bill.subscription.pk}")
 
 
 def _read_usage(to_bill: PeriodToBill, now: datetime) -> UsageRead:
     with one_snapshot():
-        return read_usage([one.contract for one in load_contracts([to_bill], now)])
+        return read_usage([one.basis for one in load_bases([to_bill], now)])
 
 
 def _issue_with(usage: UsageRead, to_bill: PeriodToBill, now: datetime) -> Outcome | None:
-    """Make the invoice of what was read; None if the contract asks for other usage by now."""
+    """Make the invoice of what was read; None if the basis asks for other usage by now."""
     with transaction.atomic(using=current_alias()):
         lock_account(to_bill.account.pk)
         issued = find_invoice(to_bill)
         if issued is not None and issued.state == InvoiceState.ISSUED:
             return Outcome(invoice=issued)
-        loaded = load_contracts([to_bill], now)
-        if not usage.answers(loaded[0].contract):
+        loaded = load_bases([to_bill], now)
+        if not usage.answers(loaded[0].basis):
             return None
         [drafted] = make_drafts(loaded, usage, [to_bill])
         store_drafts([drafted], now)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.billing.contract_queries import PeriodToBill, anchor_of
+from insights.billing.basis_queries import PeriodToBill, anchor_of
 from insights.billing.periods import periods_until
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
 from insights.values.period import Period

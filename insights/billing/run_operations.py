@@ -14,10 +14,10 @@ from datetime import datetime
 import structlog
 from django.db import IntegrityError, OperationalError
 
-from insights.billing.contract_queries import PeriodToBill, load_contracts
+from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
-from insights.billing.issue_operations import ContractMoved, issue_invoice
+from insights.billing.issue_operations import BasisMoved, issue_invoice
 from insights.billing.period_queries import (
     list_periods_to_bill,
     list_subscription_ids,
@@ -119,7 +119,7 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
                 draft_periods([to_bill], now)
                 continue
             outcome = issue_invoice(to_bill, now)
-        except (OperationalError, IntegrityError, ContractMoved) as error:
+        except (OperationalError, IntegrityError, BasisMoved) as error:
             _note(tally, to_bill, error)
             return
         tally.issued += outcome.is_new
@@ -129,8 +129,8 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
 
 def _has_opening(to_bill: PeriodToBill, now: datetime) -> bool:
     """Whether anything is due in advance when the subscription begins."""
-    [loaded] = load_contracts([to_bill], now)
-    return bool(fees_ahead(loaded.contract.whole, loaded.contract.segments, taxes=()))
+    [loaded] = load_bases([to_bill], now)
+    return bool(fees_ahead(loaded.basis.whole, loaded.basis.segments, taxes=()))
 
 
 def _note(tally: Tally, to_bill: PeriodToBill, error: Exception) -> None:

@@ -284,15 +284,14 @@ def read_totals(reading: Reading, slots: tuple[Slot, ...]) -> Totals:
 
 
 def _totals_of_series(reading: Reading, slots: tuple[Slot, ...]) -> Totals:
-    question = reading.filter
     if reading.aggregation == "unique_count" and not is_distinct_by_series(reading.series):
         values = reading.values()
         whole = Slot(slots[0].start, slots[-1].end, slots[0].day)
         rows = _rows_of_series(reading, (whole,), Plan(values, (), names_rest=False), from_records=True)
         return {values[group]: value for _, group, value, _, _ in rows if value is not None}
-    statement = usage_sql.series_totals(reading.aggregation, is_filtered=bool(question.values))
-    parameters = {**reading.days(slots), "series": [one.id for one in reading.series]}
-    return fold_totals(dict(run(statement, parameters)), reading.series, reading.aggregation)
+    statement = usage_sql.series_totals(reading.aggregation, is_filtered=bool(reading.filter.values))
+    found = run(statement, {**reading.days(slots), "series": [one.id for one in reading.series]})
+    return fold_totals(dict(found), reading.series, reading.aggregation)
 
 
 def run(statement: str, parameters: Any) -> list[Any]:

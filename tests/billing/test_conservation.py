@@ -12,7 +12,7 @@ from itertools import pairwise
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from insights.billing.contract import Contract, Draft, IssuedBill, MeterOfBill, ServiceSegment, StoredLine
+from insights.billing.basis import Basis, Draft, IssuedBill, MeterOfBill, ServiceSegment, StoredLine
 from insights.billing.draft import BilledUsage, draft_invoice
 from insights.rating.charges import Flat
 from insights.rating.invoice import LineKind
@@ -65,7 +65,7 @@ def sheets(draw: st.DrawFn, key: str) -> PriceSheet:
 
 
 @st.composite
-def contracts(draw: st.DrawFn) -> Contract:
+def bases(draw: st.DrawFn) -> Basis:
     """March with up to five changes among three plans, back to an earlier one too, taxed or not."""
     plans = [draw(sheets(key)) for key in ("a", "b", "c")]
     hours = sorted(draw(st.sets(st.integers(1, HOURS - 1), max_size=5)))
@@ -79,31 +79,31 @@ def contracts(draw: st.DrawFn) -> Contract:
         for number, (start, end) in enumerate(pairwise(edges))
     )
     taxes = draw(st.sampled_from(({}, {"VAT": Decimal(19)}, {"VAT": Decimal("7.5"), "GST": Decimal(3)})))
-    return Contract(
+    return Basis(
         account_id=1, subscription_id=1, zone="UTC", currency="USD", whole=MARCH, service=MARCH, segments=segments,
         next_whole=APRIL, ahead=(replace(segments[-1], service=APRIL),), taxes=taxes,
     )  # fmt: skip
 
 
 @st.composite
-def usage_of(draw: st.DrawFn, contract: Contract) -> BilledUsage:
+def usage_of(draw: st.DrawFn, basis: Basis) -> BilledUsage:
     current = {
         (number, meter.id): {(): draw(quantities)}
-        for number in range(len(contract.segments))
+        for number in range(len(basis.segments))
         for meter in METERS
     }
     return BilledUsage(meters=METERS, current=current, earlier={})
 
 
-def issued(contract: Contract, draft: Draft, *, corrections: tuple[Draft, ...] = ()) -> IssuedBill:
+def issued(basis: Basis, draft: Draft, *, corrections: tuple[Draft, ...] = ()) -> IssuedBill:
     """The draft as an issued invoice, with the corrections that later ones had of it."""
     return IssuedBill(
         id=7,
         number="TG-7",
         period=MARCH,
         whole=MARCH,
-        segments=contract.segments,
-        taxes=contract.taxes,
+        segments=basis.segments,
+        taxes=basis.taxes,
         credits=(),
         lines=tuple(
             StoredLine(id=number, invoice_id=7, invoice_number="TG-7", line=line)
@@ -115,13 +115,13 @@ def issued(contract: Contract, draft: Draft, *, corrections: tuple[Draft, ...] =
     )
 
 
-def next_month(contract: Contract, bill: IssuedBill, usage: BilledUsage) -> Draft:
+def next_month(basis: Basis, bill: IssuedBill, usage: BilledUsage) -> Draft:
     """April's invoice, on which usage that is now known for March is corrected."""
     april = replace(
-        contract,
+        basis,
         whole=APRIL,
         service=APRIL,
-        segments=contract.ahead,
+        segments=basis.ahead,
         ahead=(),
         next_whole=None,
         to_correct=(bill,),
@@ -137,12 +137,12 @@ def thorough(examples: int) -> settings:
 @thorough(EXAMPLES)
 @given(st.data())
 def test_steps_add_to_lines_and_lines_to_the_invoice_and_all_usage_is_billed(data: st.DataObject) -> None:
-    contract = data.draw(contracts())
-    usage = data.draw(usage_of(contract))
+    basis = data.draw(bases())
+    usage = data.draw(usage_of(basis))
 
-    draft = draft_invoice(contract, usage)
+    draft = draft_invoice(basis, usage)
 
-    assert draft == draft_invoice(contract, usage), "drafting twice is the same"
+    assert draft == draft_invoice(basis, usage), "drafting twice is the same"
     assert sum(line.minor for line in draft.lines) == draft.total_minor >= 0
     for line in draft.lines:
         if line.steps:
@@ -150,7 +150,7 @@ def test_steps_add_to_lines_and_lines_to_the_invoice_and_all_usage_is_billed(dat
     for meter in METERS:
         billed = [line for line in draft.lines if line.meter_key == meter.key]
         metered = sum(
-            (usage.current[number, meter.id][()] for number in range(len(contract.segments))), Decimal(0)
+            (usage.current[number, meter.id][()] for number in range(len(basis.segments))), Decimal(0)
         )
         assert sum((line.metered_quantity or Decimal(0) for line in billed), Decimal(0)) == metered
         assert sum((step.quantity for line in billed for step in line.steps), Fraction(0)) == Fraction(
@@ -162,21 +162,21 @@ def test_steps_add_to_lines_and_lines_to_the_invoice_and_all_usage_is_billed(dat
 @thorough(EXAMPLES)
 @given(st.data())
 def test_a_bill_and_its_corrections_add_to_the_bill_of_what_is_known_at_last(data: st.DataObject) -> None:
-    contract = data.draw(contracts())
-    first = draft_invoice(contract, data.draw(usage_of(contract)))
+    basis = data.draw(bases())
+    first = draft_invoice(basis, data.draw(usage_of(basis)))
     later: tuple[Draft, ...] = ()
     for _ in range(data.draw(st.integers(1, 3))):
-        known = data.draw(usage_of(contract))
-        later = (*later, next_month(contract, issued(contract, first, corrections=later), known))
+        known = data.draw(usage_of(basis))
+        later = (*later, next_month(basis, issued(basis, first, corrections=later), known))
 
-    again = draft_invoice(contract, known)
+    again = draft_invoice(basis, known)
     corrected = [line for each in later for line in each.lines if line.kind is LineKind.CORRECTION]
 
     assert first.total_minor + sum(line.minor for line in corrected) == again.total_minor
     for line in corrected:
         if line.steps:
             assert sum(step.amount_minor for step in line.steps) == line.minor
-    settled = next_month(contract, issued(contract, first, corrections=later), known)
+    settled = next_month(basis, issued(basis, first, corrections=later), known)
     assert not [line for line in settled.lines if line.kind is LineKind.CORRECTION], (
         "and then there is no more"
     )
@@ -187,10 +187,10 @@ def test_a_bill_and_its_corrections_add_to_the_bill_of_what_is_known_at_last(dat
 @given(st.data())
 def test_a_fee_in_advance_comes_to_the_time_its_plans_were_held(data: st.DataObject) -> None:
     """Whatever was billed ahead, each stretch of one plan in a row is charged its exact part, rounded once."""
-    contract = data.draw(contracts())
-    first_plan = replace(contract.segments[0], service=MARCH)
+    basis = data.draw(bases())
+    first_plan = replace(basis.segments[0], service=MARCH)
     opening = draft_invoice(
-        replace(contract, is_opening=True, segments=(first_plan,)),
+        replace(basis, is_opening=True, segments=(first_plan,)),
         BilledUsage(meters=METERS, current={}, earlier={}),
     )
     ahead = tuple(
@@ -200,7 +200,7 @@ def test_a_fee_in_advance_comes_to_the_time_its_plans_were_held(data: st.DataObj
     )
 
     draft = draft_invoice(
-        replace(contract, billed_ahead=ahead), BilledUsage(meters=METERS, current={}, earlier={})
+        replace(basis, billed_ahead=ahead), BilledUsage(meters=METERS, current={}, earlier={})
     )
 
     fees = [
@@ -210,7 +210,7 @@ def test_a_fee_in_advance_comes_to_the_time_its_plans_were_held(data: st.DataObj
     ]
     exact, stretches = Fraction(0), 0
     before = None
-    for segment in contract.segments:
+    for segment in basis.segments:
         price = segment.sheet.price("base")
         assert price is not None
         assert price.terms is not None

@@ -13,8 +13,8 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 
 from accounts.tenancy import as_worker
-from insights.billing.contract import Contract
-from insights.billing.contract_queries import _load_bill
+from insights.billing.basis import Basis
+from insights.billing.basis_queries import _load_bill
 from insights.billing.corrections import rate_again
 from insights.billing.invoice_mapping import invoice_hash, line_row
 from insights.billing.usage_queries import read_usage
@@ -145,13 +145,13 @@ def rated_again(invoice_id: int) -> str:
     with as_worker(), transaction.atomic(using="worker"):
         issued = _load_bill(Invoice.objects.get(pk=invoice_id))
         row = Invoice.objects.get(pk=invoice_id)
-        contract = Contract(
+        basis = Basis(
             account_id=row.account_id, subscription_id=row.subscription_id, zone="UTC", currency=row.currency,
             whole=issued.whole, service=issued.period, segments=issued.segments, taxes=issued.taxes,
             credits=issued.credits,
         )  # fmt: skip
-        usage = read_usage([contract]).of(contract)
-    again = rate_again(contract, issued, usage.meters, usage.current)
+        usage = read_usage([basis]).of(basis)
+    again = rate_again(basis, issued, usage.meters, usage.current)
     assert not again.problems
     return json.dumps(
         [
