@@ -7,7 +7,7 @@ after the last subscription it had finished.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,7 +80,7 @@ def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> 
     """Bring the invoices of these subscriptions up to this moment; one that fails holds up no other."""
     tally = Tally()
     plain: list[PeriodToBill] = []
-    for wanted in list_periods_to_bill(subscriptions, now).values():
+    for wanted in _without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now):
         if len(wanted) == 1 and wanted[0].service.end > now:
             plain += wanted
         else:
@@ -113,8 +113,6 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
     may_issue = True
     for to_bill in wanted:
         try:
-            if to_bill.kind == InvoiceKind.OPENING and not _has_opening(to_bill, now):
-                continue
             if not may_issue:
                 draft_periods([to_bill], now)
                 continue
@@ -127,10 +125,19 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
         may_issue = outcome.invoice.state == InvoiceState.ISSUED
 
 
-def _has_opening(to_bill: PeriodToBill, now: datetime) -> bool:
-    """Whether anything is due in advance when the subscription begins."""
-    [loaded] = load_bases([to_bill], now)
-    return bool(fees_ahead(loaded.basis.whole, loaded.basis.segments, taxes=()))
+def _without_empty_openings(
+    wanted: Iterable[Sequence[PeriodToBill]], now: datetime
+) -> Iterator[list[PeriodToBill]]:
+    """Leave out the opening invoice of every subscription that begins without anything due in advance."""
+    wanted = list(wanted)
+    openings = [one for many in wanted for one in many if one.kind == InvoiceKind.OPENING]
+    empty = {
+        loaded.to_bill.subscription.pk
+        for loaded in load_bases(openings, now)
+        if not fees_ahead(loaded.basis.whole, loaded.basis.segments, taxes=())
+    }
+    for many in wanted:
+        yield [one for one in many if one.kind != InvoiceKind.OPENING or one.subscription.pk not in empty]
 
 
 def _note(tally: Tally, to_bill: PeriodToBill, error: Exception) -> None:

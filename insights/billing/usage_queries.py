@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from insights.billing.basis import Basis, MeterOfBill, ServiceSegment
 from insights.billing.draft import BilledUsage
 from insights.billing.usage_lines import MeteredUsage
-from insights.metering.aggregations import adds_over_time
+from insights.metering.aggregations import adds_over_time, needs_seconds
 from insights.metering.metered_queries import (
     Ask,
     BilledMeter,
@@ -91,7 +91,7 @@ def _meter_of_bill(meter: BilledMeter) -> MeterOfBill:
         key=meter.key,
         version=meter.version,
         name=meter.name,
-        unit=meter.unit,
+        unit=f"{meter.unit} hours" if needs_seconds(meter.aggregation) else meter.unit,
         is_additive=adds_over_time(meter.aggregation),
         retired_at=meter.retired_at,
     )
