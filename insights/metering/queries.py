@@ -15,7 +15,12 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account
 from insights.metering import usage_sql
 from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up
-from insights.metering.archived_queries import archived_in, list_archived_months, refuse_archived_figures
+from insights.metering.archived_queries import (
+    answers_without_records,
+    archived_in,
+    list_archived_months,
+    refuse_archived_figures,
+)
 from insights.metering.assemble import Reads, assemble
 from insights.metering.completeness import completeness_of
 from insights.metering.explore import (
@@ -151,8 +156,10 @@ def _without_archived(
     """
     if not archived or not _needs_records(reading):
         return reads
-    refuse_archived_figures(archived, period_of(reads.current.slots), reading.filter.granularity)
-    if earlier and archived_in(archived, period_of(earlier)):
+    slots = reads.current.slots
+    if not answers_without_records(reading, slots, reads.plan, archived):
+        refuse_archived_figures(archived, period_of(slots), reading.filter.granularity)
+    if earlier and not answers_without_records(reading, earlier, reads.plan, archived):
         return replace(reads, previous=None)
     return reads
 

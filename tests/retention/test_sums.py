@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
-from accounts.tenancy import as_owner, as_staff, as_worker, connection
+from accounts.models import Account
+from accounts.tenancy import account_scope, as_owner, as_staff, as_worker, connection
 from insights.feeds.revert_operations import UnableToRevert, ask_revert, confirm_revert
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_moment import KnownAt
+from insights.metering.queries import answer_query
 from insights.models import Batch
 from insights.tasks import ingest_batch
 from tests import factories
@@ -74,6 +77,52 @@ def test_rebuilding_leaves_sums_of_sealed_days_as_they_are(source: Any) -> None:
     months.assert_books_agree()
 
 
+HOURS = [
+    "meter=bytes_out&from=2024-06-10&to=2024-06-20&granularity=hour",
+    "meter=bytes_out&from=2024-06-10&to=2024-06-20&granularity=hour&group_by=endpoint",
+    "meter=peak&from=2024-05-30&to=2024-07-02&granularity=hour&group_by=endpoint",
+    "meter=seats&from=2024-07-01&to=2024-07-15&granularity=hour",
+]
+
+
+@pytest.mark.parametrize("question", HOURS)
+def test_hours_of_an_archived_month_are_answered_by_their_sums(source: Any, question: str) -> None:
+    sum_days_before(FAR)
+    before = hours_of(question)
+    archive()
+
+    after = hours_of(question)
+
+    assert after == before
+    assert any(quantity for _start, quantity, _parts, _previous in before)
+
+
+def test_hours_are_refused_where_a_day_of_the_month_has_no_sums(source: Any) -> None:
+    sum_days_before(FAR)
+    with as_worker(), connection().cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO insights_unsummedday (account_id, meter_id, day) "
+            "SELECT DISTINCT account_id, meter_id, '2024-06-15'::date FROM insights_usagesum"
+        )
+    archive()
+
+    with pytest.raises(UsageFilterRefused):
+        hours_of(HOURS[0])
+    assert hours_of("meter=bytes_out&from=2024-06-16&to=2024-06-30&granularity=hour")
+
+
+def hours_of(query: str) -> list[Any]:
+    """Start, quantity, parts and earlier quantity of every hour, as Havana's account sees them."""
+    with as_owner():
+        account = Account.objects.get(reference="ansel")
+    with account_scope(account.pk):
+        asked = answer_query(account, tuple(parse_qsl(query)), months.NOW, also=frozenset())
+    if asked.faults:
+        raise UsageFilterRefused(list(asked.faults))
+    assert asked.answer is not None
+    return [(one.slot.start, one.quantity, one.parts, one.previous) for one in asked.answer.buckets]
+
+
 @pytest.mark.parametrize("key_kind", ["window", "row_id"])
 def test_plain_lines_of_an_archived_month_are_judged_one_by_one(archives: Path, key_kind: str) -> None:
     source = months.make_world(key_kind)
@@ -120,8 +169,6 @@ def test_a_backfill_refuses_lines_of_an_archived_month_in_its_preview_as_at_its_
 
 
 def test_what_was_known_of_an_archived_month_is_refused_and_not_guessed(source: Any) -> None:
-    from accounts.models import Account
-
     with as_owner():
         cedar = Account.objects.get(reference="cedar")
     assert ask(cedar, JUNE_BY_DAY, KnownAt(asked_position=1))[1].total is not None
