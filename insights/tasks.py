@@ -164,7 +164,7 @@ def _work_on_backfill(lease: Lease) -> None:
             backfills.write_backfill,
             run,
             lease,
-            groups=backfills.make_ready(run),
+            ready=backfills.make_ready(run),
             roll_up=metering.roll_up_stage,
             move_watermarks=metering.move_watermarks_together,
             now=datetime.now(UTC),

@@ -20,7 +20,7 @@ from insights.ingest import work_operations
 from insights.ingest.backfill_queries import Summary, summarise_backfill
 from insights.ingest.lines import Chunk
 from insights.ingest.read_operations import BatchRun, open_batch, read_chunk
-from insights.ingest.series_operations import LOCK_GROUPS, SeriesKey, find_series, lock_groups
+from insights.ingest.series_operations import SeriesKey, Slot, find_series, is_within_limit, slots_of
 from insights.ingest.work_operations import Lease
 from insights.models import Backfill, BackfillState, Batch, BatchState
 
@@ -102,23 +102,31 @@ def _held_batches(run: BackfillRun) -> Iterator[Batch]:
         yield batch
 
 
-def make_ready(run: BackfillRun) -> frozenset[int]:
-    """Make the months that the lines need, and return the groups of accounts that will get new series.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the lines of a backfill need: months, which are there now, and dimensions that get new series."""
 
-    Series and accounts are seen by customers, so they are made in the one transaction with their usage. Its locks have
-    to be taken in their order and at once, which is why the lines are gone through before.
+    months: frozenset[tuple[int, int]]
+    slots: frozenset[Slot]
+
+
+def make_ready(run: BackfillRun) -> Ready:
+    """Make the months that the lines need, and say which dimensions of accounts that exist will get new series.
+
+    Series and accounts are seen by customers, so they are made in the one transaction with their usage. Nobody waits
+    for them there: how many values a dimension has is looked at once more at its end, when this is known.
     """
-    groups: set[int] = set()
+    months: set[tuple[int, int]] = set()
+    slots: set[Slot] = set()
     for batch in _held_batches(run):
-        if batch.create_accounts:
-            # Which groups accounts fall into that do not exist yet, nobody knows.
-            groups.update(range(LOCK_GROUPS))
-            batch.create_accounts = False
+        # Accounts that only the backfill makes have no values but its own.
+        batch.create_accounts = False
         batch_run, waiting = open_batch(batch)
         for chunk in waiting:
-            groups.update(key[0] % LOCK_GROUPS for key in _try_reading(batch_run, chunk))
+            slots |= slots_of(_try_reading(batch_run, chunk))
         _ensure_months(batch_run.months)
-    return frozenset(groups)
+        months |= batch_run.months
+    return Ready(frozenset(months), frozenset(slots))
 
 
 def _try_reading(batch_run: BatchRun, chunk: Chunk) -> list[SeriesKey]:
@@ -145,14 +153,14 @@ def write_backfill(
     run: BackfillRun,
     lease: Lease,
     *,
-    groups: frozenset[int],
+    ready: Ready,
     roll_up: Callable[[], None],
     move_watermarks: Callable[..., None],
     now: datetime,
 ) -> None:
     """Write all batches with one ledger position, or nothing; of a preview only its counts stay.
 
-    `groups` is what make_ready returned, `roll_up` sums what is on ingest's stage, `move_watermarks` raises those of
+    `ready` is what make_ready returned, `roll_up` sums what is on ingest's stage, `move_watermarks` raises those of
     uploads that are done.
     """
     with transaction.atomic(using=current_alias()):
@@ -161,14 +169,15 @@ def write_backfill(
             # The lease is held around what is taken back, or another worker could begin in between.
             with transaction.atomic(using=current_alias()):
                 _take_source(run.source_id)
-                lock_groups(groups)
-                entry_id, upload_ids = _write_held_lines(run, roll_up)
+                entry_id, upload_ids = _write_held_lines(run, ready, roll_up)
                 summary = summarise_backfill(backfill_id=run.backfill_id, entry_id=entry_id)
                 if run.is_preview:
                     raise _DryRunOver(summary)
                 _close(run, summary)
                 move_watermarks(upload_ids=upload_ids, source_id=run.source_id)
                 work_operations.finish_work(lease)
+                if not is_within_limit(ready.slots):
+                    raise _OtherThanPreviewed
                 chunks.take_position(entry_id)
         except _DryRunOver as over:
             document = over.summary.document
@@ -177,12 +186,17 @@ def write_backfill(
             _move(run, lease, state=BackfillState.FAILED, problem=OTHER_THAN_PREVIEWED)
 
 
-def _write_held_lines(run: BackfillRun, roll_up: Callable[[], None]) -> tuple[int, tuple[UUID, ...]]:
+def _write_held_lines(
+    run: BackfillRun, ready: Ready, roll_up: Callable[[], None]
+) -> tuple[int, tuple[UUID, ...]]:
     """Write everything but the position; return the ledger entry and the uploads that are done by it."""
     entry_id = _open_entry(run.backfill_id)
     uploads: dict[UUID, None] = {}
     for batch in _held_batches(run):
         batch_run, waiting = open_batch(batch)
+        batch_run.is_backfill = True
+        # Asking for a month again may take the lock of all months, and keep it to the end.
+        batch_run.months |= ready.months
         for chunk in waiting:
             read = read_chunk(batch_run, chunk)
             _empty_temporary_tables()

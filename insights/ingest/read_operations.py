@@ -44,7 +44,10 @@ _WINDOW_START = itemgetter(AcceptedLine._fields.index("window_start"))
 
 @dataclass(slots=True)
 class BatchRun:
-    """What a worker knows while it goes through one batch: facts read once, ids met so far."""
+    """What a worker knows while it goes through one batch: facts read once, ids met so far.
+
+    `is_backfill` says that it is read inside the one transaction of a backfill.
+    """
 
     batch: Batch
     definition: SourceDefinition
@@ -56,6 +59,7 @@ class BatchRun:
     meters: dict[int, int] = field(default_factory=dict)
     months: set[tuple[int, int]] = field(default_factory=set)
     memories: tuple[LineReader, Memories] | None = None
+    is_backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,10 @@ def _intern(run: BatchRun, keys: Iterable[SeriesKey]) -> None:
     if not missing:
         return
     found, refused = intern_series(
-        source_id=run.batch.source_id, window_seconds=run.definition.window_seconds, keys=missing
+        source_id=run.batch.source_id,
+        window_seconds=run.definition.window_seconds,
+        keys=missing,
+        is_backfill=run.is_backfill,
     )
     _remember(run, found)
     run.over_limit |= refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -13,6 +13,8 @@ from accounts.tenancy import connection, current_alias
 
 # (account id, meter id, sorted dimension pairs)
 SeriesKey = tuple[int, int, tuple[tuple[str, str], ...]]
+# (account id, meter id, name of a dimension), whose values are limited
+Slot = tuple[int, int, str]
 
 # More distinct values of one dimension than this are a mistake of the sender (a request id, a time).
 DIMENSION_VALUES_MAX = 10_000
@@ -26,11 +28,13 @@ def dimensions_sha256(dimensions: Iterable[tuple[str, str]]) -> bytes:
 
 
 def intern_series(
-    *, source_id: int, window_seconds: int, keys: Sequence[SeriesKey]
+    *, source_id: int, window_seconds: int, keys: Sequence[SeriesKey], is_backfill: bool = False
 ) -> tuple[dict[SeriesKey, int], dict[SeriesKey, str]]:
     """Return the id of every series, making the missing ones, and which keys a full dimension refuses.
 
-    Its own short transaction: a series without records is harmless, a series id that was rolled back is not.
+    Its own short transaction: a series without records is harmless, a series id that was rolled back is not. A
+    backfill makes them in its long one, takes no lock here that others would wait for, and calls `is_within_limit` at
+    its end.
     """
     hashes = {key: dimensions_sha256(key[2]) for key in keys}
     found = _find(source_id, hashes)
@@ -38,7 +42,9 @@ def intern_series(
     if not missing:
         return found, {}
     with transaction.atomic(using=current_alias()):
-        _lock_accounts({key[0] for key in missing})
+        if not is_backfill:
+            _wait_for_backfill(source_id)
+            _lock_accounts({key[0] for key in missing})
         found |= _find(source_id, {key: hashes[key] for key in missing})
         wanted = [key for key in missing if key not in found]
         refused = _over_dimension_limit(wanted)
@@ -79,10 +85,10 @@ def _columns(hashes: dict[SeriesKey, bytes]) -> list[list[Any]]:
 
 def _lock_accounts(account_ids: set[int]) -> None:
     # By groups of accounts, because the server has room for only so many locks.
-    lock_groups({account_id % LOCK_GROUPS for account_id in account_ids})
+    _lock_groups({account_id % LOCK_GROUPS for account_id in account_ids})
 
 
-def lock_groups(groups: Iterable[int]) -> None:
+def _lock_groups(groups: Iterable[int]) -> None:
     """Let nobody else make series for these groups of accounts until the caller's transaction ends.
 
     In ascending order, so that two workers that meet new series of the same accounts cannot deadlock.
@@ -90,6 +96,43 @@ def lock_groups(groups: Iterable[int]) -> None:
     with connection().cursor() as cursor:
         for group in sorted(groups):
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('series'), %s)", [group])
+
+
+def _wait_for_backfill(source_id: int) -> None:
+    """Wait for a backfill that may be making the same series, before any lock is held that other sources ask for."""
+    with connection().cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('backfill run'), %s)", [source_id])
+
+
+def slots_of(keys: Iterable[SeriesKey]) -> set[Slot]:
+    """The dimensions that series have values of."""
+    return {(account_id, meter_id, name) for account_id, meter_id, values in keys for name, _value in values}
+
+
+_ANY_OVER = """
+    SELECT EXISTS (
+        SELECT 1 FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS s (account_id, meter_id, key)
+        CROSS JOIN LATERAL (
+            SELECT count(DISTINCT d.value) AS number FROM insights_seriesdimension d
+            WHERE d.account_id = s.account_id AND d.meter_id = s.meter_id AND d.key = s.key
+        ) v
+        WHERE v.number > %s
+    )
+"""
+
+
+def is_within_limit(slots: Collection[Slot]) -> bool:
+    """Whether dimensions have no more values than they may, those of the caller's transaction among them.
+
+    Nobody makes more of them before the transaction ends, so that it has to end at once.
+    """
+    if not slots:
+        return True
+    _lock_accounts({account_id for account_id, _meter_id, _name in slots})
+    with connection().cursor() as cursor:
+        columns = [list(column) for column in zip(*slots, strict=True)]
+        cursor.execute(_ANY_OVER, [*columns, DIMENSION_VALUES_MAX])
+        return not cursor.fetchone()[0]
 
 
 def _over_dimension_limit(keys: Sequence[SeriesKey]) -> dict[SeriesKey, str]:

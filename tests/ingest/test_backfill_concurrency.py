@@ -13,8 +13,9 @@ import pytest
 from django.db import OperationalError, connections, transaction
 
 from accounts.models import User
-from accounts.tenancy import account_scope, as_owner, as_worker
-from insights.ingest import work_operations
+from accounts.tenancy import account_scope, as_owner, as_staff, as_worker
+from insights.feeds.backfill_operations import ask_preview
+from insights.ingest import series_operations, work_operations
 from insights.ingest.refusals import RequestRefused
 from insights.ingest.work_operations import LeaseLost
 from insights.models import Batch, BatchPart, LedgerEntry, UsageRecord, UsageRollup, WorkItem
@@ -163,6 +164,76 @@ def test_another_sources_batch_does_not_wait(source: Any, backfill: Any, staff: 
     verify()
 
 
+@contextmanager
+def paused_before_counting() -> Any:
+    """Let a backfill stop when it has written its lines, until it is told to go on."""
+    arrived, may_go_on = Event(), Event()
+    real = backfills.summarise_backfill
+
+    def summarise(**named: Any) -> Any:
+        arrived.set()
+        assert may_go_on.wait(30)
+        return real(**named)
+
+    with patch.object(backfills, "summarise_backfill", summarise):
+        try:
+            yield arrived, may_go_on
+        finally:
+            may_go_on.set()
+
+
+@pytest.mark.parametrize("act", ["preview", "close"])
+def test_another_sources_new_series_of_the_same_account_do_not_wait(
+    source: Any, staff: User, act: str
+) -> None:
+    factories.make_meter("requests")
+    other = factories.make_source("core", clock_zone="", key_kind=source.key_kind)
+    number = opened(source, staff)
+    hold(source, number, line(1, 5, meter="requests"))
+    if act == "preview":
+        with as_staff():
+            batch_id = ask_preview(public_id=number, actor=staff)
+    else:
+        preview(number, staff)
+        batch_id = confirm(number, staff)
+    with paused_before_counting() as (arrived, may_go_on), ThreadPoolExecutor(2) as workers:
+        writing = workers.submit(in_thread, ingest_batch, batch_id)
+        try:
+            assert arrived.wait(20)
+            sending = workers.submit(
+                in_thread, ingest_now, other, body_of(other, line(1, 1, meter="requests"))
+            )
+            beside = sending.result(10)
+        finally:
+            may_go_on.set()
+        writing.result(20)
+
+    assert (beside.state, beside.new) == ("done", 1)
+    assert found(number).state == ("ready" if act == "preview" else "closed")
+    verify()
+
+
+def test_a_dimension_that_others_fill_up_meanwhile_undoes_the_close(source: Any, staff: User) -> None:
+    other = factories.make_source("core", clock_zone="", key_kind=source.key_kind)
+    ingest_now(source, body_of(source, line(1, 5)))
+    number = opened(source, staff)
+    hold(source, number, line(2, 5).replace(",a,", ",b,"))
+    with patch.object(series_operations, "DIMENSION_VALUES_MAX", 2):
+        preview(number, staff)
+        batch_id = confirm(number, staff)
+        with paused_before_counting() as (arrived, may_go_on), ThreadPoolExecutor(1) as workers:
+            closing = workers.submit(in_thread, ingest_batch, batch_id)
+            assert arrived.wait(20)
+            beside = ingest_now(other, body_of(other, line(1, 1).replace(",a,", ",c,")))
+            may_go_on.set()
+            closing.result(20)
+        again = preview(number, staff)
+
+    assert (beside.new, found(number).preview["totals"]["new"]) == (1, 0)
+    assert [code["code"] for code in again.preview["codes"]] == ["dimension_limit"]
+    verify()
+
+
 @pytest.mark.parametrize("place", ["store_chunk", "close_batch", "take_position"])
 def test_what_dies_on_the_way_leaves_nothing_and_is_done_by_the_next_worker(
     backfill: Any, staff: User, place: str
@@ -195,10 +266,10 @@ def test_a_worker_that_lost_its_lease_writes_nothing(backfill: Any, staff: User)
     real = backfills.make_ready
 
     def taken_over(run: Any) -> Any:
-        groups = real(run)
+        ready = real(run)
         with as_owner():
             WorkItem.objects.filter(batch_id=batch_id).update(lease_number=99)
-        return groups
+        return ready
 
     with patch.object(backfills, "make_ready", taken_over):
         ingest_batch(batch_id)
