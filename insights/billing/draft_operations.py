@@ -20,6 +20,7 @@ from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
+from insights.billing.bulk_operations import insert_rows, update_rows
 from insights.billing.draft import draft_invoice
 from insights.billing.invoice_mapping import credits_document, line_row, segments_document
 from insights.billing.usage_queries import UsageRead, read_usage
@@ -138,15 +139,14 @@ def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:
     new = [invoice for invoice in invoices if invoice.pk not in old_ids]
     accounts = [one.basis.account_id for one in drafted]
     LineItem.objects.filter(account__in=accounts, invoice__in=[invoice.pk for invoice in old]).delete()
-    Invoice.objects.bulk_create(new, batch_size=500)
-    Invoice.objects.bulk_update(old, _DRAFT_FIELDS, batch_size=200)
-    LineItem.objects.bulk_create(
+    insert_rows(new)
+    update_rows(old, _DRAFT_FIELDS)
+    insert_rows(
         [
             line_row(line, account_id=invoice.account_id, invoice_id=invoice.pk, position=position)
             for one, invoice in zip(drafted, invoices, strict=True)
             for position, line in enumerate(one.draft.lines, 1)
-        ],
-        batch_size=1000,
+        ]
     )
 
 

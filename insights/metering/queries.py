@@ -42,7 +42,6 @@ from insights.metering.meter_queries import list_dimension_values, list_marks, l
 from insights.metering.slot_queries import (
     EVERYTHING,
     Reading,
-    answers_without_records,
     list_unsummed_days,
     may_be_summed,
     read_slot_rows,
