@@ -91,6 +91,16 @@ def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> 
     return tally
 
 
+def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
+    """Issue or park what is over at this moment and leave what is running alone: for bills of the past in a row."""
+    tally = Tally()
+    for wanted in list_periods_to_bill(subscriptions, now).values():
+        due = [one for one in wanted if one.kind == InvoiceKind.OPENING or one.service.end <= now]
+        _bill_one(due, now, tally)
+        tally.done += 1
+    return tally
+
+
 def bill_subscription(subscription: Subscription, now: datetime) -> Tally:
     """The same for one subscription."""
     return bill_subscriptions([subscription], now)

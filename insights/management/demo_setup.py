@@ -10,7 +10,7 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import Account, AccountState, ApiKey, Membership, User
-from accounts.operations import add_member, close_account, create_account, issue_api_key, suspend_account
+from accounts.operations import add_member, create_account, issue_api_key, suspend_account
 from accounts.tenancy import current_alias
 from insights.feeds.operations import import_source_toml, save_meter
 from insights.models import Meter, Source
@@ -93,5 +93,3 @@ def _make_account(account: DemoAccount, *, actor: User) -> None:
             add_member(account=row, email=member.email, role=member.role, actor=actor)
     if account.state == AccountState.SUSPENDED:
         suspend_account(account=row, actor=actor)
-    if account.state == AccountState.CLOSED and account.state_since is not None:
-        close_account(account=row, actor=actor, now=account.state_since)
