@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from django.db.models import Max
+
 from accounts.models import User
 from insights.billing.contract_queries import anchor_of
 from insights.billing.file_operations import file_invoice
@@ -78,8 +80,10 @@ def _issue_in_turn(company: Company, *, waits_for_usage: bool) -> None:
             ):
                 continue
             due[moment].append(subscription)
+    newest = Invoice.objects.aggregate(newest=Max("issued_at"))["newest"]
     for moment in sorted(due):
-        issue_due(due[moment], moment)
+        # No bill is dated before one that has its number already.
+        issue_due(due[moment], moment if newest is None else max(moment, newest))
 
 
 def _moments(subscription: Subscription, company: Company) -> Iterator[tuple[datetime, datetime]]:
