@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Max
 
@@ -31,7 +31,7 @@ from usage_portal.demo.contracts import (
 )
 
 FILES_AT_ONCE = 2
-PAID_AFTER = timedelta(days=9)
+PAID_BEFORE_DUE = timedelta(days=5)
 VOID_AFTER = timedelta(days=2)
 A_DAY = timedelta(days=1)
 
@@ -92,10 +92,17 @@ def _moments(subscription: Subscription, company: Company) -> Iterator[tuple[dat
     for period in periods_until(anchor_of(subscription), subscription.starts_at, min(ends_at, company.now)):
         start = max(period.start, subscription.starts_at)
         if start == subscription.starts_at:
-            yield start, start
+            yield start, _run_after(start)
         end = period.end if subscription.ends_at is None else min(period.end, subscription.ends_at)
-        if end + timedelta(days=GRACE_DAYS) <= company.now:
-            yield start, end + timedelta(days=GRACE_DAYS)
+        moment = _run_after(end + timedelta(days=GRACE_DAYS))
+        if moment <= company.now:
+            yield start, moment
+
+
+def _run_after(instant: datetime) -> datetime:
+    """Noon in UTC, when bills of every zone are made together; the first that is not before the instant."""
+    noon = instant.astimezone(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    return noon if noon >= instant else noon + timedelta(days=1)
 
 
 def _void_some(company: Company, actor: User) -> None:
@@ -116,12 +123,15 @@ def _void_some(company: Company, actor: User) -> None:
 
 
 def _settle(company: Company, actor: User) -> None:
-    """Say that older bills are paid, some days after each was issued."""
+    """Say that bills were paid some days before they were due, but for the newest of who does not pay."""
     for reference, issued in _issued(company).items():
         unpaid = CONTRACTS.get(reference, Contract()).unpaid
         for invoice in issued[: len(issued) - unpaid]:
-            if _state(invoice) == SettlementState.OPEN and invoice.issued_at is not None:
-                mark_paid(invoice.public_id, by=actor, now=min(company.now, invoice.issued_at + PAID_AFTER))
+            if _state(invoice) != SettlementState.OPEN or invoice.issued_at is None or invoice.due_at is None:
+                continue
+            paid_at = max(invoice.issued_at, invoice.due_at - PAID_BEFORE_DUE)
+            if paid_at <= company.now:
+                mark_paid(invoice.public_id, by=actor, now=paid_at)
 
 
 def _issued(company: Company) -> Mapping[str, Sequence[Invoice]]:

@@ -22,7 +22,6 @@ from insights.models import LegalEntity, Plan, Subscription
 from insights.rating.plan_change import ChangePolicy
 from usage_portal.demo.company import Company, DemoAccount
 from usage_portal.demo.contracts import (
-    DUE_DAYS,
     GRACE_DAYS,
     PLANS,
     SELLERS,
@@ -102,7 +101,7 @@ def _make_profile(account: DemoAccount, row: Account, *, actor: User, now: datet
         tax_name=buyer.tax_name,
         tax_percent=buyer.tax_percent,
         tax_exempt_reason=buyer.tax_exempt_reason,
-        due_days=DUE_DAYS,
+        due_days=contract_of(account).due_days,
         grace_days=GRACE_DAYS,
     )
     save_profile(account_id=row.pk, changes=changes, by=actor, now=now)

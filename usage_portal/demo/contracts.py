@@ -16,7 +16,6 @@ from usage_portal.demo.company import Company, DemoAccount, hour_start
 
 PLANS = Path(__file__).parent / "plans"
 GRACE_DAYS = 3
-DUE_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,9 @@ class Contract:
     add_on: str = ""
     credits: tuple[Credit, ...] = ()
     own_price: OwnPrice | None = None
-    # Newest bills that are not paid, and the one that was voided and made anew, counted back from the last.
-    unpaid: int = 1
+    due_days: int = 14
+    # Newest bills that are not paid in time, and the one that was voided and made anew, counted back from the last.
+    unpaid: int = 0
     voided_months_back: int | None = None
     has_late_usage: bool = False
 
@@ -112,12 +112,14 @@ CONTRACTS: Mapping[str, Contract] = {
     "halyard-commerce": Contract(
         plan="enterprise-eur",
         counts={"users": "60"},
+        due_days=30,
         credits=(
             Credit("commitment", "Yearly commitment", "40000", "Paid in advance with the contract", 2, 200),
         ),
     ),
     "skeldhavn-logistics": Contract(plan="team-eur", counts={"users": "8"}, has_late_usage=True),
     "quillfern-media": Contract(
+        due_days=30,
         changes=(
             Change("team-usd", 0, 9, "shared_by_time", "Tried the Team plan", {"users": "6"}),
             Change("payg-usd", 0, 21, "shared_by_time", "Back to paying by use"),
@@ -153,8 +155,8 @@ CONTRACTS: Mapping[str, Contract] = {
         ),
     ),
     "wattlebird-energy": Contract(add_on="chat-support-aud"),
-    "coppervane-insurance": Contract(voided_months_back=1),
-    "junco-travel": Contract(unpaid=3),
+    "coppervane-insurance": Contract(voided_months_back=1, due_days=60),
+    "junco-travel": Contract(unpaid=2),
     "bluethorn-dental": Contract(plan="free-usd"),
     "tinwhistle-radio": Contract(plan="free-gbp"),
     "nettle-and-nook": Contract(plan="free-aud"),
