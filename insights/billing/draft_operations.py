@@ -114,12 +114,18 @@ def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
 
 def _complete_to(sources: Sequence[SourceState], contract: Contract) -> datetime | None:
     expected = [
-        source.complete_to or source.counts_from
+        source
         for source in sources
         if source.counts_from < contract.service.end
         and (source.ended_at is None or source.ended_at > contract.service.start)
     ]
-    return min((*expected, contract.service.end)) if expected else None
+    # A source that ended and sent everything up to its end holds nothing up after it.
+    marks = [
+        source.complete_to or source.counts_from
+        for source in expected
+        if source.ended_at is None or source.complete_to is None or source.complete_to < source.ended_at
+    ]
+    return min((*marks, contract.service.end)) if expected else None
 
 
 def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:

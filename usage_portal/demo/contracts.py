@@ -114,7 +114,7 @@ CONTRACTS: Mapping[str, Contract] = {
         counts={"users": "60"},
         due_days=30,
         credits=(
-            Credit("commitment", "Yearly commitment", "40000", "Paid in advance with the contract", 2, 200),
+            Credit("commitment", "Yearly commitment", "40000", "Agreed with the yearly contract", 2, 200),
         ),
     ),
     "skeldhavn-logistics": Contract(plan="team-eur", counts={"users": "8"}, has_late_usage=True),
@@ -128,7 +128,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "pellucid-health": Contract(
         credits=(
             Credit(
-                "promotion", "Launch promotion", "900", "Offer to new customers in health care", 1, 150, 50
+                "promotion", "Launch promotion", "1600", "Offer to new customers in health care", 1, 150, 50
             ),
             Credit(
                 "goodwill",
@@ -140,7 +140,7 @@ CONTRACTS: Mapping[str, Contract] = {
                 20,
                 ("custom_domains",),
             ),
-            Credit("commitment", "Commitment for a year", "6000", "Paid in advance", 0, 330, 200),
+            Credit("commitment", "Commitment for a year", "6000", "Agreed for a year of use", 0, 330, 200),
         ),
     ),
     "saltmarsh-savings": Contract(
