@@ -19,7 +19,7 @@ from insights.billing.period_queries import list_subscriptions
 from insights.billing.periods import periods_until
 from insights.billing.run_operations import bill_subscriptions, issue_due
 from insights.billing.settlement_operations import mark_paid, void_invoice
-from insights.management.demo_contracts import make_catalogue, make_contracts
+from insights.management.demo_contracts import make_contracts
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
 from usage_portal.demo.cast import ADMIN_EMAIL
 from usage_portal.demo.company import Company
@@ -39,7 +39,6 @@ A_DAY = timedelta(days=1)
 def make_past_bills(company: Company) -> None:
     """Let every account buy something, and issue its bills; where usage is still to be found, but for the last."""
     actor = User.objects.get(email=ADMIN_EMAIL)
-    make_catalogue(company, actor=actor)
     make_contracts(company, actor=actor)
     _issue_in_turn(company, waits_for_usage=True)
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from accounts.models import Account, AccountState, User
-from accounts.operations import close_account
 from accounts.tenancy import current_alias
 from insights.billing.account_terms_operations import ProfileChanges, grant_credit, save_profile
 from insights.billing.add_on_operations import start_add_on
@@ -55,16 +54,16 @@ def make_catalogue(company: Company, *, actor: User) -> None:
 
 
 def make_contracts(company: Company, *, actor: User) -> None:
-    """Let every account buy something; one that is closed is closed after that."""
+    """Let every account buy something that does not yet."""
     with_contract = set(Subscription.objects.values_list("account__reference", flat=True))
     rows = {row.reference: row for row in Account.objects.all()}
     for account in company.accounts:
         if account.reference not in with_contract:
             with transaction.atomic(using=current_alias()):
-                _make_contract(company, account, rows[account.reference], actor=actor)
+                make_contract(company, account, rows[account.reference], actor=actor)
 
 
-def _make_contract(company: Company, account: DemoAccount, row: Account, *, actor: User) -> None:
+def make_contract(company: Company, account: DemoAccount, row: Account, *, actor: User) -> None:
     begins = starts_at(company, account)
     _make_profile(account, row, actor=actor, now=begins)
     subscription = start_subscription(
@@ -86,7 +85,6 @@ def _make_contract(company: Company, account: DemoAccount, row: Account, *, acto
             by=actor,
             now=account.state_since,
         )
-        close_account(account=row, actor=actor, now=account.state_since)
 
 
 def _make_profile(account: DemoAccount, row: Account, *, actor: User, now: datetime) -> None:

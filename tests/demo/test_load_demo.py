@@ -136,6 +136,7 @@ def test_set_up_makes_everything_once(portal_db: None) -> None:
         assert AuditEntry.objects.count() == entries
         assert set(Source.objects.values_list("slug", flat=True)) == {"edge", "edge-history", "domains"}
         assert Meter.objects.count() == len(company.meters)
+        assert Account.objects.get(reference="marrow-lane-press").state == "closed"
         assert Membership.objects.filter(user__email=cast.OWNER_EMAIL).count() == 2
         assert User.objects.get(email=cast.VIEWER_EMAIL).check_password(cast.DEMO_PASSWORD)
         assert not User.objects.get(email="owner@plover.example").has_usable_password()
