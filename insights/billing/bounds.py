@@ -6,6 +6,7 @@ it pass.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,10 +63,13 @@ def find_problems(
 def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState]) -> Iterator[Problem]:
     if basis.is_opening:
         return
-    priced = {price.meter_key for segment in basis.plans for price in segment.sheet.prices}
+    units: dict[str, set[str]] = defaultdict(set)
+    for price in (price for segment in basis.plans for price in segment.sheet.prices):
+        units[price.meter_key].update(terms.unit for _, terms in price.every_terms())
     for usage in draft.unpriced:
         amount = f"{exact_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
-        if usage.meter_key in priced:
+        # Another plan of the same period may well have a price for it.
+        if usage.meter_key in units and usage.unit not in units[usage.meter_key]:
             yield Problem(code="unknown_unit", message=f"{amount}: its price is for another unit.")
         else:
             yield Problem(code="unpriced_meter", message=f"{amount} have no price in the plan.")

@@ -115,12 +115,18 @@ def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
 
 def _complete_to(sources: Sequence[SourceState], basis: Basis) -> datetime | None:
     expected = [
-        source.complete_to or source.counts_from
+        source
         for source in sources
         if source.counts_from < basis.service.end
         and (source.ended_at is None or source.ended_at > basis.service.start)
     ]
-    return min((*expected, basis.service.end)) if expected else None
+    # A source that ended and sent everything up to its end holds nothing up after it.
+    marks = [
+        source.complete_to or source.counts_from
+        for source in expected
+        if source.ended_at is None or source.complete_to is None or source.complete_to < source.ended_at
+    ]
+    return min((*marks, basis.service.end)) if expected else None
 
 
 def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:

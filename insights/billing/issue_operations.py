@@ -57,44 +57,72 @@ def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
 
     Any number of callers at once get the same invoice. Raises BasisMoved when plans do not hold still.
     """
+    [outcome] = issue_invoices([to_bill], now)
+    return outcome
+
+
+def issue_invoices(wanted: Sequence[PeriodToBill], now: datetime) -> list[Outcome]:
+    """The same for several, each of another account, in one transaction: all of them or none."""
     for number in range(_TRIES):
-        usage = _read_usage(to_bill, now)
+        usage = _read_usage(wanted, now)
         try:
-            outcome = _issue_with(usage, to_bill, now)
+            outcomes = _issue_with(usage, wanted, now)
         except IntegrityError:
             # Drafts are stored without the lock, so the first draft of a period may have come in between.
             if number + 1 == _TRIES:
                 raise
             continue
-        if outcome is not None:
-            return outcome
-    raise BasisMoved(f"subscription {to_bill.subscription.pk}")
+        if outcomes is not None:
+            return outcomes
+    raise BasisMoved(f"subscription {', '.join(str(one.subscription.pk) for one in wanted)}")
 
 
-def _read_usage(to_bill: PeriodToBill, now: datetime) -> UsageRead:
+def _read_usage(wanted: Sequence[PeriodToBill], now: datetime) -> UsageRead:
     with one_snapshot():
-        return read_usage([one.basis for one in load_bases([to_bill], now)])
+        return read_usage([one.basis for one in load_bases(wanted, now)])
 
 
-def _issue_with(usage: UsageRead, to_bill: PeriodToBill, now: datetime) -> Outcome | None:
-    """Make the invoice of what was read; None if the basis asks for other usage by now."""
+def _issue_with(usage: UsageRead, wanted: Sequence[PeriodToBill], now: datetime) -> list[Outcome] | None:
+    """Make the invoices of what was read; None if a basis asks for other usage by now."""
     with transaction.atomic(using=current_alias()):
-        lock_account(to_bill.account.pk)
-        issued = find_invoice(to_bill)
-        if issued is not None and issued.state == InvoiceState.ISSUED:
-            return Outcome(invoice=issued)
-        loaded = load_bases([to_bill], now)
-        if not usage.answers(loaded[0].basis):
+        # In one order everywhere, so that no two transactions wait for each other.
+        for account_id in sorted({to_bill.account.pk for to_bill in wanted}):
+            lock_account(account_id)
+        unissued = [to_bill for to_bill in wanted if not _is_issued(to_bill)]
+        loaded = load_bases(unissued, now)
+        if not all(usage.answers(one.basis) for one in loaded):
             return None
-        [drafted] = make_drafts(loaded, usage, [to_bill])
-        store_drafts([drafted], now)
-        invoice = find_invoice(to_bill)
-        if invoice is None:
-            raise RuntimeError("the draft that was just stored is not there")
-        if invoice.state == InvoiceState.PARKED or now < invoice.issue_from:
-            return Outcome(invoice=invoice)
-        _make_final(invoice, drafted, now)
-        return Outcome(invoice=invoice, is_new=True)
+        drafted = make_drafts(loaded, usage, unissued)
+        store_drafts(drafted, now)
+        new = {_issue_if_due(one, now) for one in sorted(drafted, key=_counter_of)}
+        return [Outcome(invoice=invoice, is_new=invoice.pk in new) for invoice in map(_stored, wanted)]
+
+
+def _counter_of(drafted: Drafted) -> int:
+    """Counters of numbers are taken in one order too."""
+    profile = drafted.loaded.profile
+    return 0 if profile is None else profile.legal_entity_id
+
+
+def _issue_if_due(drafted: Drafted, now: datetime) -> int | None:
+    """Make the stored draft final unless it is parked or not due; returns its id if it was."""
+    invoice = _stored(drafted.loaded.to_bill)
+    if invoice.state == InvoiceState.PARKED or now < invoice.issue_from:
+        return None
+    _make_final(invoice, drafted, now)
+    return invoice.pk
+
+
+def _is_issued(to_bill: PeriodToBill) -> bool:
+    invoice = find_invoice(to_bill)
+    return invoice is not None and invoice.state == InvoiceState.ISSUED
+
+
+def _stored(to_bill: PeriodToBill) -> Invoice:
+    invoice = find_invoice(to_bill)
+    if invoice is None:
+        raise RuntimeError("the draft that was just stored is not there")
+    return invoice
 
 
 def lock_account(account_id: int) -> None:

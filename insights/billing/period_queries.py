@@ -97,7 +97,8 @@ def _periods(
     }
     for number, whole in enumerate(periods_until(anchor_of(subscription), subscription.starts_at, until)):
         service = _subscribed(whole, subscription)
-        for kind in (InvoiceKind.OPENING, InvoiceKind.PERIOD) if number == 0 else (InvoiceKind.PERIOD,):
+        may_open = number == 0 and _may_open(invoices, service.start)
+        for kind in (InvoiceKind.OPENING, InvoiceKind.PERIOD) if may_open else (InvoiceKind.PERIOD,):
             if (kind, service.start) not in issued:
                 yield PeriodToBill(
                     subscription=subscription,
@@ -107,6 +108,12 @@ def _periods(
                     kind=kind,
                     operation=_operation(invoices, kind, service.start),
                 )
+
+
+def _may_open(invoices: Sequence[Invoice], start: datetime) -> bool:
+    """Whether something may be due in advance at the start; not if the first period was issued without it."""
+    kinds = {row.kind for row in invoices if row.period_start == start and row.state == InvoiceState.ISSUED}
+    return InvoiceKind.OPENING in kinds or InvoiceKind.PERIOD not in kinds
 
 
 def _subscribed(whole: Period, subscription: Subscription) -> Period:

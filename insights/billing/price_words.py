@@ -128,7 +128,13 @@ def bound_words(minimum: Bound | None, maximum: Bound | None, currency: str) -> 
 
 
 def _per(terms: PriceTerms) -> str:
-    return f" per {terms.priced_unit}" if terms.priced_unit else " each"
+    return f" per {one_of(terms.priced_unit)}" if terms.priced_unit else " each"
+
+
+def one_of(unit: str) -> str:
+    """A unit for a single one of it: request for requests; what is no plain plural stays, such as 100k units."""
+    is_plural = unit.isalpha() and unit.islower() and len(unit) > 3 and unit[-1] == "s" != unit[-2]
+    return unit[:-1] if is_plural else unit
 
 
 def _charge_words(charge: ChargeModel, terms: PriceTerms) -> str:

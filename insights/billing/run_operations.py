@@ -17,7 +17,7 @@ from django.db import IntegrityError, OperationalError
 from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
-from insights.billing.issue_operations import BasisMoved, issue_invoice
+from insights.billing.issue_operations import BasisMoved, issue_invoice, issue_invoices
 from insights.billing.period_queries import (
     list_periods_to_bill,
     list_subscription_ids,
@@ -89,6 +89,46 @@ def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> 
     if plain:
         _draft_together(plain, now, tally)
     return tally
+
+
+def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
+    """Issue or park what is over at this moment and leave what is running alone: for bills of the past in a row.
+
+    Subscriptions of different accounts are issued together, the periods of each in the order of time.
+    """
+    tally = Tally(done=len(subscriptions))
+    found = _without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now)
+    queues = [
+        [one for one in wanted if one.kind == InvoiceKind.OPENING or one.service.end <= now]
+        for wanted in found
+    ]
+    while queues := [queue for queue in queues if queue]:
+        firsts = {queue[0].account.pk: queue for queue in reversed(queues)}
+        together = [queue.pop(0) for queue in firsts.values()]
+        issued = _issue_together(together, now, tally)
+        for queue, to_bill in zip(firsts.values(), together, strict=True):
+            if to_bill.subscription.pk not in issued:
+                queue.clear()
+    return tally
+
+
+def _issue_together(together: Sequence[PeriodToBill], now: datetime, tally: Tally) -> set[int]:
+    """Issue one invoice of each of several accounts; returns the subscriptions whose invoice is issued now."""
+    try:
+        outcomes = issue_invoices(together, now)
+    except (OperationalError, IntegrityError, BasisMoved) as error:
+        if len(together) == 1:
+            _note(tally, together[0], error)
+            return set()
+        # One of them fails; the others are not to wait for it.
+        return set().union(*(_issue_together([one], now, tally) for one in together))
+    tally.issued += sum(outcome.is_new for outcome in outcomes)
+    tally.parked += sum(outcome.invoice.state == InvoiceState.PARKED for outcome in outcomes)
+    return {
+        outcome.invoice.subscription_id
+        for outcome in outcomes
+        if outcome.invoice.state == InvoiceState.ISSUED
+    }
 
 
 def bill_subscription(subscription: Subscription, now: datetime) -> Tally:

@@ -13,6 +13,7 @@ from accounts.models import Account, AccountState, ApiKey, Membership, User
 from accounts.operations import add_member, close_account, create_account, issue_api_key, suspend_account
 from accounts.tenancy import current_alias
 from insights.feeds.operations import import_source_toml, save_meter
+from insights.management.demo_contracts import make_catalogue, make_contract
 from insights.models import Meter, Source
 from usage_portal.demo.cast import OWNER_EMAIL, STAFF_EMAIL
 from usage_portal.demo.company import Company, DemoAccount
@@ -28,10 +29,11 @@ def set_up(company: Company) -> None:
         _make_users(company)
         staff = User.objects.get(email=STAFF_EMAIL)
         _make_meters(company, actor=staff)
+        make_catalogue(company, actor=staff)
         known = set(Account.objects.values_list("reference", flat=True))
         for account in company.accounts:
             if account.reference not in known:
-                _make_account(account, actor=staff)
+                _make_account(company, account, actor=staff)
         stored = set(Source.objects.values_list("slug", flat=True))
         for slug, text in describe_sources(company).items():
             if slug not in stored:
@@ -79,7 +81,7 @@ def _make_meters(company: Company, *, actor: User) -> None:
             save_meter(meter=row, actor=actor)
 
 
-def _make_account(account: DemoAccount, *, actor: User) -> None:
+def _make_account(company: Company, account: DemoAccount, *, actor: User) -> None:
     row, _, _ = create_account(
         reference=account.reference,
         name=account.name,
@@ -94,4 +96,6 @@ def _make_account(account: DemoAccount, *, actor: User) -> None:
     if account.state == AccountState.SUSPENDED:
         suspend_account(account=row, actor=actor)
     if account.state == AccountState.CLOSED and account.state_since is not None:
+        # Nothing about what a closed account buys can change any more, so it buys before.
+        make_contract(company, account, row, actor=actor)
         close_account(account=row, actor=actor, now=account.state_since)

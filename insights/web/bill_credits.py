@@ -60,5 +60,6 @@ def _grant(grant: CreditGrantFacts, *, now: datetime, zone: ZoneInfo) -> dict[st
         "since": local_day(grant.granted_at, zone),
         "expires": local_day(expires, zone) if expires else None,
         "is_expired": grant.is_expired(now),
+        "covers": ", ".join(key.replace("_", " ") for key in grant.covers or ()),
         "usable": grant.usable(now),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlencode
@@ -102,7 +103,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         "period_end": local_day(bill.head.period.end, zone),
         "issue_from": local_day(bill.issue_from, zone),
         "sections": [
-            (section, [_line_row(request.account, line, zone) for line in section.lines])
+            (section, [_line_row(request.account, line, zone, section.lines) for line in section.lines])
             for section in bill.sections
         ],
         "subtotals": bill.sections,
@@ -208,7 +209,13 @@ def _days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
     return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
 
 
-def _line_row(account: Account, line: BillLine, zone: tzinfo) -> dict[str, Any]:
+def _values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
+    """What the line is for; beside lines of some values, the one without is for all others."""
+    is_rest = any(other.values for other in lines if other.price_key == line.price_key)
+    return values_words(line) or ("everything else" if is_rest else "")
+
+
+def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[BillLine]) -> dict[str, Any]:
     service = ""
     if line.service_start < line.service_end:
         service = period_of(Period(line.service_start, line.service_end), zone)
@@ -216,7 +223,7 @@ def _line_row(account: Account, line: BillLine, zone: tzinfo) -> dict[str, Any]:
     return {
         "line": line,
         "name": line.name,
-        "values": values_words(line),
+        "values": _values_of(line, lines),
         "service": service,
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "unit": line.unit,

@@ -14,9 +14,9 @@ from django.db import DatabaseError, connections, transaction
 
 from accounts.tenancy import as_worker
 from insights.billing.basis import Basis
-from insights.billing.basis_queries import _load_bill
 from insights.billing.corrections import rate_again
 from insights.billing.invoice_mapping import invoice_hash, line_row
+from insights.billing.issued_bill_queries import load_issued_bill
 from insights.billing.usage_queries import read_usage
 from insights.models import Invoice, LineItem
 from insights.rating.charges import PerUnit
@@ -143,7 +143,7 @@ sys.stdout.write(rated_again(int(sys.argv[1])))
 def rated_again(invoice_id: int) -> str:
     """The lines of an issued invoice as its stored terms and the usage known now make them, as text."""
     with as_worker(), transaction.atomic(using="worker"):
-        issued = _load_bill(Invoice.objects.get(pk=invoice_id))
+        issued = load_issued_bill(Invoice.objects.get(pk=invoice_id))
         row = Invoice.objects.get(pk=invoice_id)
         basis = Basis(
             account_id=row.account_id, subscription_id=row.subscription_id, zone="UTC", currency=row.currency,

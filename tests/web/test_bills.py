@@ -214,7 +214,7 @@ class TestPrices:
 
         assert "You are on Pay as you go." in text
         assert "0.10 EUR per GB, 5 GB included" in text
-        assert "above 1,000,000 0.00005 EUR per requests and 2.00 EUR once" in text
+        assert "above 1,000,000 0.00005 EUR per request and 2.00 EUR once" in text
         assert "Your own price" not in text
 
     def test_marks_a_price_of_ones_own(self, cast: Cast, signed_in: Any) -> None:

@@ -8,6 +8,7 @@ PLATFORM_NAME = "Tidegate"
 DEMO_PASSWORD = "tidegate-demo-only"  # noqa: S105 - printed for everyone who starts the demo
 OWNER_EMAIL = "owner@halyard.example"
 VIEWER_EMAIL = "viewer@halyard.example"
+ACCOUNTANT_EMAIL = "books@tallyho.example"
 STAFF_EMAIL = "support@tidegate.example"
 ADMIN_EMAIL = "admin@tidegate.example"
 
@@ -44,6 +45,8 @@ BERLIN = "Europe/Berlin"
 NEW_YORK = "America/New_York"
 TOKYO = "Asia/Tokyo"
 SYDNEY = "Australia/Sydney"
+# Half an hour off: its days begin inside an hour of UTC.
+ADELAIDE = "Australia/Adelaide"
 
 CAST = (
     Role("halyard-commerce", "Halyard Commerce", "halyard.example", BERLIN, "EUR", 186_000, steady=28,
@@ -77,7 +80,7 @@ CAST = (
          office=3, sparse=4, domains=2, regions=("ap-northeast",), growth_from=450),
     Role("coppervane-insurance", "Coppervane Insurance", "coppervane.example", NEW_YORK, "USD", 3_900,
          steady=3, office=6, domains=2, policies=1, regions=("us-east",), growth_from=950),
-    Role("drift-and-dory", "Drift & Dory", "driftdory.example", SYDNEY, "AUD", 3_100, steady=3, sparse=6,
+    Role("drift-and-dory", "Drift & Dory", "driftdory.example", ADELAIDE, "AUD", 3_100, steady=3, sparse=6,
          domains=1, regions=("ap-southeast",)),
     Role("mirabelle-atelier", "Mirabelle Atelier", "mirabelle.example", UTC, "EUR", 1_900, steady=2,
          office=2, sparse=3, domains=1, regions=("eu-central",)),
@@ -113,7 +116,16 @@ MEMBERS = (
     ("platform@halyard.example", "Tomasz Wilk", "halyard-commerce", "admin"),
     ("finance@quillfern.example", "Dana Whitlock", "quillfern-media", "billing"),
     ("ops@kumori.example", "Aiko Minami", "kumori-games", "admin"),
-)
+    # An office that keeps the books of several: one sign-in for every kind of bill.
+    *(
+        (ACCOUNTANT_EMAIL, "Nils Tallis", reference, "billing")
+        for reference in (
+            "quillfern-media", "skeldhavn-logistics", "kumori-games", "wattlebird-energy", "pellucid-health",
+            "opalgate-ticketing", "saltmarsh-savings", "junco-travel", "coppervane-insurance", "drift-and-dory",
+            "bluethorn-dental", "marrow-lane-press",
+        )
+    ),
+)  # fmt: skip
 
 OWNERS = {"halyard-commerce": "Jonas Reuter", "quillfern-media": "Priya Raman", "kumori-games": "Haruto Mori"}
 STAFF_NAME = "Noor Haddad"

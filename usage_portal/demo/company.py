@@ -164,7 +164,7 @@ def _users(accounts: tuple[DemoAccount, ...]) -> tuple[DemoUser, ...]:
         account.owner: cast.OWNERS.get(account.reference, f"Owner of {account.name}") for account in accounts
     }
     people.update({email: name for email, name, reference, _ in cast.MEMBERS if reference in references})
-    with_password = (cast.OWNER_EMAIL, cast.VIEWER_EMAIL)
+    with_password = (cast.OWNER_EMAIL, cast.VIEWER_EMAIL, cast.ACCOUNTANT_EMAIL)
     staff = (
         DemoUser(cast.STAFF_EMAIL, cast.STAFF_NAME, cast.DEMO_PASSWORD, is_staff=True),
         DemoUser(cast.ADMIN_EMAIL, cast.ADMIN_NAME, cast.DEMO_PASSWORD, is_staff=True, is_superuser=True),

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 
-from usage_portal.demo.company import Company, hour_start
+from usage_portal.demo.company import Company, hour_number, hour_start
+from usage_portal.demo.contracts import contract_of, issued_month
 from usage_portal.demo.traffic import DOMAINS, EDGE, EDGE_HISTORY, Run
 
 HISTORY_DAYS_PER_FILE = 90
@@ -48,7 +50,8 @@ class Mishap:
 class Delivery:
     """One file: a stretch of hours from one source, or only the lines that `mends` names.
 
-    `send_revision` is what its lines say; a `spoilt` file carries the wrong quantity of its mishap.
+    `send_revision` is what its lines say; a `spoilt` file carries the wrong quantity of its mishap. One that
+    `follows_bills` is sent when the bill of its month is out.
     """
 
     source: str
@@ -60,6 +63,7 @@ class Delivery:
     mends: Mishap | None = None
     send_revision: int = 1
     spoilt: bool = False
+    follows_bills: bool = False
 
 
 TRAFFIC = frozenset({"requests", "bytes_out", "tcp_connections", "policy_units"})
@@ -81,6 +85,14 @@ def held_back(company: Company) -> tuple[Mishap, ...]:
         Mishap(EDGE, tokyo, TRAFFIC, "ap-northeast", today - 10 * 24, today - 10 * 24 + 9),
         Mishap(EDGE, newsroom, TRAFFIC, "us-west", today - 2 * 24 + 3, today - 2 * 24 + 5),
     )
+
+
+def billed_before(company: Company) -> Mishap:
+    """Days of an edge site whose log came to light when their month was billed."""
+    month = issued_month(company, 1)
+    first_hour = hour_number(datetime(month.year, month.month, 10, tzinfo=UTC))
+    late = frozenset(account.reference for account in company.accounts if contract_of(account).has_late_usage)
+    return Mishap(EDGE_HISTORY, late, TRAFFIC, "us-east", first_hour, first_hour + 72)
 
 
 def misread(company: Company) -> tuple[Mishap, ...]:
@@ -136,7 +148,11 @@ def list_deliveries(company: Company) -> tuple[Delivery, ...]:
     recent = sorted(
         (*_recent(company), *_mending(company)), key=lambda delivery: (delivery.sent_hour, delivery.name)
     )
-    return (*history, *recent)
+    return (
+        *history,
+        *recent,
+        _part(billed_before(company), "found", delay_hours=24 * 40, follows_bills=True),
+    )
 
 
 def _history(company: Company, source: str) -> Iterator[Delivery]:
@@ -203,7 +219,13 @@ def _mending(company: Company) -> Iterator[Delivery]:
 
 
 def _part(
-    mishap: Mishap, label: str, *, delay_hours: int, send_revision: int = 1, spoilt: bool = False
+    mishap: Mishap,
+    label: str,
+    *,
+    delay_hours: int,
+    send_revision: int = 1,
+    spoilt: bool = False,
+    follows_bills: bool = False,
 ) -> Delivery:
     return Delivery(
         source=mishap.source,
@@ -215,4 +237,5 @@ def _part(
         mends=mishap,
         send_revision=send_revision,
         spoilt=spoilt,
+        follows_bills=follows_bills,
     )

@@ -8,7 +8,14 @@ from datetime import datetime
 
 from usage_portal.demo.broken import BrokenLine, list_broken_lines
 from usage_portal.demo.company import Company, hour_start
-from usage_portal.demo.deliveries import Delivery, Mishap, held_back, list_deliveries, misread
+from usage_portal.demo.deliveries import (
+    Delivery,
+    Mishap,
+    billed_before,
+    held_back,
+    list_deliveries,
+    misread,
+)
 from usage_portal.demo.meters import METERS_BY_KEY
 from usage_portal.demo.traffic import (
     DOMAINS,
@@ -35,6 +42,7 @@ class DemoBatch:
     body: bytes
     complete_to: datetime | None
     received_order: int
+    follows_bills: bool
 
 
 def iter_batches(company: Company, *, without: Collection[str] = ()) -> Iterator[DemoBatch]:
@@ -53,6 +61,7 @@ def iter_batches(company: Company, *, without: Collection[str] = ()) -> Iterator
                 if delivery.complete_to_hour is None
                 else hour_start(delivery.complete_to_hour),
                 received_order=order,
+                follows_bills=delivery.follows_bills,
             )
 
 
@@ -65,7 +74,7 @@ class _Writer:
             hour: f"{hour_start(hour):%Y-%m-%dT%H:%M:%SZ}"
             for hour in range(company.first_hour, company.end_hour)
         }
-        self.mishaps = (*held_back(company), *misread(company))
+        self.mishaps = (*held_back(company), billed_before(company), *misread(company))
         self.broken = list_broken_lines(company)
 
     def render(self, delivery: Delivery) -> bytes:

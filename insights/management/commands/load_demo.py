@@ -15,6 +15,7 @@ from django.db.models import Count, Q, Sum
 from accounts.tenancy import as_worker
 from insights.ingest.operations import receive_batch
 from insights.management.demo_backfills import make_backfills
+from insights.management.demo_bills import make_last_bills, make_past_bills
 from insights.management.demo_setup import issue_demo_key, set_up
 from insights.models import Batch, BatchState, Source
 from insights.retention.care_operations import make_months_ahead
@@ -52,20 +53,35 @@ class Command(BaseCommand):
             missing = [name for name in names if prefix + name not in stored]
             if missing:
                 self.stdout.write(f"The demo's accounts are there; {len(missing)} files of usage follow.")
-                self._send(company, prefix=prefix, without=set(names) - set(missing), total=len(names))
-            self._wait(total=len(names))
-            self._refuse_unless_loaded()
+            self._send(company, prefix=prefix, without=set(names) - set(missing), total=len(names))
             make_backfills(company, ring=ring)
+            self.stdout.write("The usage is there; a year of bills follows.")
+            make_past_bills(company)
+            self._send(
+                company,
+                prefix=prefix,
+                without=set(names) - set(missing),
+                total=len(names),
+                follows_bills=True,
+            )
+            make_last_bills(company, now=datetime.now(UTC))
 
-    def _send(self, company: Company, *, prefix: str, without: set[str], total: int) -> None:
-        """Hand over one file after the other, while the worker is busy with those before."""
+    def _send(
+        self, company: Company, *, prefix: str, without: set[str], total: int, follows_bills: bool = False
+    ) -> None:
+        """Hand over one file after the other, while the worker is busy with those before, until all are read."""
         sources = dict(Source.objects.values_list("slug", "id"))
-        for batch in iter_batches(company, without=without):
+        others = {
+            delivery.name for delivery in list_deliveries(company) if delivery.follows_bills != follows_bills
+        }
+        for batch in iter_batches(company, without=without | others):
             # A file that repeats or mends lines of earlier ones is meant to find them there.
             if batch.complete_to is None:
                 self._wait(total=total)
             _receive(batch, source_id=sources[batch.source_slug], key=prefix + batch.name)
             self._say_progress(total=total)
+        self._wait(total=total)
+        self._refuse_unless_loaded()
 
     def _wait(self, *, total: int) -> None:
         """Wait until the worker has been through every file received so far."""
@@ -96,6 +112,7 @@ class Command(BaseCommand):
         rows = (
             ("Owner", cast.OWNER_EMAIL),
             ("Viewer", cast.VIEWER_EMAIL),
+            ("Accountant of several", cast.ACCOUNTANT_EMAIL),
             ("Support staff", cast.STAFF_EMAIL),
             ("Administrator", cast.ADMIN_EMAIL),
         )
@@ -103,9 +120,9 @@ class Command(BaseCommand):
             f"\n{cast.PLATFORM_NAME}, a made-up platform. Every password is {cast.DEMO_PASSWORD}"
         )
         for who, email in rows:
-            self.stdout.write(f"  {who:14} {email}")
+            self.stdout.write(f"  {who:22} {email}")
         shown = key or "was printed at the first start; make another under Settings"
-        self.stdout.write(f"  {'API key':14} {shown}\n")
+        self.stdout.write(f"  {'API key':22} {shown}\n")
 
 
 def _stored_keys() -> frozenset[str]:
