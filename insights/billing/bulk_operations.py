@@ -36,8 +36,8 @@ def update_rows(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     if not rows:
         return
     meta = rows[0]._meta
-    fields = [meta.get_field(name) for name in names]
-    keys = [meta.get_field("id"), meta.get_field("account")]
+    fields: list[Any] = [meta.get_field(name) for name in names]
+    keys: list[Any] = [meta.get_field("id"), meta.get_field("account")]
     changes = ", ".join(f'"{field.column}" = r."{field.column}"' for field in fields)
     statement = (
         f'UPDATE "{meta.db_table}" t SET {changes} FROM {_record_set([*keys, *fields])} '
