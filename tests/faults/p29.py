@@ -12,12 +12,11 @@ import psycopg
 from tests.faults.pooler import find_pooler, pooled
 from tests.faults.site import Outcome, Site
 from tests.isolation.asking import STATEMENTS, Connection, Findings, Table, ask_everything
-from tests.isolation.catalogue import ACCOUNT_TABLE, list_faults
+from tests.isolation.catalogue import ACCOUNT_TABLE, NOT_FOR_WEB, list_faults
 
 SENTENCE = "The database itself keeps accounts apart"
 STATEMENTS_MIN = 200
 # The web role has no right to it at all, which the catalogue of rights says.
-UNREADABLE = frozenset({"insights_usageidentity"})
 SABOTAGE = {
     "dropped": ("DROP POLICY own_account ON {table}",),
     "opened": ("ALTER POLICY own_account ON {table} USING (true)",),
@@ -67,7 +66,7 @@ def _fill() -> tuple[tuple[Table, ...], int, int]:
     tables = tuple(
         Table(name, "id" if name == ACCOUNT_TABLE else "account_id")
         for name in tenant_tables()
-        if name not in UNREADABLE
+        if name not in NOT_FOR_WEB
     )
     return tables, ours.pk, other.pk
 

@@ -15,6 +15,8 @@ WRITERS = ("portal_worker", "portal_owner")
 ACCOUNT_TABLE = "accounts_account"
 # These name an account but belong to the platform: the web role has no right to them.
 PLATFORM_TABLES = frozenset({"insights_source", "insights_plan"})
+# Accounts' rows that no page reads: the web role has no right to them at all.
+NOT_FOR_WEB = frozenset({"insights_usageidentity", "insights_archivedseries"})
 # The only tables without an account that the web role may touch.
 SHARED_WITH_WEB = frozenset(
     {

@@ -12,10 +12,9 @@ import pytest
 
 from accounts.tenancy import as_owner, connection
 from tests.conftest import Cast
+from tests.isolation.catalogue import NOT_FOR_WEB
 from tests.isolation.rows import fill_every_table
 from tests.isolation.test_catalogue import tenant_tables
-
-NOT_FOR_WEB = ("insights_usageidentity", "insights_archivedseries")
 
 
 @dataclass(frozen=True, slots=True)
