@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
 from accounts.models import Account
+from accounts.operations import record_act
 from insights.feeds.operations import change_source, check_source, create_source, save_meter
 from insights.ingest.mapping import definition_of
 from insights.ingest.source_definition import (
@@ -20,13 +21,25 @@ from insights.ingest.source_definition import (
     parse_source_toml,
     source_to_toml,
 )
-from insights.models import Batch, LedgerEntry, Meter, Source, WorkItem
+from insights.models import (
+    Batch,
+    LedgerEntry,
+    LegalEntity,
+    Meter,
+    Plan,
+    PlanVersion,
+    Price,
+    Source,
+    WorkItem,
+)
 
 if TYPE_CHECKING:
     SourceModelForm = forms.ModelForm[Source]
     MeterModelForm = forms.ModelForm[Meter]
+    PriceTable = admin.TabularInline[Price, PlanVersion]
 else:
     SourceModelForm = MeterModelForm = forms.ModelForm
+    PriceTable = admin.TabularInline
 # What a meter means; the database refuses to change it, and another meaning is another version.
 MEANING = ("key", "version", "unit", "grain_seconds", "aggregation", "dimensions", "unique_dimensions")
 TOML_HELP = (
@@ -202,6 +215,84 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     list_filter = ("kind",)
     ordering = ("-id",)
     show_full_result_count = False
+
+
+@admin.register(LegalEntity)
+class LegalEntityAdmin(AnyAdmin):
+    """Who sends invoices. The key and the prefix of numbers stay, since issued invoices bear them."""
+
+    list_display = ("key", "name", "number_prefix", "tax_id")
+    fields = ("key", "name", "address", "tax_id", "email", "number_prefix")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: LegalEntity | None = None) -> tuple[str, ...]:
+        """Leave what is on issued invoices as it is."""
+        return () if obj is None else ("key", "number_prefix")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Its invoices name it."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: LegalEntity, form: Any, change: bool) -> None:
+        """Save with an audit entry of what is different."""
+        super().save_model(request, obj, form, change)
+        record_act(
+            account=None,
+            actor=_actor(request),
+            act="legal_entity.change" if change else "legal_entity.create",
+            subject=obj.key,
+            details={name: str(form.cleaned_data[name]) for name in form.changed_data},
+        )
+
+
+class PriceInline(PriceTable):
+    """The prices of a version as they are stored."""
+
+    model = Price
+    extra = 0
+    fields = (
+        "key", "name", "meter_key", "dimensions", "terms", "cells", "is_counted", "is_taxable", "takes_credit",
+    )  # fmt: skip
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody adds here."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes here."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes here."""
+        return False
+
+
+@admin.register(PlanVersion)
+class PlanVersionAdmin(ReadOnlyAdmin):
+    """Versions with their prices. They are written as TOML on the staff page of plans, which names every fault."""
+
+    list_display = ("plan", "number", "effective_from", "published_at")
+    list_select_related = ("plan",)
+    fields = ("plan", "number", "effective_from", "published_at", "note", "terms")
+    inlines = (PriceInline,)
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    """Plans; the staff page says more."""
+
+    list_display = ("key", "name", "kind", "currency", "interval_months", "retired_at")
+    search_fields = ("key", "name")
+    fields = (
+        "key",
+        "name",
+        "description",
+        "kind",
+        "currency",
+        "interval_months",
+        "account",
+        "position",
+        "retired_at",
+    )
 
 
 def _actor(request: HttpRequest) -> Any:

@@ -6,15 +6,20 @@ A pass that is cut short, by its time or by a kill, is taken up again by the nex
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 from celery import shared_task
 
 from accounts.tenancy import as_worker
+from insights.billing.dispatch_queries import list_invoices_to_file, list_invoices_to_mail
+from insights.billing.file_operations import file_invoice
+from insights.billing.mail_operations import send_invoice_mail
+from insights.billing.period_queries import read_clock
 from insights.billing.run_operations import run_pass
 
 # Well before a task's time is up.
 PASS_SECONDS_MAX = 240.0
+FILES_AT_ONCE = 200
+MAILS_AT_ONCE = 50
 
 
 @shared_task
@@ -29,9 +34,22 @@ def issue_invoices() -> int:
     return _pass("issue")
 
 
+@shared_task
+def send_invoices() -> int:
+    """Make the file of every issued invoice that has none, then mail those issued lately; return how many mails."""
+    with as_worker():
+        now = read_clock()
+        for invoice_id in list_invoices_to_file(limit=FILES_AT_ONCE):
+            file_invoice(invoice_id, now=now)
+        return sum(
+            len(send_invoice_mail(invoice_id, now=now))
+            for invoice_id in list_invoices_to_mail(now, limit=MAILS_AT_ONCE)
+        )
+
+
 def _pass(kind: str) -> int:
     with as_worker():
-        run = run_pass(kind, datetime.now(UTC), until=time.monotonic() + PASS_SECONDS_MAX)
+        run = run_pass(kind, read_clock(), until=time.monotonic() + PASS_SECONDS_MAX)
     if run is None:
         return 0
     return run.issued if kind == "issue" else run.done

@@ -23,9 +23,9 @@ STAGES = sorted(
 # Datetimes of the world and of usage, which have names of their own; every other one ends in _at.
 DATETIMES_OF_THE_TRADE = {
     "window_start", "complete_to", "latest_window", "first_window", "last_window_end", "leased_until", "at",
-    "counts_from",
+    "counts_from", "effective_from", "issue_from", "period_start", "period_end", "service_start", "service_end",
 }  # fmt: skip
-DATES_OF_THE_TRADE = {"day", "month"}
+DATES_OF_THE_TRADE = {"day", "month", "anchor_day"}
 # What others call what we have one word for: such a word in a name of ours would be a second word for one thing.
 FORBIDDEN_WORDS = frozenset(
     {
@@ -50,6 +50,7 @@ OTHER_MEANINGS = (
     ("package", "insights/rating/", "the charge model that sells by the package"),
     ("package", "insights/values/step.py", "the step of that charge model"),
     ("rate", "insights/rating/", "the verb: to find what a quantity costs"),
+    ("rate", "insights/billing/", "the same verb"),
     ("bucket", "accounts/rate_limit.py", "the token bucket, which everybody knows by that name"),
     ("rate", "accounts/rate_limit.py", "requests in a second"),
     ("metric", "insights/feeds/metrics_queries.py", "what Prometheus collects"),

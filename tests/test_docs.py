@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from accounts.operations.api_keys import LIVE_KEYS_MAX
+from insights.api.parameters import LIMIT_MAX, PARAMETERS_MAX
+from insights.feeds.backfill_queries import BATCHES_SHOWN_MAX
 from insights.feeds.meter_toml import parse_meters_toml
-from insights.ingest import work_operations
+from insights.ingest import backfill_queries, revert_operations, work_operations
 from insights.ingest.grammar import TEXT_CHARACTERS_MAX
 from insights.ingest.held_operations import HELD_BATCHES_MAX, HELD_LINES_MAX
 from insights.ingest.limits import JSON_DEPTH_MAX, LINE_BYTES_MAX, Limits
+from insights.ingest.series_operations import DIMENSION_VALUES_MAX
 from insights.ingest.source_definition import parse_source_toml
+from insights.metering.known_since_queries import LINES_LOOKED_AT_MAX
+from insights.metering.usage_filter import VALUES_MAX
 
 PROJECT = Path(__file__).resolve().parents[1]
 DOCS = PROJECT / "docs"
@@ -108,6 +114,20 @@ def test_a_page_names_only_commands_that_exist(page: Path) -> None:
         ("ingest_errors.md", f"a line above {Limits().physical_line_bytes // 2**20} MiB refuses the request"),
         ("operations.md", f"{HELD_LINES_MAX:,} lines in {HELD_BATCHES_MAX:,} batches"),
         ("ingest_errors.md", f"more than {HELD_LINES_MAX:,} lines or {HELD_BATCHES_MAX:,} batches"),
+        (
+            "operations.md",
+            f"{backfill_queries.ACCOUNTS_KEPT_MAX} accounts, {backfill_queries.DAYS_KEPT_MAX:,} days of accounts",
+        ),
+        ("operations.md", f"{backfill_queries.REJECTS_KEPT_MAX} rejected lines"),
+        ("operations.md", f"every batch, of which the page shows {BATCHES_SHOWN_MAX}"),
+        ("operations.md", f"the first {revert_operations.DAYS_KEPT_MAX} are kept"),
+        ("api.md", f"| {DIMENSION_VALUES_MAX:,}; known values still work | `dimension_limit`"),
+        ("api.md", f"| {HELD_LINES_MAX:,} and {HELD_BATCHES_MAX:,} | `backfill_full`"),
+        ("api.md", f"answer in JSON | {LIMIT_MAX:,} |"),
+        ("api.md", f"parameters of one question | {PARAMETERS_MAX} |"),
+        ("api.md", f"in one question | {VALUES_MAX} | `too_many_values`"),
+        ("api.md", f"that are live | {LIVE_KEYS_MAX} |"),
+        ("usage_pages.md", f"more than {LINES_LOOKED_AT_MAX:,} lines"),
         ("operations.md", f"lease of {work_operations.LEASE_SECONDS:.0f} s"),
     ],
 )

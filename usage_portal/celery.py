@@ -82,6 +82,11 @@ def timetable() -> dict[str, dict[str, Any]]:
             "schedule": timedelta(minutes=5),
             "options": {"expires": 300},
         },
+        "send_invoices": {
+            "task": "insights.invoicing.send_invoices",
+            "schedule": timedelta(seconds=60),
+            "options": {"expires": 60},
+        },
         "make_months_ahead": {
             "task": "insights.upkeep.make_months_ahead",
             "schedule": crontab(hour="2", minute="50"),

@@ -13,7 +13,7 @@ from datetime import datetime
 from fractions import Fraction
 from statistics import median
 
-from insights.billing.contract import Contract, Draft, Problem
+from insights.billing.basis import Basis, Draft, Problem
 from insights.values.money import Money, minor_of
 from insights.values.period import Period
 from insights.values.quantity import exact_text
@@ -43,7 +43,7 @@ class History:
 
 
 def find_problems(
-    contract: Contract,
+    basis: Basis,
     draft: Draft,
     *,
     records: int,
@@ -54,17 +54,17 @@ def find_problems(
     """Everything that parks this invoice, in a fixed order; nothing means that it may be issued."""
     return (
         *([] if has_profile else [Problem(code="no_profile", message="The account has no billing profile.")]),
-        *_problems_of_usage(contract, draft, sources),
+        *_problems_of_usage(basis, draft, sources),
         *draft.problems,
-        *_problems_of_history(contract, draft, history, records),
+        *_problems_of_history(basis, draft, history, records),
     )
 
 
-def _problems_of_usage(contract: Contract, draft: Draft, sources: Iterable[SourceState]) -> Iterator[Problem]:
-    if contract.is_opening:
+def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState]) -> Iterator[Problem]:
+    if basis.is_opening:
         return
     units: dict[str, set[str]] = defaultdict(set)
-    for price in (price for segment in contract.plans for price in segment.sheet.prices):
+    for price in (price for segment in basis.plans for price in segment.sheet.prices):
         units[price.meter_key].update(terms.unit for _, terms in price.every_terms())
     for usage in draft.unpriced:
         amount = f"{exact_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
@@ -74,7 +74,7 @@ def _problems_of_usage(contract: Contract, draft: Draft, sources: Iterable[Sourc
         else:
             yield Problem(code="unpriced_meter", message=f"{amount} have no price in the plan.")
     for source in sources:
-        yield from _problem_of_source(source, contract.service)
+        yield from _problem_of_source(source, basis.service)
 
 
 def _problem_of_source(source: SourceState, service: Period) -> Iterator[Problem]:
@@ -88,16 +88,14 @@ def _problem_of_source(source: SourceState, service: Period) -> Iterator[Problem
         yield Problem(code="incomplete", message=f"{source.name} is complete to {until} only.")
 
 
-def _problems_of_history(
-    contract: Contract, draft: Draft, history: History, records: int
-) -> Iterator[Problem]:
+def _problems_of_history(basis: Basis, draft: Draft, history: History, records: int) -> Iterator[Problem]:
     for number in history.overlapping:
         yield Problem(code="duplicate_period", message=f"Invoice {number} is for a part of the same period.")
-    if contract.is_opening or len(history.totals) < EARLIER_MIN:
+    if basis.is_opening or len(history.totals) < EARLIER_MIN:
         return
     usual = median(history.totals)
-    if draft.total_minor > JUMP_TIMES * usual and draft.total_minor - usual > _jump_minor(contract.currency):
-        now, before = (Money(int(minor), contract.currency) for minor in (draft.total_minor, usual))
+    if draft.total_minor > JUMP_TIMES * usual and draft.total_minor - usual > _jump_minor(basis.currency):
+        now, before = (Money(int(minor), basis.currency) for minor in (draft.total_minor, usual))
         yield Problem(code="jump", message=f"{now} is more than {JUMP_TIMES} times the usual {before}.")
     if not records and all(history.records[-EARLIER_MIN:]):
         yield Problem(code="no_usage", message="There is no usage at all after months with usage.")

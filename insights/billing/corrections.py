@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from insights.billing.contract import (
-    Contract,
+from insights.billing.basis import (
+    Basis,
     CreditOffer,
     DraftLine,
     IssuedBill,
@@ -42,23 +42,21 @@ class Corrections:
 
 
 def correct_bills(
-    contract: Contract, meters: Sequence[MeterOfBill], usage: Mapping[int, MeteredUsage]
+    basis: Basis, meters: Sequence[MeterOfBill], usage: Mapping[int, MeteredUsage]
 ) -> Corrections:
-    """Correct every bill of the contract that usage came late for; `usage` is as known now, by the bill's id."""
+    """Correct every bill of the basis that usage came late for; `usage` is as known now, by the bill's id."""
     lines: list[DraftLine] = []
     problems: list[Problem] = []
     uses: dict[int, int] = {}
-    for stored in contract.to_correct:
-        left = {
-            offer.grant_id: offer.credit.remaining_minor for offer in credits_left(contract.credits, uses)
-        }
+    for stored in basis.to_correct:
+        left = {offer.grant_id: offer.credit.remaining_minor for offer in credits_left(basis.credits, uses)}
         offers = credits_for_correction(stored.credits, stored.credits_used, left)
         bill = replace(stored, credits=offers)
-        again = rate_again(contract, bill, meters, usage.get(bill.id, {}))
+        again = rate_again(basis, bill, meters, usage.get(bill.id, {}))
         problems += again.problems
         if not again.is_whole:
             continue
-        found = list(_differences(bill, again.lines, contract.currency))
+        found = list(_differences(bill, again.lines, basis.currency))
         lines += found
         for offer in bill.credits:
             name = correction_key(bill.number, f"credit {offer.credit.key}")
@@ -81,7 +79,7 @@ class RatedAgain:
 
 
 def rate_again(
-    contract: Contract, bill: IssuedBill, meters: Sequence[MeterOfBill], metered: MeteredUsage
+    basis: Basis, bill: IssuedBill, meters: Sequence[MeterOfBill], metered: MeteredUsage
 ) -> RatedAgain:
     """Rate an issued invoice with other usage: its own plans, fees, taxes and credits, by the same functions.
 
@@ -103,7 +101,7 @@ def rate_again(
     earlier = [stored.line for stored in bill.lines if stored.line.kind is LineKind.CORRECTION]
     base = (*kept, *used.lines, *earlier)
     then = replace(
-        contract,
+        basis,
         whole=bill.whole,
         service=bill.period,
         segments=bill.segments,

@@ -1,6 +1,6 @@
-"""The one function that makes an invoice of a contract and the usage metered for it: `draft_invoice`, top to bottom.
+"""The one function that makes an invoice of a basis and the usage metered for it: `draft_invoice`, top to bottom.
 
-Pure: the same contract and usage give the same lines, whoever asks and whenever. An issued invoice, a running draft and
+Pure: the same basis and usage give the same lines, whoever asks and whenever. An issued invoice, a running draft and
 an invoice that is rated again all come from here.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from insights.billing.contract import Contract, CreditOffer, Draft, DraftLine, MeterOfBill, Problem, Unpriced
+from insights.billing.basis import Basis, CreditOffer, Draft, DraftLine, MeterOfBill, Problem, Unpriced
 from insights.billing.corrections import correct_bills, credits_left
 from insights.billing.fee_lines import fee_lines, fees_ahead
 from insights.billing.usage_lines import MeteredUsage, usage_lines
@@ -26,56 +26,54 @@ class BilledUsage:
     earlier: Mapping[int, MeteredUsage]
 
 
-def draft_invoice(contract: Contract, usage: BilledUsage) -> Draft:
+def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     """Fees, usage, corrections of earlier bills; then discounts, bounds, credits and taxes; then what is carried.
 
     What has no price or cannot be rated is named and left out, so that a person looks before it is issued.
     """
-    taxes = tuple(contract.taxes)
-    if contract.is_opening:
-        return _finish(contract, fees_ahead(contract.whole, contract.segments, taxes=taxes), (), (), {})
-    fees = fee_lines(contract.whole, contract.segments, billed_ahead=contract.billed_ahead, taxes=taxes)
-    ahead = fees_ahead(contract.next_whole, contract.ahead, taxes=taxes) if contract.next_whole else ()
-    used = usage_lines(contract.whole, contract.plans, usage.meters, usage.current, taxes=taxes)
-    corrected = correct_bills(contract, usage.meters, usage.earlier)
+    taxes = tuple(basis.taxes)
+    if basis.is_opening:
+        return _finish(basis, fees_ahead(basis.whole, basis.segments, taxes=taxes), (), (), {})
+    fees = fee_lines(basis.whole, basis.segments, billed_ahead=basis.billed_ahead, taxes=taxes)
+    ahead = fees_ahead(basis.next_whole, basis.ahead, taxes=taxes) if basis.next_whole else ()
+    used = usage_lines(basis.whole, basis.plans, usage.meters, usage.current, taxes=taxes)
+    corrected = correct_bills(basis, usage.meters, usage.earlier)
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
     # Corrections come first, so that they and the invoice's own lines never take the same credit.
-    contract = replace(contract, credits=credits_left(contract.credits, corrected.credit_uses))
-    return _finish(
-        contract, lines, used.unpriced, (*used.problems, *corrected.problems), corrected.credit_uses
-    )
+    basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
+    return _finish(basis, lines, used.unpriced, (*used.problems, *corrected.problems), corrected.credit_uses)
 
 
 def _finish(
-    contract: Contract,
+    basis: Basis,
     lines: Sequence[DraftLine],
     unpriced: tuple[Unpriced, ...],
     problems: tuple[Problem, ...],
     corrected_uses: Mapping[int, int],
 ) -> Draft:
-    rated = total_lines(lines, contract.segments, contract)
-    whole = whole_lines(rated, lines, contract)
+    rated = total_lines(lines, basis.segments, basis)
+    whole = whole_lines(rated, lines, basis)
     total = rated.total.minor
     carried: tuple[DraftLine, ...] = ()
     if total < 0:
-        total, carried = 0, (_carried(contract, -rated.total.minor),)
+        total, carried = 0, (_carried(basis, -rated.total.minor),)
     return Draft(
         lines=(*lines, *whole, *carried),
         total_minor=total,
-        currency=contract.currency,
-        credit_uses=_credit_uses(rated, contract.credits, corrected_uses),
-        credits=contract.credits,
+        currency=basis.currency,
+        credit_uses=_credit_uses(rated, basis.credits, corrected_uses),
+        credits=basis.credits,
         unpriced=unpriced,
-        problems=(*contract.problems, *problems),
+        problems=(*basis.problems, *problems),
     )
 
 
-def _carried(contract: Contract, minor: int) -> DraftLine:
+def _carried(basis: Basis, minor: int) -> DraftLine:
     return DraftLine(
         key="carried",
         kind=LineKind.CARRIED,
         name="Carried to the next bill",
-        service=contract.service,
+        service=basis.service,
         minor=minor,
     )
 

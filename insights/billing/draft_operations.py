@@ -1,6 +1,6 @@
 """Makes drafts and stores them: what each invoice would be if its period ended now.
 
-Contracts, usage and position are read in one snapshot. A draft replaces the one before it; an invoice that is issued
+Bases, usage and position are read in one snapshot. A draft replaces the one before it; an invoice that is issued
 meanwhile stops it, and the next pass finds nothing to do.
 """
 
@@ -17,9 +17,10 @@ from typing import Any
 from django.db import transaction
 
 from accounts.tenancy import connection, current_alias
+from insights.billing.basis import Basis, Draft, Problem
+from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
-from insights.billing.contract import Contract, Draft, Problem
-from insights.billing.contract_queries import LoadedContract, PeriodToBill, load_contracts
+from insights.billing.bulk_operations import insert_rows, update_rows
 from insights.billing.draft import draft_invoice
 from insights.billing.invoice_mapping import credits_document, line_row, segments_document
 from insights.billing.usage_queries import UsageRead, read_usage
@@ -33,7 +34,7 @@ _DEFAULT_GRACE = timedelta(days=3)
 class Drafted:
     """A draft with all that storing or issuing it needs."""
 
-    loaded: LoadedContract
+    loaded: LoadedBasis
     draft: Draft
     position: int
     records: int
@@ -41,8 +42,8 @@ class Drafted:
     complete_to: datetime | None
 
     @property
-    def contract(self) -> Contract:
-        return self.loaded.contract
+    def basis(self) -> Basis:
+        return self.loaded.basis
 
 
 @contextmanager
@@ -57,25 +58,25 @@ def one_snapshot() -> Iterator[None]:
 def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
     """Draft and store the invoices of these periods; returns them. In a snapshot of its own."""
     with one_snapshot():
-        loaded = load_contracts(wanted, now)
-        usage = read_usage([one.contract for one in loaded])
+        loaded = load_bases(wanted, now)
+        usage = read_usage([one.basis for one in loaded])
         drafted = make_drafts(loaded, usage, wanted)
         store_drafts(drafted, now)
     return drafted
 
 
 def make_drafts(
-    loaded: Sequence[LoadedContract], usage: UsageRead, wanted: Sequence[PeriodToBill]
+    loaded: Sequence[LoadedBasis], usage: UsageRead, wanted: Sequence[PeriodToBill]
 ) -> list[Drafted]:
-    """Make the draft of each contract, and find what speaks against issuing it."""
+    """Make the draft of each basis, and find what speaks against issuing it."""
     sources = _source_states([each.account.pk for each in wanted])
     drafted = []
     for one in loaded:
-        states = sources.get(one.contract.account_id, ())
-        draft = draft_invoice(one.contract, usage.of(one.contract))
-        records = usage.records(one.contract)
+        states = sources.get(one.basis.account_id, ())
+        draft = draft_invoice(one.basis, usage.of(one.basis))
+        records = usage.records(one.basis)
         problems = find_problems(
-            one.contract,
+            one.basis,
             draft,
             records=records,
             history=History(
@@ -91,7 +92,7 @@ def make_drafts(
                 position=usage.position,
                 records=records,
                 problems=problems,
-                complete_to=_complete_to(states, one.contract),
+                complete_to=_complete_to(states, one.basis),
             )
         )
     return drafted
@@ -112,12 +113,12 @@ def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
     return found
 
 
-def _complete_to(sources: Sequence[SourceState], contract: Contract) -> datetime | None:
+def _complete_to(sources: Sequence[SourceState], basis: Basis) -> datetime | None:
     expected = [
         source
         for source in sources
-        if source.counts_from < contract.service.end
-        and (source.ended_at is None or source.ended_at > contract.service.start)
+        if source.counts_from < basis.service.end
+        and (source.ended_at is None or source.ended_at > basis.service.start)
     ]
     # A source that ended and sent everything up to its end holds nothing up after it.
     marks = [
@@ -125,7 +126,7 @@ def _complete_to(sources: Sequence[SourceState], contract: Contract) -> datetime
         for source in expected
         if source.ended_at is None or source.complete_to is None or source.complete_to < source.ended_at
     ]
-    return min((*marks, contract.service.end)) if expected else None
+    return min((*marks, basis.service.end)) if expected else None
 
 
 def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:
@@ -135,24 +136,23 @@ def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:
     existing = {
         (row.subscription_id, row.kind, row.period_start, row.operation): row
         for row in Invoice.objects.filter(
-            subscription__in=[one.contract.subscription_id for one in drafted]
+            subscription__in=[one.basis.subscription_id for one in drafted]
         ).exclude(state=InvoiceState.ISSUED)
     }
     invoices = [_invoice_row(one, existing, now) for one in drafted]
     old_ids = {row.pk for row in existing.values()}
     old = [invoice for invoice in invoices if invoice.pk in old_ids]
     new = [invoice for invoice in invoices if invoice.pk not in old_ids]
-    accounts = [one.contract.account_id for one in drafted]
+    accounts = [one.basis.account_id for one in drafted]
     LineItem.objects.filter(account__in=accounts, invoice__in=[invoice.pk for invoice in old]).delete()
-    Invoice.objects.bulk_create(new, batch_size=500)
-    Invoice.objects.bulk_update(old, _DRAFT_FIELDS, batch_size=200)
-    LineItem.objects.bulk_create(
+    insert_rows(new)
+    update_rows(old, _DRAFT_FIELDS)
+    insert_rows(
         [
             line_row(line, account_id=invoice.account_id, invoice_id=invoice.pk, position=position)
             for one, invoice in zip(drafted, invoices, strict=True)
             for position, line in enumerate(one.draft.lines, 1)
-        ],
-        batch_size=1000,
+        ]
     )
 
 
@@ -163,14 +163,14 @@ _DRAFT_FIELDS = [
 
 
 def _invoice_row(one: Drafted, existing: dict[Any, Invoice], now: datetime) -> Invoice:
-    to_bill, contract = one.loaded.to_bill, one.contract
-    place = (contract.subscription_id, to_bill.kind, contract.service.start, to_bill.operation)
+    to_bill, basis = one.loaded.to_bill, one.basis
+    place = (basis.subscription_id, to_bill.kind, basis.service.start, to_bill.operation)
     invoice = existing.get(place) or Invoice(
-        account_id=contract.account_id,
-        subscription_id=contract.subscription_id,
+        account_id=basis.account_id,
+        subscription_id=basis.subscription_id,
         kind=to_bill.kind,
         operation=to_bill.operation,
-        period_start=contract.service.start,
+        period_start=basis.service.start,
     )
     fill_invoice(invoice, one, now)
     return invoice
@@ -178,13 +178,13 @@ def _invoice_row(one: Drafted, existing: dict[Any, Invoice], now: datetime) -> I
 
 def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
     """Set everything of an invoice that follows from its draft; parked once it is due and problems are left."""
-    contract = one.contract
-    invoice.period_end = contract.service.end
+    basis = one.basis
+    invoice.period_end = basis.service.end
     invoice.issue_from = issue_from(one.loaded)
     problems = still_parked(one.problems, invoice.released) if now >= invoice.issue_from else ()
     invoice.state = InvoiceState.PARKED if problems else InvoiceState.DRAFT
     invoice.parked_for = [{"code": problem.code, "message": problem.message} for problem in problems]
-    invoice.currency = contract.currency
+    invoice.currency = basis.currency
     invoice.total_minor = Decimal(one.draft.total_minor)
     invoice.usage_as_of = one.position
     invoice.complete_to = one.complete_to
@@ -192,10 +192,10 @@ def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
     invoice.details = details_document(one)
 
 
-def issue_from(loaded: LoadedContract) -> datetime:
+def issue_from(loaded: LoadedBasis) -> datetime:
     """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace."""
-    service = loaded.contract.service
-    if loaded.contract.is_opening:
+    service = loaded.basis.service
+    if loaded.basis.is_opening:
         return service.start
     grace = _DEFAULT_GRACE if loaded.profile is None else timedelta(days=loaded.profile.grace_days)
     return service.end + grace
@@ -203,17 +203,17 @@ def issue_from(loaded: LoadedContract) -> datetime:
 
 def details_document(one: Drafted) -> dict[str, Any]:
     """What the lines cannot say alone, in the form that pages read and that a later re-rating starts from."""
-    contract, profile = one.contract, one.loaded.profile
-    add_ons = [segment for segment in contract.segments if segment.add_on_id is not None]
+    basis, profile = one.basis, one.loaded.profile
+    add_ons = [segment for segment in basis.segments if segment.add_on_id is not None]
     return {
         "seller": _seller(profile),
         "buyer": _buyer(one.loaded),
         "zone": one.loaded.to_bill.subscription.billing_zone,
         "tzdata": version("tzdata"),
-        "whole": [contract.whole.start.isoformat(), contract.whole.end.isoformat()],
-        "segments": segments_document(contract.plans),
+        "whole": [basis.whole.start.isoformat(), basis.whole.end.isoformat()],
+        "segments": segments_document(basis.plans),
         "add_ons": segments_document(add_ons),
-        "taxes": {name: exact_text(percent) for name, percent in contract.taxes.items()},
+        "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
         "credits": credits_document(one.draft.credits),
         "unpriced": [
@@ -221,7 +221,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
             for usage in one.draft.unpriced
         ],
         "records": one.records,
-        "corrected": [bill.id for bill in contract.to_correct],
+        "corrected": [bill.id for bill in basis.to_correct],
     }
 
 
@@ -232,7 +232,7 @@ def _seller(profile: BillingProfile | None) -> dict[str, str]:
     return {"name": entity.name, "address": entity.address, "tax_id": entity.tax_id, "email": entity.email}
 
 
-def _buyer(loaded: LoadedContract) -> dict[str, Any]:
+def _buyer(loaded: LoadedBasis) -> dict[str, Any]:
     account, profile = loaded.to_bill.account, loaded.profile
     buyer: dict[str, Any] = {"name": account.name, "reference": account.reference}
     if profile is not None:

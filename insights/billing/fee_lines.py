@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from insights.billing.contract import DraftLine, ServiceSegment, StoredLine, line_key
+from insights.billing.basis import DraftLine, ServiceSegment, StoredLine, line_key
 from insights.rating.invoice import LineKind
 from insights.rating.proration import share_of
 from insights.rating.rate import RatedLine, Segment, Usage, correct_line, rate_line

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from insights.billing.contract import CreditOffer, DraftLine, ServiceSegment
+from insights.billing.basis import CreditOffer, DraftLine, ServiceSegment, StoredLine
 from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
@@ -25,6 +26,11 @@ from insights.values.step import parse_step, step_document
 
 # Part of the text that is hashed: another form gives another hash for the same invoice.
 _HASH_VERSION = 1
+
+
+# Thousands of lines are made at the same prices. The documents are only written out, never changed.
+_sheet_document = lru_cache(maxsize=256)(sheet_document)
+_terms_document = lru_cache(maxsize=4096)(terms_document)
 
 
 def line_row(line: DraftLine, *, account_id: int, invoice_id: int, position: int) -> LineItem:
@@ -47,7 +53,7 @@ def line_row(line: DraftLine, *, account_id: int, invoice_id: int, position: int
         metered_quantity=line.metered_quantity,
         billed_quantity="" if line.billed_quantity is None else exact_number_text(line.billed_quantity),
         unit=line.unit,
-        terms=None if line.terms is None else terms_document(line.terms),
+        terms=None if line.terms is None else _terms_document(line.terms),
         segment=_segment_document(line.segment),
         steps=[step_document(step) for step in line.steps],
         allotted=dict(line.allotted),
@@ -87,6 +93,11 @@ def line_of(row: LineItem) -> DraftLine:
     )
 
 
+def stored_line(row: LineItem, number: str) -> StoredLine:
+    """A line with its id and its invoice's number, empty for a draft's."""
+    return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
+
+
 def _segment_document(segment: Segment) -> dict[str, Any]:
     before = segment.counted_before
     return {
@@ -119,7 +130,7 @@ def segments_document(segments: Iterable[ServiceSegment]) -> list[dict[str, Any]
             "counts": {key: exact_text(count) for key, count in segment.counts.items()},
             "is_first": segment.is_first,
             "add_on_id": segment.add_on_id,
-            "sheet": sheet_document(segment.sheet),
+            "sheet": _sheet_document(segment.sheet),
         }
         for segment in segments
     ]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.tenancy import connection, current_alias
-from insights.billing.contract_queries import PeriodToBill, load_contracts
+from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.draft_operations import Drafted, make_drafts, one_snapshot, store_drafts
 from insights.billing.invoice_mapping import invoice_hash
 from insights.billing.usage_queries import UsageRead, read_usage
@@ -40,7 +40,7 @@ RETURNING last_number
 """
 
 
-class ContractMoved(RuntimeError):
+class BasisMoved(RuntimeError):
     """Plans were changed again and again while the invoice was being made."""
 
 
@@ -55,7 +55,7 @@ class Outcome:
 def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
     """Issue the invoice of a period if it is due and nothing speaks against it; else store why not.
 
-    Any number of callers at once get the same invoice. Raises ContractMoved when plans do not hold still.
+    Any number of callers at once get the same invoice. Raises BasisMoved when plans do not hold still.
     """
     [outcome] = issue_invoices([to_bill], now)
     return outcome
@@ -63,28 +63,34 @@ def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
 
 def issue_invoices(wanted: Sequence[PeriodToBill], now: datetime) -> list[Outcome]:
     """The same for several, each of another account, in one transaction: all of them or none."""
-    for _ in range(_TRIES):
+    for number in range(_TRIES):
         usage = _read_usage(wanted, now)
-        outcomes = _issue_with(usage, wanted, now)
+        try:
+            outcomes = _issue_with(usage, wanted, now)
+        except IntegrityError:
+            # Drafts are stored without the lock, so the first draft of a period may have come in between.
+            if number + 1 == _TRIES:
+                raise
+            continue
         if outcomes is not None:
             return outcomes
-    raise ContractMoved(f"subscription {', '.join(str(one.subscription.pk) for one in wanted)}")
+    raise BasisMoved(f"subscription {', '.join(str(one.subscription.pk) for one in wanted)}")
 
 
 def _read_usage(wanted: Sequence[PeriodToBill], now: datetime) -> UsageRead:
     with one_snapshot():
-        return read_usage([one.contract for one in load_contracts(wanted, now)])
+        return read_usage([one.basis for one in load_bases(wanted, now)])
 
 
 def _issue_with(usage: UsageRead, wanted: Sequence[PeriodToBill], now: datetime) -> list[Outcome] | None:
-    """Make the invoices of what was read; None if a contract asks for other usage by now."""
+    """Make the invoices of what was read; None if a basis asks for other usage by now."""
     with transaction.atomic(using=current_alias()):
         # In one order everywhere, so that no two transactions wait for each other.
         for account_id in sorted({to_bill.account.pk for to_bill in wanted}):
             lock_account(account_id)
         unissued = [to_bill for to_bill in wanted if not _is_issued(to_bill)]
-        loaded = load_contracts(unissued, now)
-        if not all(usage.answers(one.contract) for one in loaded):
+        loaded = load_bases(unissued, now)
+        if not all(usage.answers(one.basis) for one in loaded):
             return None
         drafted = make_drafts(loaded, usage, unissued)
         store_drafts(drafted, now)

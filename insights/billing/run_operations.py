@@ -7,17 +7,17 @@ after the last subscription it had finished.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
-from insights.billing.contract_queries import PeriodToBill, load_contracts
+from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
-from insights.billing.issue_operations import ContractMoved, issue_invoice, issue_invoices
+from insights.billing.issue_operations import BasisMoved, issue_invoice, issue_invoices
 from insights.billing.period_queries import (
     list_periods_to_bill,
     list_subscription_ids,
@@ -80,7 +80,7 @@ def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> 
     """Bring the invoices of these subscriptions up to this moment; one that fails holds up no other."""
     tally = Tally()
     plain: list[PeriodToBill] = []
-    for wanted in list_periods_to_bill(subscriptions, now).values():
+    for wanted in _without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now):
         if len(wanted) == 1 and wanted[0].service.end > now:
             plain += wanted
         else:
@@ -97,7 +97,11 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     Subscriptions of different accounts are issued together, the periods of each in the order of time.
     """
     tally = Tally(done=len(subscriptions))
-    queues = [_due(wanted, now) for wanted in list_periods_to_bill(subscriptions, now).values()]
+    found = _without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now)
+    queues = [
+        [one for one in wanted if one.kind == InvoiceKind.OPENING or one.service.end <= now]
+        for wanted in found
+    ]
     while queues := [queue for queue in queues if queue]:
         firsts = {queue[0].account.pk: queue for queue in reversed(queues)}
         together = [queue.pop(0) for queue in firsts.values()]
@@ -108,17 +112,11 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     return tally
 
 
-def _due(wanted: Sequence[PeriodToBill], now: datetime) -> list[PeriodToBill]:
-    opening = [one for one in wanted if one.kind == InvoiceKind.OPENING and _has_opening(one, now)]
-    over = [one for one in wanted if one.kind == InvoiceKind.PERIOD and one.service.end <= now]
-    return [*opening, *over]
-
-
 def _issue_together(together: Sequence[PeriodToBill], now: datetime, tally: Tally) -> set[int]:
     """Issue one invoice of each of several accounts; returns the subscriptions whose invoice is issued now."""
     try:
         outcomes = issue_invoices(together, now)
-    except (OperationalError, ContractMoved) as error:
+    except (OperationalError, IntegrityError, BasisMoved) as error:
         if len(together) == 1:
             _note(tally, together[0], error)
             return set()
@@ -141,7 +139,7 @@ def bill_subscription(subscription: Subscription, now: datetime) -> Tally:
 def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally) -> None:
     try:
         draft_periods(wanted, now)
-    except OperationalError as error:
+    except (OperationalError, IntegrityError) as error:
         if len(wanted) == 1:
             _note(tally, wanted[0], error)
             return
@@ -155,13 +153,11 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
     may_issue = True
     for to_bill in wanted:
         try:
-            if to_bill.kind == InvoiceKind.OPENING and not _has_opening(to_bill, now):
-                continue
             if not may_issue:
                 draft_periods([to_bill], now)
                 continue
             outcome = issue_invoice(to_bill, now)
-        except (OperationalError, ContractMoved) as error:
+        except (OperationalError, IntegrityError, BasisMoved) as error:
             _note(tally, to_bill, error)
             return
         tally.issued += outcome.is_new
@@ -169,10 +165,19 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
         may_issue = outcome.invoice.state == InvoiceState.ISSUED
 
 
-def _has_opening(to_bill: PeriodToBill, now: datetime) -> bool:
-    """Whether anything is due in advance when the subscription begins."""
-    [loaded] = load_contracts([to_bill], now)
-    return bool(fees_ahead(loaded.contract.whole, loaded.contract.segments, taxes=()))
+def _without_empty_openings(
+    wanted: Iterable[Sequence[PeriodToBill]], now: datetime
+) -> Iterator[list[PeriodToBill]]:
+    """Leave out the opening invoice of every subscription that begins without anything due in advance."""
+    wanted = list(wanted)
+    openings = [one for many in wanted for one in many if one.kind == InvoiceKind.OPENING]
+    empty = {
+        loaded.to_bill.subscription.pk
+        for loaded in load_bases(openings, now)
+        if not fees_ahead(loaded.basis.whole, loaded.basis.segments, taxes=())
+    }
+    for many in wanted:
+        yield [one for one in many if one.kind != InvoiceKind.OPENING or one.subscription.pk not in empty]
 
 
 def _note(tally: Tally, to_bill: PeriodToBill, error: Exception) -> None:

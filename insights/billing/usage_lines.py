@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from insights.billing.contract import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
+from insights.billing.basis import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import CATCH_ALL, split_by_cell
 from insights.rating.plan_change import ChangePolicy, PlanSegment, rate_and_place_segments

@@ -1,14 +1,14 @@
-"""What was metered for contracts: which quantities their prices ask for, and the answers at one ledger position."""
+"""What was metered for bases: which quantities their prices ask for, and the answers at one ledger position."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from insights.billing.contract import Contract, MeterOfBill, ServiceSegment
+from insights.billing.basis import Basis, MeterOfBill, ServiceSegment
 from insights.billing.draft import BilledUsage
 from insights.billing.usage_lines import MeteredUsage
-from insights.metering.aggregations import adds_over_time
+from insights.metering.aggregations import adds_over_time, needs_seconds
 from insights.metering.metered_queries import (
     Ask,
     BilledMeter,
@@ -21,56 +21,54 @@ from insights.metering.metered_queries import (
 
 @dataclass(frozen=True, slots=True)
 class UsageRead:
-    """Everything metered that some contracts asked for, and the position it is as known at."""
+    """Everything metered that some bases asked for, and the position it is as known at."""
 
     position: int
     meters: tuple[BilledMeter, ...]
     metered: dict[Ask, Metered]
 
-    def answers(self, contract: Contract) -> bool:
-        """Whether all that the contract asks for was read."""
-        return all(ask in self.metered for ask in _asks(contract, self.meters))
+    def answers(self, basis: Basis) -> bool:
+        """Whether all that the basis asks for was read."""
+        return all(ask in self.metered for ask in _asks(basis, self.meters))
 
-    def of(self, contract: Contract) -> BilledUsage:
-        """The usage of one contract; raises KeyError unless it was read."""
+    def of(self, basis: Basis) -> BilledUsage:
+        """The usage of one basis; raises KeyError unless it was read."""
         return BilledUsage(
             meters=tuple(_meter_of_bill(meter) for meter in self.meters),
-            current=self._of_segments(contract, contract.plans),
-            earlier={
-                bill.id: self._of_segments(contract, _plans(bill.segments)) for bill in contract.to_correct
-            },
+            current=self._of_segments(basis, basis.plans),
+            earlier={bill.id: self._of_segments(basis, _plans(bill.segments)) for bill in basis.to_correct},
         )
 
-    def records(self, contract: Contract) -> int:
-        """How many records the contract's own period is made of."""
-        return sum(self.metered[ask].records for _, _, ask in _asks_of(contract, contract.plans, self.meters))
+    def records(self, basis: Basis) -> int:
+        """How many records the basis's own period is made of."""
+        return sum(self.metered[ask].records for _, _, ask in _asks_of(basis, basis.plans, self.meters))
 
-    def _of_segments(self, contract: Contract, segments: Sequence[ServiceSegment]) -> MeteredUsage:
+    def _of_segments(self, basis: Basis, segments: Sequence[ServiceSegment]) -> MeteredUsage:
         return {
             (number, meter.id): dict(self.metered[ask].by_values)
-            for number, meter, ask in _asks_of(contract, segments, self.meters)
+            for number, meter, ask in _asks_of(basis, segments, self.meters)
         }
 
 
-def read_usage(contracts: Iterable[Contract]) -> UsageRead:
-    """Read what the contracts ask for; inside a transaction that is one snapshot."""
+def read_usage(bases: Iterable[Basis]) -> UsageRead:
+    """Read what the bases ask for; inside a transaction that is one snapshot."""
     meters = list_billed_meters()
     position = read_position()
-    asks = [ask for contract in contracts for ask in _asks(contract, meters)]
+    asks = [ask for basis in bases for ask in _asks(basis, meters)]
     return UsageRead(position, meters, read_metered(asks, meters))
 
 
-def _asks(contract: Contract, meters: Sequence[BilledMeter]) -> Iterator[Ask]:
-    for segments in (contract.plans, *(_plans(bill.segments) for bill in contract.to_correct)):
-        for _, _, ask in _asks_of(contract, segments, meters):
+def _asks(basis: Basis, meters: Sequence[BilledMeter]) -> Iterator[Ask]:
+    for segments in (basis.plans, *(_plans(bill.segments) for bill in basis.to_correct)):
+        for _, _, ask in _asks_of(basis, segments, meters):
             yield ask
 
 
 def _asks_of(
-    contract: Contract, segments: Sequence[ServiceSegment], meters: Sequence[BilledMeter]
+    basis: Basis, segments: Sequence[ServiceSegment], meters: Sequence[BilledMeter]
 ) -> Iterator[tuple[int, BilledMeter, Ask]]:
     """Every meter in every segment: also those that no price names, since their usage must not be lost."""
-    if contract.is_opening:
+    if basis.is_opening:
         return
     for number, segment in enumerate(segments):
         dimensions = {
@@ -80,7 +78,7 @@ def _asks_of(
         }
         for meter in meters:
             names = dimensions.get(meter.key, ())
-            yield number, meter, Ask(contract.account_id, contract.zone, meter.id, segment.service, names)
+            yield number, meter, Ask(basis.account_id, basis.zone, meter.id, segment.service, names)
 
 
 def _plans(segments: Iterable[ServiceSegment]) -> tuple[ServiceSegment, ...]:
@@ -93,7 +91,7 @@ def _meter_of_bill(meter: BilledMeter) -> MeterOfBill:
         key=meter.key,
         version=meter.version,
         name=meter.name,
-        unit=meter.unit,
+        unit=f"{meter.unit} hours" if needs_seconds(meter.aggregation) else meter.unit,
         is_additive=adds_over_time(meter.aggregation),
         retired_at=meter.retired_at,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from insights.billing.contract import Contract, CreditOffer, DraftLine, ServiceSegment
+from insights.billing.basis import Basis, CreditOffer, DraftLine, ServiceSegment
 from insights.rating.credits import Credit
 from insights.rating.invoice import InvoiceLine, InvoiceTerms, LineKind, RatedInvoice, total_invoice
 from insights.rating.proration import share_of
@@ -23,9 +23,7 @@ _NAMES = {
 }
 
 
-def total_lines(
-    lines: Sequence[DraftLine], segments: Sequence[ServiceSegment], contract: Contract
-) -> RatedInvoice:
+def total_lines(lines: Sequence[DraftLine], segments: Sequence[ServiceSegment], basis: Basis) -> RatedInvoice:
     """The rating of the invoice as a whole, at the terms of the plans in force."""
     return total_invoice(
         [
@@ -35,54 +33,54 @@ def total_lines(
             )
             for line in lines
         ],
-        whole_terms(segments, contract),
-        granted=[offer.credit for offer in contract.credits],
-        at=contract.service.start,
+        whole_terms(segments, basis),
+        granted=[offer.credit for offer in basis.credits],
+        at=basis.service.start,
     )  # fmt: skip
 
 
-def whole_terms(segments: Sequence[ServiceSegment], contract: Contract) -> InvoiceTerms:
+def whole_terms(segments: Sequence[ServiceSegment], basis: Basis) -> InvoiceTerms:
     """What holds for the invoice: the last plan's discounts, and bounds by the time that each plan was held.
 
     A bound that is prorated is taken in parts, each rounded to minor units; any other is the last plan's. An invoice
     that opens a subscription bears neither, for the period's own invoice does.
     """
     plans = [segment for segment in segments if segment.add_on_id is None]
-    is_whole = bool(plans) and not contract.is_opening
+    is_whole = bool(plans) and not basis.is_opening
     return InvoiceTerms(
-        currency=contract.currency,
+        currency=basis.currency,
         discounts=plans[-1].sheet.discounts if plans else (),
-        minimum=_bound(contract, [(plan, plan.sheet.minimum) for plan in plans]) if is_whole else None,
-        maximum=_bound(contract, [(plan, plan.sheet.maximum) for plan in plans]) if is_whole else None,
-        minimum_taxes=tuple(contract.taxes),
-        taxes=contract.taxes,
+        minimum=_bound(basis, [(plan, plan.sheet.minimum) for plan in plans]) if is_whole else None,
+        maximum=_bound(basis, [(plan, plan.sheet.maximum) for plan in plans]) if is_whole else None,
+        minimum_taxes=tuple(basis.taxes),
+        taxes=basis.taxes,
     )
 
 
-def _bound(contract: Contract, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:
+def _bound(basis: Basis, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:
     last = bounds[-1][1]
     if last is None or not last.is_prorated:
         return last
     minor = sum(
         Money.rounded(
-            Fraction(bound.amount) * share_of(plan.service, contract.whole).fraction, contract.currency
+            Fraction(bound.amount) * share_of(plan.service, basis.whole).fraction, basis.currency
         ).minor
         for plan, bound in bounds
         if bound is not None
     )
-    return Bound(amount=decimal_of(minor, currency_decimals(contract.currency)))
+    return Bound(amount=decimal_of(minor, currency_decimals(basis.currency)))
 
 
-def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], contract: Contract) -> tuple[DraftLine, ...]:
+def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], basis: Basis) -> tuple[DraftLine, ...]:
     """The lines that rating the whole invoice added, with names for a bill."""
-    names = {f"credit {offer.credit.key}": offer.name for offer in contract.credits}
-    names |= {f"tax {name}": f"{name} {percent.normalize():f} %" for name, percent in contract.taxes.items()}
+    names = {f"credit {offer.credit.key}": offer.name for offer in basis.credits}
+    names |= {f"tax {name}": f"{name} {percent.normalize():f} %" for name, percent in basis.taxes.items()}
     return tuple(
         DraftLine(
             key=line.key,
             kind=line.kind,
             name=names.get(line.key) or _NAMES[line.kind],
-            service=contract.service,
+            service=basis.service,
             minor=line.minor,
             allotted=line.allotted,
             taxes=line.taxes,
@@ -91,19 +89,19 @@ def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], contract: Contr
     )
 
 
-def offer_included_credits(contract: Contract) -> tuple[CreditOffer, ...]:
+def offer_included_credits(basis: Basis) -> tuple[CreditOffer, ...]:
     """The money that comes with the plans of the period, by the time each was held; used before any grant."""
     offers = []
-    for number, segment in enumerate(contract.plans):
+    for number, segment in enumerate(basis.plans):
         included = segment.sheet.included_credit
         if included is None:
             continue
-        exact = Fraction(included.amount) * share_of(segment.service, contract.whole).fraction
+        exact = Fraction(included.amount) * share_of(segment.service, basis.whole).fraction
         credit = Credit(
             key=f"plan {segment.sheet.plan_key} {number}",
-            remaining_minor=Money.rounded(exact, contract.currency).minor,
-            granted_at=contract.service.start,
-            expires_at=contract.service.end,
+            remaining_minor=Money.rounded(exact, basis.currency).minor,
+            granted_at=basis.service.start,
+            expires_at=basis.service.end,
             priority=0,
             covers=None if included.covers is None else frozenset(included.covers),
         )

@@ -106,7 +106,7 @@ CREDIT_USES = Check(
         WHERE u.is_returned AND NOT {_IS_VOID.format(i="i")}
     """,
 )
-# The key of a credit's line, and of that line's correction: `billing.contract.line_key` in SQL.
+# The key of a credit's line, and of that line's correction: `billing.basis.line_key` in SQL.
 _CREDIT_KEY = "'credit grant ' || g.public_id"
 _CORRECTION_KEY = f"""CASE WHEN strpos(c.number, ':') > 0 THEN 'correction:' || encode(sha256(convert_to(
         format(E'10 correction\\n%%s %%s\\n%%s %%s', length(c.number), c.number, length({_CREDIT_KEY}), {_CREDIT_KEY}),

@@ -54,22 +54,29 @@ _LINES = f"""
 # One key for both kinds of identity: a row id stands for itself, else series and window do.
 _KEY = """account_id, row_id, CASE WHEN row_id = '' THEN series_id ELSE 0 END AS key_series,
     CASE WHEN row_id = '' THEN window_start ELSE 'epoch' END AS key_window"""
+# Brought together by grouping and not by a join: the entry is in no statistics yet, so both sides look like one row,
+# and a join goes through all that went for each that came.
 _DAYS = f"""
-    WITH came AS MATERIALIZED (
-        SELECT {_KEY}, series_id, window_start FROM insights_usagerecord
+    WITH met AS (
+        SELECT {_KEY}, series_id, window_start, true AS came FROM insights_usagerecord
         WHERE batch_id = ANY(%(batches)s) AND entry_id = %(entry)s
           AND window_start >= (SELECT min(first_window) FROM insights_batchpart WHERE batch_id = ANY(%(batches)s))
           AND window_start < (SELECT max(last_window_end) FROM insights_batchpart WHERE batch_id = ANY(%(batches)s))
-    ), went AS MATERIALIZED (
-        SELECT {_KEY}, series_id, window_start FROM insights_usagerevision
+        UNION ALL
+        SELECT {_KEY}, series_id, window_start, false FROM insights_usagerevision
         WHERE ended_by_entry_id = %(entry)s AND entry_id <> %(entry)s
+    ), paired AS MATERIALIZED (
+        SELECT account_id, max(series_id) FILTER (WHERE came) AS series_id,
+            max(window_start) FILTER (WHERE came) AS window_start,
+            max(series_id) FILTER (WHERE NOT came) AS left_series,
+            max(window_start) FILTER (WHERE NOT came) AS left_window
+        FROM met GROUP BY account_id, row_id, key_series, key_window HAVING bool_or(came)
     ), placed AS (
-        SELECT c.account_id, s.meter_id, (c.window_start AT TIME ZONE a.billing_zone)::date AS day,
-            l.meter_id AS left_meter, (w.window_start AT TIME ZONE a.billing_zone)::date AS left_day
-        FROM came c LEFT JOIN went w USING (account_id, row_id, key_series, key_window)
-        JOIN accounts_account a ON a.id = c.account_id
-        JOIN insights_series s ON s.account_id = c.account_id AND s.id = c.series_id
-        LEFT JOIN insights_series l ON l.account_id = w.account_id AND l.id = w.series_id
+        SELECT p.account_id, s.meter_id, (p.window_start AT TIME ZONE a.billing_zone)::date AS day,
+            l.meter_id AS left_meter, (p.left_window AT TIME ZONE a.billing_zone)::date AS left_day
+        FROM paired p JOIN accounts_account a ON a.id = p.account_id
+        JOIN insights_series s ON s.account_id = p.account_id AND s.id = p.series_id
+        LEFT JOIN insights_series l ON l.account_id = p.account_id AND l.id = p.left_series
     ), moved AS (
         SELECT account_id, meter_id, day, (left_day IS NULL OR (left_meter, left_day) <> (meter_id, day)) AS is_new,
             (left_meter, left_day) = (meter_id, day) AS is_replaced, false AS leaves FROM placed

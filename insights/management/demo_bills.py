@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Max
 
 from accounts.models import User
-from insights.billing.contract_queries import anchor_of
+from insights.billing.basis_queries import anchor_of
 from insights.billing.file_operations import file_invoice
 from insights.billing.period_queries import list_subscriptions
 from insights.billing.periods import periods_until

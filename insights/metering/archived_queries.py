@@ -12,9 +12,12 @@ from datetime import date, timedelta
 from typing import Any
 
 from accounts.models import Account
+from insights.metering.explore import Plan
 from insights.metering.faults import Fault, UsageFilterRefused
+from insights.metering.slot_queries import EVERYTHING, Reading, summed_part
+from insights.metering.windows import ONE_DAY, Slot, days_of
 from insights.models import RollupSeal
-from insights.values.months import month_of
+from insights.values.months import month_of, sealed_days
 from insights.values.period import Period
 
 CODE = "period_archived"
@@ -83,3 +86,24 @@ def refuse_archived_figures(archived: Sequence[date], period: Period, granularit
         )
     way_out = "Which windows several series share can only be told from them; choose later days."
     raise refused_for(months, field="from", way_out=way_out)
+
+
+def answers_without_records(
+    reading: Reading, slots: Sequence[Slot], plan: Plan, archived: Sequence[date]
+) -> bool:
+    """Whether sums answer for every day of a period of which some record may be in one of the archived months.
+
+    Asked for the groups shown and for all series together, since the wholes of a page are read on their own.
+    """
+    first, end = days_of(tuple(slots), reading.zone)
+    for month in archived:
+        sealed_first, sealed_last = sealed_days(month, reading.zone)
+        if sealed_first >= end or sealed_last < first:
+            continue
+        for one in (plan, EVERYTHING):
+            summed = summed_part(reading, slots, one)
+            if summed is None or max(summed.open_first, sealed_first) < min(
+                summed.open_end, sealed_last + ONE_DAY
+            ):
+                return False
+    return True

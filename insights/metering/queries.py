@@ -15,7 +15,12 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account
 from insights.metering import usage_sql
 from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up
-from insights.metering.archived_queries import archived_in, list_archived_months, refuse_archived_figures
+from insights.metering.archived_queries import (
+    answers_without_records,
+    archived_in,
+    list_archived_months,
+    refuse_archived_figures,
+)
 from insights.metering.assemble import Reads, assemble
 from insights.metering.completeness import completeness_of
 from insights.metering.explore import (
@@ -37,7 +42,6 @@ from insights.metering.meter_queries import list_dimension_values, list_marks, l
 from insights.metering.slot_queries import (
     EVERYTHING,
     Reading,
-    answers_without_records,
     list_unsummed_days,
     may_be_summed,
     read_slot_rows,

@@ -27,7 +27,6 @@ from insights.metering.explore import (
 )
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Slot, days_of, slots_of
-from insights.values.months import sealed_days
 from insights.values.period import period_of_days
 
 EVERYTHING = Plan(values=(None,), rest=(), names_rest=False)
@@ -142,27 +141,6 @@ def summed_part(reading: Reading, slots: Sequence[Slot], plan: Plan) -> Summed |
     if 2 * (open_end - open_first) >= end - first:
         return None
     return Summed(first, end, open_first, open_end, key, only)
-
-
-def answers_without_records(
-    reading: Reading, slots: Sequence[Slot], plan: Plan, archived: Sequence[date]
-) -> bool:
-    """Whether sums answer for every day of a period of which some record may be in one of the archived months.
-
-    Asked for the groups shown and for all series together, since the wholes of a page are read on their own.
-    """
-    first, end = days_of(tuple(slots), reading.zone)
-    for month in archived:
-        sealed_first, sealed_last = sealed_days(month, reading.zone)
-        if sealed_first >= end or sealed_last < first:
-            continue
-        for one in (plan, EVERYTHING):
-            summed = summed_part(reading, slots, one)
-            if summed is None or max(summed.open_first, sealed_first) < min(
-                summed.open_end, sealed_last + ONE_DAY
-            ):
-                return False
-    return True
 
 
 def read_slot_rows(
@@ -284,15 +262,14 @@ def read_totals(reading: Reading, slots: tuple[Slot, ...]) -> Totals:
 
 
 def _totals_of_series(reading: Reading, slots: tuple[Slot, ...]) -> Totals:
-    question = reading.filter
     if reading.aggregation == "unique_count" and not is_distinct_by_series(reading.series):
         values = reading.values()
         whole = Slot(slots[0].start, slots[-1].end, slots[0].day)
         rows = _rows_of_series(reading, (whole,), Plan(values, (), names_rest=False), from_records=True)
         return {values[group]: value for _, group, value, _, _ in rows if value is not None}
-    statement = usage_sql.series_totals(reading.aggregation, is_filtered=bool(question.values))
-    parameters = {**reading.days(slots), "series": [one.id for one in reading.series]}
-    return fold_totals(dict(run(statement, parameters)), reading.series, reading.aggregation)
+    statement = usage_sql.series_totals(reading.aggregation, is_filtered=bool(reading.filter.values))
+    found = run(statement, {**reading.days(slots), "series": [one.id for one in reading.series]})
+    return fold_totals(dict(found), reading.series, reading.aggregation)
 
 
 def run(statement: str, parameters: Any) -> list[Any]:

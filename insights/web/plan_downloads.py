@@ -111,7 +111,7 @@ def _csv_row(line: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _price_lines(facts: PlanFacts, version: VersionFacts) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in price_rows(version.sheet):
         head = (
             facts.key,

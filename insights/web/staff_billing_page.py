@@ -57,8 +57,8 @@ def billing_form(account: Account, name: str, data: Any = None, *, subscription:
         return _with_choices(OverrideForm(data, auto_id=auto_id), price=_prices(account))
     if name == "profile":
         initial = _profile_initial(find_billing_profile(account))
-        form = ProfileForm(data, auto_id=auto_id, initial=initial)
-        return _with_choices(form, legal_entity=list(LegalEntity.objects.values_list("key", "name")))
+        profile_form = ProfileForm(data, auto_id=auto_id, initial=initial)
+        return _with_choices(profile_form, legal_entity=list(LegalEntity.objects.values_list("key", "name")))
     if name == "credit":
         form = CreditForm(data, auto_id=auto_id)
         form.fields["amount"].label = f"Amount, {account.currency}"

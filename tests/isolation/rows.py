@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
@@ -15,6 +16,9 @@ from django.db import models, transaction
 
 from accounts.models import Account
 from accounts.tenancy import as_owner, connection
+from insights.rating.charges import Flat
+from insights.rating.terms import PriceTerms
+from insights.rating.terms_json import terms_document
 from tests.isolation.catalogue import ACCOUNT_TABLE, PLATFORM_TABLES
 
 CANARY = "CANARY"
@@ -74,6 +78,9 @@ SPECIAL: dict[str, Any] = {
     "insights_addon.ends_at": None,
     "insights_addon.counts": {},
     "insights_priceoverride.ends_at": None,
+    "insights_priceoverride.terms": terms_document(
+        PriceTerms(currency="EUR", charge=Flat(amount=Decimal(1)))
+    ),
     "insights_priceoverride.cells": [],
     "insights_invoice.period_end": NOW + timedelta(days=30),
     "insights_invoice.currency": "EUR",

@@ -10,8 +10,9 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from accounts.tenancy import as_staff
-from insights.models import Meter, Source
+from insights.models import LegalEntity, Meter, PlanVersion, Source
 from tests import factories
+from tests.billing.plan_files import fee_plan, publish
 from tests.factories import ingest_now
 
 pytestmark = pytest.mark.database
@@ -150,3 +151,28 @@ def test_an_address_with_nul_is_refused(cast: Any, signed_in: Any, query: dict[s
 
     assert signed_in(cast.superuser).get(address, query).status_code == 400
     assert signed_in(cast.viewer).get(address, query).status_code == 404
+
+
+def test_a_legal_entity_is_made_with_an_audit_entry_and_keeps_its_series(cast: Any, admin: Any) -> None:
+    said = {"key": "us", "name": "We Ltd", "address": "Here", "number_prefix": "A-"}
+    made = admin.post(reverse("admin:insights_legalentity_add"), said)
+    with as_staff():
+        entity = LegalEntity.objects.get()
+    path = reverse("admin:insights_legalentity_change", args=[entity.pk])
+    changed = admin.post(path, said | {"name": "We GmbH", "number_prefix": "B-"})
+
+    assert (made.status_code, changed.status_code) == (302, 302)
+    with as_staff():
+        entity.refresh_from_db()
+    assert (entity.name, entity.number_prefix) == ("We GmbH", "A-")
+    assert audited() == [("legal_entity.create", "us"), ("legal_entity.change", "us")]
+
+
+def test_versions_are_shown_with_their_prices_and_changed_nowhere(cast: Any, admin: Any) -> None:
+    plan = publish(fee_plan("basic"))
+    with as_staff():
+        version = PlanVersion.objects.get(plan=plan)
+    path = reverse("admin:insights_planversion_change", args=[version.pk])
+
+    assert b"Base fee" in admin.get(path).content
+    assert admin.post(path, {"number": "7"}).status_code == 403

@@ -7,10 +7,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from accounts.models import Account
 from accounts.tenancy import as_worker
+from insights.billing.period_queries import read_clock
 from insights.billing.run_operations import Tally, bill_subscriptions, run_pass
 from insights.models import BillingRun, Subscription
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def _bill_all() -> list[BillingRun | Tally]:
-    passes = (run_pass(kind, timezone.now(), until=time.monotonic() + _A_DAY) for kind in ("issue", "draft"))
+    passes = (run_pass(kind, read_clock(), until=time.monotonic() + _A_DAY) for kind in ("issue", "draft"))
     return [run for run in passes if run is not None] or [Tally()]
 
 
@@ -48,4 +48,4 @@ def _bill_account(reference: str) -> list[BillingRun | Tally]:
     if account is None:
         raise CommandError(f"there is no account {reference!r}")
     subscriptions = Subscription.objects.filter(account=account).select_related("account").order_by("pk")
-    return [bill_subscriptions(list(subscriptions), timezone.now())]
+    return [bill_subscriptions(list(subscriptions), read_clock())]

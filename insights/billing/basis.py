@@ -1,6 +1,6 @@
 """What billing works on: a subscription's period with its plans, prices and earlier lines, as frozen facts.
 
-Plain values. Loading them is `contract_queries.py`; what is made of them is in `draft.py`.
+Plain values. Loading them is `basis_queries.py`; what is made of them is in `draft.py`.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class CreditOffer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class Basis:
     """All that a period's invoice follows from but the usage.
 
     `whole` is the billing period, `service` the part of it that is subscribed. `ahead` are the segments of the next

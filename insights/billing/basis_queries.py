@@ -1,4 +1,4 @@
-"""Loads contracts: everything a period's invoice follows from but the usage, for many subscriptions at once.
+"""Loads bases: everything a period's invoice follows from but the usage, for many subscriptions at once.
 
 A fixed number of statements however many there are, and two more for each invoice that usage came late for. Runs as the
 worker, inside the caller's transaction.
@@ -6,32 +6,31 @@ worker, inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Sum
-from django.db.models.fields.json import KeyTextTransform
-
 from accounts.models import Account
-from insights.billing.catalogue_queries import sheet_in_force, sheets_of
-from insights.billing.contract import (
-    Contract,
+from insights.billing.basis import (
+    Basis,
     CreditOffer,
-    DraftLine,
-    IssuedBill,
     Problem,
     ServiceSegment,
-    StoredLine,
-    Unpriced,
 )
-from insights.billing.corrections import correction_key
-from insights.billing.invoice_mapping import credits_of, line_of, segments_of
+from insights.billing.catalogue_queries import sheet_in_force, sheets_of
+from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.periods import BillingAnchor, Interval, period_containing
+from insights.billing.row_queries import (
+    count_records,
+    list_add_ons,
+    list_grants,
+    list_invoices,
+    list_lines_ahead,
+    list_overrides,
+    list_phases,
+)
 from insights.billing.sheet_mapping import price_with_override
 from insights.billing.timeline import (
     AddOnFacts,
@@ -43,26 +42,14 @@ from insights.billing.timeline import (
     segments_in,
 )
 from insights.billing.whole_lines import offer_included_credits
-from insights.metering.metered_queries import Stretch, read_late
 from insights.models import (
-    AddOn,
     BillingProfile,
-    CreditGrant,
-    CreditUse,
     Invoice,
     InvoiceKind,
     InvoiceState,
-    LineItem,
-    PriceOverride,
-    SettlementState,
     Subscription,
-    SubscriptionPhase,
 )
-from insights.rating.credits import Credit
-from insights.rating.invoice import LineKind
-from insights.rating.plan_change import ChangePolicy
 from insights.rating.sheet import PriceSheet
-from insights.rating.terms import FeeTiming
 from insights.values.period import Period
 
 
@@ -79,11 +66,11 @@ class PeriodToBill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedContract:
-    """A contract, the period it is for, and whom the invoice is made out to."""
+class LoadedBasis:
+    """A basis, the period it is for, and whom the invoice is made out to."""
 
     to_bill: PeriodToBill
-    contract: Contract
+    basis: Basis
     profile: BillingProfile | None
     earlier_totals: tuple[int, ...] = ()
     earlier_records: tuple[int, ...] = ()
@@ -99,12 +86,12 @@ def anchor_of(subscription: Subscription) -> BillingAnchor:
     )
 
 
-def load_contracts(wanted: Sequence[PeriodToBill], now: datetime) -> list[LoadedContract]:
-    """Load the contracts in the order asked for."""
+def load_bases(wanted: Sequence[PeriodToBill], now: datetime) -> list[LoadedBasis]:
+    """Load the bases in the order asked for."""
     if not wanted:
         return []
     loader = _Loader(wanted, now)
-    return [loader.contract(to_bill) for to_bill in wanted]
+    return [loader.basis(to_bill) for to_bill in wanted]
 
 
 class _Loader:
@@ -114,25 +101,25 @@ class _Loader:
         self.now = now
         subscriptions = [each.subscription.pk for each in wanted]
         accounts = [each.account.pk for each in wanted]
-        self.phases = _phases(subscriptions)
-        self.add_ons = _add_ons(subscriptions)
+        self.phases = list_phases(subscriptions)
+        self.add_ons = list_add_ons(subscriptions)
         plans = {phase.plan_id for phases in self.phases.values() for phase in phases}
         self.sheets = sheets_of(plans | {one.plan_id for many in self.add_ons.values() for one in many})
-        self.overrides = _overrides(accounts)
+        self.overrides = list_overrides(accounts)
         self.profiles = {
             profile.account_id: profile
             for profile in BillingProfile.objects.filter(account__in=accounts).select_related("legal_entity")
         }
-        self.grants = _grants(accounts)
-        self.invoices = _invoices(subscriptions)
-        self.records = _records(accounts)
-        self.ahead = _lines_ahead(
+        self.grants = list_grants(accounts)
+        self.invoices = list_invoices(subscriptions)
+        self.records = count_records(accounts)
+        self.ahead = list_lines_ahead(
             accounts, [invoice.pk for many in self.invoices.values() for invoice in many]
         )
-        self.late = _late(wanted, self.invoices)
+        self.late = list_late([(each.account.pk, each.subscription.pk) for each in wanted], self.invoices)
 
-    def contract(self, to_bill: PeriodToBill) -> LoadedContract:
-        """Put together one subscription's contract."""
+    def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
+        """Put together one subscription's basis."""
         subscription = to_bill.subscription
         facts = SubscriptionFacts(
             id=subscription.pk,
@@ -144,7 +131,7 @@ class _Loader:
         segments = self._segments(to_bill.whole, facts, problems)
         following = period_containing(anchor_of(subscription), to_bill.whole.end)
         profile = self.profiles.get(to_bill.account.pk)
-        contract = Contract(
+        basis = Basis(
             account_id=to_bill.account.pk,
             subscription_id=subscription.pk,
             zone=to_bill.account.billing_zone,
@@ -168,21 +155,21 @@ class _Loader:
             problems=tuple(problems),
         )
         before = self._issued_before(to_bill)
-        if contract.is_opening:
-            return LoadedContract(to_bill=to_bill, contract=contract, profile=profile)
-        contract = replace(
-            contract,
-            credits=(*offer_included_credits(contract), *self._grant_offers(to_bill)),
+        if basis.is_opening:
+            return LoadedBasis(to_bill=to_bill, basis=basis, profile=profile)
+        basis = replace(
+            basis,
+            credits=(*offer_included_credits(basis), *self._grant_offers(to_bill)),
             to_correct=tuple(
-                _load_bill(invoice)
+                load_issued_bill(invoice)
                 for invoice in before
                 if self._is_next_to_issue(to_bill)
-                and _overlaps(self.late.get(to_bill.account.pk, ()), invoice)
+                and is_touched(self.late.get(to_bill.account.pk, ()), invoice)
             ),
         )
-        return LoadedContract(
+        return LoadedBasis(
             to_bill=to_bill,
-            contract=contract,
+            basis=basis,
             profile=profile,
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
             earlier_records=tuple(self.records[invoice.pk] for invoice in before),
@@ -295,178 +282,6 @@ def _is_first(
     else:
         begun = [phase.starts_at for phase in phases if phase.plan_id == segment.plan_id]
     return segment.start == max(min(begun), since)
-
-
-def _phases(subscriptions: Sequence[int]) -> Mapping[int, list[PhaseFacts]]:
-    found: dict[int, list[PhaseFacts]] = defaultdict(list)
-    for row in SubscriptionPhase.objects.filter(subscription__in=subscriptions, cancelled_at__isnull=True):
-        found[row.subscription_id].append(
-            PhaseFacts(
-                starts_at=row.starts_at,
-                plan_id=row.plan_id,
-                policy=ChangePolicy(row.policy),
-                counts=_counts(row.counts),
-            )
-        )
-    return found
-
-
-def _add_ons(subscriptions: Sequence[int]) -> Mapping[int, list[AddOnFacts]]:
-    found: dict[int, list[AddOnFacts]] = defaultdict(list)
-    for row in AddOn.objects.filter(subscription__in=subscriptions):
-        found[row.subscription_id].append(
-            AddOnFacts(
-                id=row.pk,
-                plan_id=row.plan_id,
-                starts_at=row.starts_at,
-                ends_at=row.ends_at,
-                counts=_counts(row.counts),
-            )
-        )
-    return found
-
-
-def _counts(stored: Mapping[str, Any]) -> dict[str, Decimal]:
-    return {key: Decimal(str(count)) for key, count in stored.items()}
-
-
-def _overrides(accounts: Sequence[int]) -> Mapping[tuple[int, int], list[PriceOverride]]:
-    found: dict[tuple[int, int], list[PriceOverride]] = defaultdict(list)
-    for row in PriceOverride.objects.filter(account__in=accounts).order_by("starts_at"):
-        found[row.account_id, row.plan_id].append(row)
-    return found
-
-
-def _grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[CreditOffer]]:
-    used = dict(
-        CreditUse.objects.filter(account__in=accounts).values_list("grant").annotate(Sum("amount_minor"))
-    )
-    found: dict[tuple[int, str], list[CreditOffer]] = defaultdict(list)
-    for row in CreditGrant.objects.filter(account__in=accounts):
-        left = int(row.amount_minor - used.get(row.pk, 0))
-        credit = Credit(
-            key=f"grant {row.public_id}",
-            remaining_minor=left,
-            granted_at=row.granted_at,
-            expires_at=row.expires_at,
-            priority=row.priority,
-            covers=None if row.covers is None else frozenset(row.covers),
-            is_before_tax=row.is_before_tax,
-        )
-        offer = CreditOffer(credit=credit, name=row.name, kind=row.kind, grant_id=row.pk)
-        found[row.account_id, row.currency].append(offer)
-    return found
-
-
-def _invoices(subscriptions: Sequence[int]) -> Mapping[int, list[Invoice]]:
-    """Invoices that count: voided ones do not, and are billed anew where they have to be."""
-    rows = (
-        Invoice.objects.filter(subscription__in=subscriptions)
-        .exclude(settlements__state=SettlementState.VOID)
-        .defer("details")
-        .order_by("period_start", "id")
-    )
-    found: dict[int, list[Invoice]] = defaultdict(list)
-    for row in rows:
-        found[row.subscription_id].append(row)
-    return found
-
-
-def _records(accounts: Sequence[int]) -> Mapping[int, int]:
-    """How many records each issued invoice was made of."""
-    rows = Invoice.objects.filter(account__in=accounts, state=InvoiceState.ISSUED)
-    counted = rows.annotate(records=KeyTextTransform("records", "details")).values_list("pk", "records")
-    return {invoice_id: int(records or 0) for invoice_id, records in counted}
-
-
-def _lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[int, list[StoredLine]]:
-    rows = LineItem.objects.filter(
-        account__in=accounts,
-        invoice__in=invoices,
-        kind=LineKind.CHARGE,
-        terms__timing=FeeTiming.IN_ADVANCE,
-        corrects_invoice__isnull=True,
-    ).select_related("invoice")
-    found: dict[int, list[StoredLine]] = defaultdict(list)
-    for row in rows:
-        found[row.invoice.subscription_id].append(stored_line(row, row.invoice.number or ""))
-    return found
-
-
-def stored_line(row: LineItem, number: str) -> StoredLine:
-    """A line with its id and its invoice's number, empty for a draft's."""
-    return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
-
-
-def _late(
-    wanted: Sequence[PeriodToBill], invoices: Mapping[int, list[Invoice]]
-) -> Mapping[int, list[Stretch]]:
-    """What came since the newest issued invoice of each subscription, which looked at everything before."""
-    after: dict[int, int] = {}
-    for to_bill in wanted:
-        issued = [
-            invoice.usage_as_of
-            for invoice in invoices.get(to_bill.subscription.pk, ())
-            if invoice.state == InvoiceState.ISSUED and invoice.kind == InvoiceKind.PERIOD
-        ]
-        if issued:
-            account = to_bill.account.pk
-            after[account] = min(max(issued), after.get(account, max(issued)))
-    return read_late(list(after), list(after.values())) if after else {}
-
-
-def _overlaps(late: Iterable[Stretch], invoice: Invoice) -> bool:
-    return any(
-        (first is None or first < invoice.period_end) and (end is None or end > invoice.period_start)
-        for first, end in late
-    )
-
-
-def _load_bill(invoice: Invoice) -> IssuedBill:
-    """An issued invoice with its lines, and every correction of it on an issued invoice that counts."""
-    rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
-    number = invoice.number or ""
-    lines = tuple(stored_line(row, number) for row in rows)
-    corrections = tuple(
-        line_of(row)
-        for row in LineItem.objects.filter(
-            account=invoice.account_id,
-            corrects_invoice=invoice.pk,
-            kind=LineKind.CORRECTION,
-            invoice__state=InvoiceState.ISSUED,
-        )
-        .exclude(invoice__settlements__state=SettlementState.VOID)
-        .order_by("invoice_id", "position")
-    )
-    details = invoice.details
-    offers = credits_of(details["credits"])
-    return IssuedBill(
-        id=invoice.pk,
-        number=number,
-        period=Period(invoice.period_start, invoice.period_end),
-        # As it was then: the anchor and the zone of a subscription may have changed since.
-        whole=Period(*map(datetime.fromisoformat, details["whole"])),
-        segments=segments_of(details["segments"]),
-        taxes={name: Decimal(text) for name, text in details["taxes"].items()},
-        credits=offers,
-        credits_used={offer.credit.key: _used(offer, number, lines, corrections) for offer in offers},
-        lines=lines,
-        corrections=corrections,
-        unpriced=tuple(
-            Unpriced(meter_key=one["meter_key"], unit=one["unit"], quantity=Decimal(one["quantity"]))
-            for one in details["unpriced"]
-        ),
-    )
-
-
-def _used(
-    offer: CreditOffer, number: str, lines: Iterable[StoredLine], corrections: Iterable[DraftLine]
-) -> int:
-    """What an issued invoice took of a credit, with what its corrections took or gave back."""
-    key = f"credit {offer.credit.key}"
-    billed = [stored.line for stored in lines if stored.line.key == key]
-    corrected = [line for line in corrections if line.key == correction_key(number, key)]
-    return -sum(line.minor for line in (*billed, *corrected))
 
 
 def _taxes(profile: BillingProfile | None) -> dict[str, Decimal]:

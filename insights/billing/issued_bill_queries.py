@@ -1,0 +1,88 @@
+"""Issued invoices that usage may have come late for, with everything that rating them again takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from insights.billing.basis import CreditOffer, DraftLine, IssuedBill, StoredLine, Unpriced
+from insights.billing.corrections import correction_key
+from insights.billing.invoice_mapping import credits_of, line_of, segments_of, stored_line
+from insights.metering.late_queries import Stretch, read_late
+from insights.models import Invoice, InvoiceKind, InvoiceState, LineItem, SettlementState
+from insights.rating.invoice import LineKind
+from insights.values.period import Period
+
+
+def list_late(
+    wanted: Sequence[tuple[int, int]], invoices: Mapping[int, list[Invoice]]
+) -> Mapping[int, list[Stretch]]:
+    """What came since the newest issued invoice of each account and subscription, by account.
+
+    That invoice looked at everything before.
+    """
+    after: dict[int, int] = {}
+    for account, subscription in wanted:
+        issued = [
+            invoice.usage_as_of
+            for invoice in invoices.get(subscription, ())
+            if invoice.state == InvoiceState.ISSUED and invoice.kind == InvoiceKind.PERIOD
+        ]
+        if issued:
+            after[account] = min(max(issued), after.get(account, max(issued)))
+    return read_late(list(after), list(after.values())) if after else {}
+
+
+def is_touched(late: Iterable[Stretch], invoice: Invoice) -> bool:
+    return any(
+        (first is None or first < invoice.period_end) and (end is None or end > invoice.period_start)
+        for first, end in late
+    )
+
+
+def load_issued_bill(invoice: Invoice) -> IssuedBill:
+    """An issued invoice with its lines, and every correction of it on an issued invoice that counts."""
+    rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
+    number = invoice.number or ""
+    lines = tuple(stored_line(row, number) for row in rows)
+    corrections = tuple(
+        line_of(row)
+        for row in LineItem.objects.filter(
+            account=invoice.account_id,
+            corrects_invoice=invoice.pk,
+            kind=LineKind.CORRECTION,
+            invoice__state=InvoiceState.ISSUED,
+        )
+        .exclude(invoice__settlements__state=SettlementState.VOID)
+        .order_by("invoice_id", "position")
+    )
+    details = invoice.details
+    offers = credits_of(details["credits"])
+    return IssuedBill(
+        id=invoice.pk,
+        number=number,
+        period=Period(invoice.period_start, invoice.period_end),
+        # As it was then: the anchor and the zone of a subscription may have changed since.
+        whole=Period(*map(datetime.fromisoformat, details["whole"])),
+        segments=segments_of(details["segments"]),
+        taxes={name: Decimal(text) for name, text in details["taxes"].items()},
+        credits=offers,
+        credits_used={offer.credit.key: _used(offer, number, lines, corrections) for offer in offers},
+        lines=lines,
+        corrections=corrections,
+        unpriced=tuple(
+            Unpriced(meter_key=one["meter_key"], unit=one["unit"], quantity=Decimal(one["quantity"]))
+            for one in details["unpriced"]
+        ),
+    )
+
+
+def _used(
+    offer: CreditOffer, number: str, lines: Iterable[StoredLine], corrections: Iterable[DraftLine]
+) -> int:
+    """What an issued invoice took of a credit, with what its corrections took or gave back."""
+    key = f"credit {offer.credit.key}"
+    billed = [stored.line for stored in lines if stored.line.key == key]
+    corrected = [line for line in corrections if line.key == correction_key(number, key)]
+    return -sum(line.minor for line in (*billed, *corrected))

@@ -1,0 +1,129 @@
+"""The rows that billing starts from, for many subscriptions or accounts at once, by subscription or account.
+
+Each function is one statement. Runs as the worker, inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Sum
+from django.db.models.fields.json import KeyTextTransform
+
+from insights.billing.basis import CreditOffer, StoredLine
+from insights.billing.invoice_mapping import stored_line
+from insights.billing.timeline import AddOnFacts, PhaseFacts
+from insights.models import (
+    AddOn,
+    CreditGrant,
+    CreditUse,
+    Invoice,
+    InvoiceState,
+    LineItem,
+    PriceOverride,
+    SettlementState,
+    SubscriptionPhase,
+)
+from insights.rating.credits import Credit
+from insights.rating.invoice import LineKind
+from insights.rating.plan_change import ChangePolicy
+from insights.rating.terms import FeeTiming
+
+
+def list_phases(subscriptions: Sequence[int]) -> Mapping[int, list[PhaseFacts]]:
+    found: dict[int, list[PhaseFacts]] = defaultdict(list)
+    for row in SubscriptionPhase.objects.filter(subscription__in=subscriptions, cancelled_at__isnull=True):
+        found[row.subscription_id].append(
+            PhaseFacts(
+                starts_at=row.starts_at,
+                plan_id=row.plan_id,
+                policy=ChangePolicy(row.policy),
+                counts=_counts(row.counts),
+            )
+        )
+    return found
+
+
+def list_add_ons(subscriptions: Sequence[int]) -> Mapping[int, list[AddOnFacts]]:
+    found: dict[int, list[AddOnFacts]] = defaultdict(list)
+    for row in AddOn.objects.filter(subscription__in=subscriptions):
+        found[row.subscription_id].append(
+            AddOnFacts(
+                id=row.pk,
+                plan_id=row.plan_id,
+                starts_at=row.starts_at,
+                ends_at=row.ends_at,
+                counts=_counts(row.counts),
+            )
+        )
+    return found
+
+
+def _counts(stored: Mapping[str, Any]) -> dict[str, Decimal]:
+    return {key: Decimal(str(count)) for key, count in stored.items()}
+
+
+def list_overrides(accounts: Sequence[int]) -> Mapping[tuple[int, int], list[PriceOverride]]:
+    found: dict[tuple[int, int], list[PriceOverride]] = defaultdict(list)
+    for row in PriceOverride.objects.filter(account__in=accounts).order_by("starts_at"):
+        found[row.account_id, row.plan_id].append(row)
+    return found
+
+
+def list_grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[CreditOffer]]:
+    used = dict(
+        CreditUse.objects.filter(account__in=accounts).values_list("grant").annotate(Sum("amount_minor"))
+    )
+    found: dict[tuple[int, str], list[CreditOffer]] = defaultdict(list)
+    for row in CreditGrant.objects.filter(account__in=accounts):
+        left = int(row.amount_minor - used.get(row.pk, 0))
+        credit = Credit(
+            key=f"grant {row.public_id}",
+            remaining_minor=left,
+            granted_at=row.granted_at,
+            expires_at=row.expires_at,
+            priority=row.priority,
+            covers=None if row.covers is None else frozenset(row.covers),
+            is_before_tax=row.is_before_tax,
+        )
+        offer = CreditOffer(credit=credit, name=row.name, kind=row.kind, grant_id=row.pk)
+        found[row.account_id, row.currency].append(offer)
+    return found
+
+
+def list_invoices(subscriptions: Sequence[int]) -> Mapping[int, list[Invoice]]:
+    """Invoices that count: voided ones do not, and are billed anew where they have to be."""
+    rows = (
+        Invoice.objects.filter(subscription__in=subscriptions)
+        .exclude(settlements__state=SettlementState.VOID)
+        .defer("details")
+        .order_by("period_start", "id")
+    )
+    found: dict[int, list[Invoice]] = defaultdict(list)
+    for row in rows:
+        found[row.subscription_id].append(row)
+    return found
+
+
+def count_records(accounts: Sequence[int]) -> Mapping[int, int]:
+    """How many records each issued invoice was made of."""
+    rows = Invoice.objects.filter(account__in=accounts, state=InvoiceState.ISSUED)
+    counted = rows.annotate(records=KeyTextTransform("records", "details")).values_list("pk", "records")
+    return {invoice_id: int(records or 0) for invoice_id, records in counted}
+
+
+def list_lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[int, list[StoredLine]]:
+    rows = LineItem.objects.filter(
+        account__in=accounts,
+        invoice__in=invoices,
+        kind=LineKind.CHARGE,
+        terms__timing=FeeTiming.IN_ADVANCE,
+        corrects_invoice__isnull=True,
+    ).select_related("invoice")
+    found: dict[int, list[StoredLine]] = defaultdict(list)
+    for row in rows:
+        found[row.invoice.subscription_id].append(stored_line(row, row.invoice.number or ""))
+    return found
