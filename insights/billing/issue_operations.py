@@ -28,6 +28,7 @@ from insights.models import (
     LegalEntity,
     LineItem,
     Settlement,
+    SettlementState,
 )
 from insights.rating.invoice import LineKind
 
@@ -156,7 +157,19 @@ def _make_final(invoice: Invoice, drafted: Drafted, now: datetime) -> None:
     invoice.sha256 = invoice_hash(invoice, _lines(invoice))
     invoice.state = InvoiceState.ISSUED
     invoice.save()
-    Settlement.objects.create(account_id=invoice.account_id, invoice=invoice, changed_at=now)
+    _settle(invoice, now)
+
+
+def _settle(invoice: Invoice, now: datetime) -> None:
+    """Begin what becomes of the invoice: open, or settled at once where there is nothing to pay."""
+    is_due = invoice.total_minor > 0
+    Settlement.objects.create(
+        account_id=invoice.account_id,
+        invoice=invoice,
+        state=SettlementState.OPEN if is_due else SettlementState.PAID,
+        reason="" if is_due else "There was nothing to pay.",
+        changed_at=now,
+    )
 
 
 def _lines(invoice: Invoice) -> Sequence[LineItem]:

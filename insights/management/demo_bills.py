@@ -19,14 +19,14 @@ from insights.billing.period_queries import list_subscriptions
 from insights.billing.periods import periods_until
 from insights.billing.run_operations import bill_subscriptions, issue_due
 from insights.billing.settlement_operations import mark_paid, void_invoice
-from insights.management.demo_contracts import make_contracts
+from insights.management.demo_purchases import make_purchases
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
 from usage_portal.demo.cast import ADMIN_EMAIL
 from usage_portal.demo.company import Company
-from usage_portal.demo.contracts import (
-    CONTRACTS,
+from usage_portal.demo.purchases import (
     GRACE_DAYS,
-    Contract,
+    PURCHASES,
+    Purchase,
     issued_month,
 )
 
@@ -39,7 +39,7 @@ A_DAY = timedelta(days=1)
 def make_past_bills(company: Company) -> None:
     """Let every account buy something, and issue its bills; where usage is still to be found, but for the last."""
     actor = User.objects.get(email=ADMIN_EMAIL)
-    make_contracts(company, actor=actor)
+    make_purchases(company, actor=actor)
     _issue_in_turn(company, waits_for_usage=True)
 
 
@@ -68,13 +68,13 @@ def _issue_in_turn(company: Company, *, waits_for_usage: bool) -> None:
         )
     )
     for subscription in subscriptions:
-        contract = CONTRACTS.get(subscription.account.reference, Contract())
+        purchase = PURCHASES.get(subscription.account.reference, Purchase())
         for start, moment in _moments(subscription, company):
             if (subscription.pk, InvoiceKind.PERIOD, start) in made:
                 continue
             if (
                 waits_for_usage
-                and contract.has_late_usage
+                and purchase.has_late_usage
                 and start.date() >= issued_month(company, 0) - A_DAY
             ):
                 continue
@@ -107,7 +107,7 @@ def _run_after(instant: datetime) -> datetime:
 def _void_some(company: Company, actor: User) -> None:
     """Void a bill that went to the wrong address, and make it anew."""
     for reference, issued in _issued(company).items():
-        back = CONTRACTS.get(reference, Contract()).voided_months_back
+        back = PURCHASES.get(reference, Purchase()).voided_months_back
         if back is None or len(issued) <= back:
             continue
         invoice = issued[-1 - back]
@@ -124,7 +124,7 @@ def _void_some(company: Company, actor: User) -> None:
 def _settle(company: Company, actor: User) -> None:
     """Say that bills were paid some days before they were due, but for the newest of who does not pay."""
     for reference, issued in _issued(company).items():
-        unpaid = CONTRACTS.get(reference, Contract()).unpaid
+        unpaid = PURCHASES.get(reference, Purchase()).unpaid
         for invoice in issued[: len(issued) - unpaid]:
             if _state(invoice) != SettlementState.OPEN or invoice.issued_at is None or invoice.due_at is None:
                 continue

@@ -13,7 +13,7 @@ from accounts.models import Account, AccountState, ApiKey, Membership, User
 from accounts.operations import add_member, close_account, create_account, issue_api_key, suspend_account
 from accounts.tenancy import current_alias
 from insights.feeds.operations import import_source_toml, save_meter
-from insights.management.demo_contracts import make_catalogue, make_contract
+from insights.management.demo_purchases import make_catalogue, make_purchase
 from insights.models import Meter, Source
 from usage_portal.demo.cast import OWNER_EMAIL, STAFF_EMAIL
 from usage_portal.demo.company import Company, DemoAccount
@@ -97,5 +97,5 @@ def _make_account(company: Company, account: DemoAccount, *, actor: User) -> Non
         suspend_account(account=row, actor=actor)
     if account.state == AccountState.CLOSED and account.state_since is not None:
         # Nothing about what a closed account buys can change any more, so it buys before.
-        make_contract(company, account, row, actor=actor)
+        make_purchase(company, account, row, actor=actor)
         close_account(account=row, actor=actor, now=account.state_since)

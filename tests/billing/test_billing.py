@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import Account
 from accounts.tenancy import as_worker
-from insights.models import CreditGrant, CreditUse, Invoice, InvoiceState, Source
+from insights.models import CreditGrant, CreditUse, Invoice, InvoiceState, Settlement, Source
 from insights.rating.charges import Graduated, PerUnit, Tier
 from insights.rating.sheet import IncludedCredit
 from insights.rating.terms import Bound, FeeTiming
@@ -206,6 +206,8 @@ def test_below_zero_is_carried_to_the_next_bill(edge: Source, account: Account) 
 
     assert amounts(april) == {"Requests": -600, "Bytes": 0, "Carried to the next bill": 600}
     assert (int(april.total_minor), int(may.total_minor)) == (0, 0)
+    with as_worker():
+        assert Settlement.objects.get(invoice=april).state == "paid", "what is nothing is never overdue"
     assert amounts(may) == {"Requests": 300, "Bytes": 0, "Carried from an earlier bill": -300}
 
 

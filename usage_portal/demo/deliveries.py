@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from usage_portal.demo.company import Company, hour_number, hour_start
-from usage_portal.demo.contracts import contract_of, issued_month
+from usage_portal.demo.purchases import issued_month, purchase_of
 from usage_portal.demo.traffic import DOMAINS, EDGE, EDGE_HISTORY, Run
 
 HISTORY_DAYS_PER_FILE = 90
@@ -91,7 +91,7 @@ def billed_before(company: Company) -> Mishap:
     """Days of an edge site whose log came to light when their month was billed."""
     month = issued_month(company, 1)
     first_hour = hour_number(datetime(month.year, month.month, 10, tzinfo=UTC))
-    late = frozenset(account.reference for account in company.accounts if contract_of(account).has_late_usage)
+    late = frozenset(account.reference for account in company.accounts if purchase_of(account).has_late_usage)
     return Mishap(EDGE_HISTORY, late, TRAFFIC, "us-east", first_hour, first_hour + 72)
 
 

@@ -20,15 +20,15 @@ from insights.billing.subscription_operations import change_plan, end_subscripti
 from insights.models import LegalEntity, Plan, Subscription
 from insights.rating.plan_change import ChangePolicy
 from usage_portal.demo.company import Company, DemoAccount
-from usage_portal.demo.contracts import (
+from usage_portal.demo.purchases import (
     GRACE_DAYS,
     PLANS,
     SELLERS,
     buyer_of,
-    contract_of,
     issued_month,
     local_hour,
     plan_of,
+    purchase_of,
     seller_of,
     starts_at,
 )
@@ -53,17 +53,17 @@ def make_catalogue(company: Company, *, actor: User) -> None:
                 publish_version(key=loaded.key, number=loaded.number, actor=actor, now=company.now)
 
 
-def make_contracts(company: Company, *, actor: User) -> None:
+def make_purchases(company: Company, *, actor: User) -> None:
     """Let every account buy something that does not yet."""
-    with_contract = set(Subscription.objects.values_list("account__reference", flat=True))
+    with_purchase = set(Subscription.objects.values_list("account__reference", flat=True))
     rows = {row.reference: row for row in Account.objects.all()}
     for account in company.accounts:
-        if account.reference not in with_contract:
+        if account.reference not in with_purchase:
             with transaction.atomic(using=current_alias()):
-                make_contract(company, account, rows[account.reference], actor=actor)
+                make_purchase(company, account, rows[account.reference], actor=actor)
 
 
-def make_contract(company: Company, account: DemoAccount, row: Account, *, actor: User) -> None:
+def make_purchase(company: Company, account: DemoAccount, row: Account, *, actor: User) -> None:
     begins = starts_at(company, account)
     _make_profile(account, row, actor=actor, now=begins)
     subscription = start_subscription(
@@ -72,7 +72,7 @@ def make_contract(company: Company, account: DemoAccount, row: Account, *, actor
         name="Tidegate",
         anchor_day=begins.date().replace(day=1),
         starts_at=begins,
-        counts=contract_of(account).counts,
+        counts=purchase_of(account).counts,
         by=actor,
     )
     _make_changes(company, account, subscription, actor=actor)
@@ -99,14 +99,14 @@ def _make_profile(account: DemoAccount, row: Account, *, actor: User, now: datet
         tax_name=buyer.tax_name,
         tax_percent=buyer.tax_percent,
         tax_exempt_reason=buyer.tax_exempt_reason,
-        due_days=contract_of(account).due_days,
+        due_days=purchase_of(account).due_days,
         grace_days=GRACE_DAYS,
     )
     save_profile(account_id=row.pk, changes=changes, by=actor, now=now)
 
 
 def _make_changes(company: Company, account: DemoAccount, subscription: Subscription, *, actor: User) -> None:
-    for change in contract_of(account).changes:
+    for change in purchase_of(account).changes:
         day = issued_month(company, change.months_back).replace(day=change.day)
         change_plan(
             account_id=subscription.account_id,
@@ -124,28 +124,28 @@ def _make_agreements(
     company: Company, account: DemoAccount, subscription: Subscription, *, actor: User
 ) -> None:
     """Add-on, own price and credits."""
-    contract = contract_of(account)
-    if contract.add_on:
+    purchase = purchase_of(account)
+    if purchase.add_on:
         start_add_on(
             account_id=subscription.account_id,
             subscription_id=subscription.public_id,
-            plan_key=contract.add_on,
+            plan_key=purchase.add_on,
             starts_at=local_hour(account, issued_month(company, 2), 0),
             counts={},
             by=actor,
         )
-    if contract.own_price is not None:
+    if purchase.own_price is not None:
         set_override(
             account_id=subscription.account_id,
             plan_key=plan_of(account),
-            price_key=contract.own_price.price,
-            toml=contract.own_price.toml,
-            starts_at=local_hour(account, issued_month(company, contract.own_price.months_back), 0),
+            price_key=purchase.own_price.price,
+            toml=purchase.own_price.toml,
+            starts_at=local_hour(account, issued_month(company, purchase.own_price.months_back), 0),
             ends_at=None,
-            reason=contract.own_price.reason,
+            reason=purchase.own_price.reason,
             by=actor,
         )
-    for credit in contract.credits:
+    for credit in purchase.credits:
         expires = None if credit.days_left is None else company.now + timedelta(days=credit.days_left)
         grant_credit(
             account_id=subscription.account_id,

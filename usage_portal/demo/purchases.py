@@ -91,7 +91,7 @@ class OwnPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
+class Purchase:
     """What one account buys. Without a plan of its own it pays as it goes, in its currency."""
 
     plan: str = ""
@@ -108,24 +108,24 @@ class Contract:
 
 
 GERMAN_VAT = ("VAT", "19")
-CONTRACTS: Mapping[str, Contract] = {
-    "halyard-commerce": Contract(
+PURCHASES: Mapping[str, Purchase] = {
+    "halyard-commerce": Purchase(
         plan="enterprise-eur",
         counts={"users": "60"},
         due_days=30,
         credits=(
-            Credit("commitment", "Yearly commitment", "40000", "Agreed with the yearly contract", 2, 200),
+            Credit("commitment", "Yearly commitment", "40000", "Agreed with the yearly purchase", 2, 200),
         ),
     ),
-    "skeldhavn-logistics": Contract(plan="team-eur", counts={"users": "8"}, has_late_usage=True),
-    "quillfern-media": Contract(
+    "skeldhavn-logistics": Purchase(plan="team-eur", counts={"users": "8"}, has_late_usage=True),
+    "quillfern-media": Purchase(
         due_days=30,
         changes=(
             Change("team-usd", 0, 9, "shared_by_time", "Tried the Team plan", {"users": "6"}),
             Change("payg-usd", 0, 21, "shared_by_time", "Back to paying by use"),
         ),
     ),
-    "pellucid-health": Contract(
+    "pellucid-health": Purchase(
         credits=(
             Credit(
                 "promotion", "Launch promotion", "1600", "Offer to new customers in health care", 1, 150, 50
@@ -143,10 +143,10 @@ CONTRACTS: Mapping[str, Contract] = {
             Credit("commitment", "Commitment for a year", "6000", "Agreed for a year of use", 0, 330, 200),
         ),
     ),
-    "saltmarsh-savings": Contract(
+    "saltmarsh-savings": Purchase(
         changes=(Change("web-gbp", 0, 8, "restart", "Moved to the Web plan"),),
     ),
-    "opalgate-ticketing": Contract(
+    "opalgate-ticketing": Purchase(
         own_price=OwnPrice(
             "transfer",
             'model = "per_unit"\nunit_amount = "0.06"\nincluded = "100"\n',
@@ -154,12 +154,12 @@ CONTRACTS: Mapping[str, Contract] = {
             "Agreed with sales for a season of large sales",
         ),
     ),
-    "wattlebird-energy": Contract(add_on="chat-support-aud"),
-    "coppervane-insurance": Contract(voided_months_back=1, due_days=60),
-    "junco-travel": Contract(unpaid=2),
-    "bluethorn-dental": Contract(plan="free-usd"),
-    "tinwhistle-radio": Contract(plan="free-gbp"),
-    "nettle-and-nook": Contract(plan="free-aud"),
+    "wattlebird-energy": Purchase(add_on="chat-support-aud"),
+    "coppervane-insurance": Purchase(voided_months_back=1, due_days=60),
+    "junco-travel": Purchase(unpaid=2),
+    "bluethorn-dental": Purchase(plan="free-usd"),
+    "tinwhistle-radio": Purchase(plan="free-gbp"),
+    "nettle-and-nook": Purchase(plan="free-aud"),
 }
 
 BUYERS: Mapping[str, Buyer] = {
@@ -184,14 +184,14 @@ BUYERS: Mapping[str, Buyer] = {
 EUROPEAN = frozenset({"EUR", "GBP", "SEK", "CHF"})
 
 
-def contract_of(account: DemoAccount) -> Contract:
+def purchase_of(account: DemoAccount) -> Purchase:
     """What the account buys."""
-    return CONTRACTS.get(account.reference, Contract())
+    return PURCHASES.get(account.reference, Purchase())
 
 
 def plan_of(account: DemoAccount) -> str:
     """The key of the plan that the account begins with."""
-    return contract_of(account).plan or f"payg-{account.currency.lower()}"
+    return purchase_of(account).plan or f"payg-{account.currency.lower()}"
 
 
 def buyer_of(account: DemoAccount) -> Buyer:

@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.tenancy import as_worker
 from insights.billing.catalogue_operations import load_plan, publish_version
 from insights.billing.plan_toml import PlanDocument, parse_plan_toml
-from insights.management import demo_contracts, demo_setup
+from insights.management import demo_purchases, demo_setup
 from insights.models import Meter, Plan
 from insights.rating.charges import Package, Packages, PerUnit
 from insights.rating.sheet import SheetPrice
@@ -21,7 +21,7 @@ from tests.billing.scene import amounts, bill, complete, deliver, make_profile, 
 from tests.factories import make_account, make_source
 from usage_portal.demo import cast
 from usage_portal.demo.company import build_company
-from usage_portal.demo.contracts import PLANS, issued_month, plan_of
+from usage_portal.demo.purchases import PLANS, issued_month, plan_of
 
 pytestmark = pytest.mark.database
 
@@ -76,7 +76,7 @@ def test_the_catalogue_is_published_once(portal_db: None) -> None:
     company = build_company(now=NOW, only=("plover-parcel",))
     with as_worker():
         demo_setup.set_up(company)
-        demo_contracts.make_catalogue(company, actor=User.objects.get(email=cast.ADMIN_EMAIL))
+        demo_purchases.make_catalogue(company, actor=User.objects.get(email=cast.ADMIN_EMAIL))
 
         assert set(Plan.objects.values_list("key", flat=True)) == {file.stem for file in FILES}
         assert all(plan.versions.get().published_at == company.now for plan in Plan.objects.all())
