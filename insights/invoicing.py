@@ -6,7 +6,11 @@ A pass that is cut short, by its time or by a kill, is taken up again by the nex
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
 
+import structlog
 from celery import shared_task
 
 from accounts.tenancy import as_worker
@@ -15,6 +19,9 @@ from insights.billing.file_operations import file_invoice
 from insights.billing.mail_operations import send_invoice_mail
 from insights.billing.period_queries import read_clock
 from insights.billing.run_operations import run_pass
+
+logger = structlog.get_logger(__name__)
+Done = TypeVar("Done")
 
 # Well before a task's time is up.
 PASS_SECONDS_MAX = 240.0
@@ -40,11 +47,21 @@ def send_invoices() -> int:
     with as_worker():
         now = read_clock()
         for invoice_id in list_invoices_to_file(limit=FILES_AT_ONCE):
-            file_invoice(invoice_id, now=now)
-        return sum(
-            len(send_invoice_mail(invoice_id, now=now))
+            _try(file_invoice, invoice_id, now)
+        mailed = [
+            _try(send_invoice_mail, invoice_id, now)
             for invoice_id in list_invoices_to_mail(now, limit=MAILS_AT_ONCE)
-        )
+        ]
+        return sum(len(reached or ()) for reached in mailed)
+
+
+def _try(act: Callable[..., Done], invoice_id: int, now: datetime) -> Done | None:
+    """Do something with one invoice; one that cannot be done is in the log and holds up no other."""
+    try:
+        return act(invoice_id, now=now)
+    except Exception as error:
+        logger.error("invoice not sent", invoice=invoice_id, error=f"{type(error).__name__}: {error}")
+        return None
 
 
 def _pass(kind: str) -> int:

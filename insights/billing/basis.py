@@ -149,7 +149,18 @@ class Basis:
     taxes: Mapping[str, Decimal] = field(default_factory=dict)
     credits: tuple[CreditOffer, ...] = ()
     to_correct: tuple[IssuedBill, ...] = ()
+    priced_elsewhere: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
+
+    def is_priced(self, meter_key: str) -> bool:
+        """Whether another subscription has a price for the meter, or a percentage of this one counts it."""
+        counted = {
+            getattr(terms.charge, "count_meter", "")
+            for segment in self.segments
+            for price in segment.sheet.prices
+            for _, terms in price.every_terms()
+        }
+        return meter_key in self.priced_elsewhere or meter_key in counted
 
     @property
     def plans(self) -> tuple[ServiceSegment, ...]:

@@ -25,9 +25,11 @@ from insights.billing.periods import BillingAnchor, Interval, period_containing
 from insights.billing.row_queries import (
     count_records,
     list_add_ons,
+    list_archived_until,
     list_grants,
     list_invoices,
     list_lines_ahead,
+    list_meters_of_others,
     list_overrides,
     list_phases,
 )
@@ -116,7 +118,10 @@ class _Loader:
         self.ahead = list_lines_ahead(
             accounts, [invoice.pk for many in self.invoices.values() for invoice in many]
         )
-        self.late = list_late([(each.account.pk, each.subscription.pk) for each in wanted], self.invoices)
+        places = [(each.account.pk, each.subscription.pk, each.service.start) for each in wanted]
+        self.late = list_late(places, self.invoices)
+        self.archived_until = list_archived_until(accounts)
+        self.meters_of_others = list_meters_of_others(accounts)
 
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
@@ -152,6 +157,12 @@ class _Loader:
                 and stored.invoice_id not in self._own_ids(to_bill)
             ),
             taxes=_taxes(profile),
+            priced_elsewhere=frozenset(
+                meter_key
+                for other, meter_keys in self.meters_of_others.get(to_bill.account.pk, {}).items()
+                if other != subscription.pk
+                for meter_key in meter_keys
+            ),
             problems=tuple(problems),
         )
         before = self._issued_before(to_bill)
@@ -164,6 +175,7 @@ class _Loader:
                 load_issued_bill(invoice)
                 for invoice in before
                 if self._is_next_to_issue(to_bill)
+                and not self._is_archived(invoice)
                 and is_touched(self.late.get(to_bill.account.pk, ()), invoice)
             ),
         )
@@ -189,6 +201,11 @@ class _Loader:
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
             if (invoice.kind, invoice.period_start) == (to_bill.kind, to_bill.service.start)
         }
+
+    def _is_archived(self, invoice: Invoice) -> bool:
+        """Whether a part of its usage is in files by now: nothing new is taken for it, and it cannot be read anew."""
+        until = self.archived_until.get(invoice.account_id)
+        return until is not None and invoice.period_start.date() <= until
 
     def _is_next_to_issue(self, to_bill: PeriodToBill) -> bool:
         """Whether no earlier period is still to be issued, whose invoice then has the corrections."""

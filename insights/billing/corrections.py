@@ -89,7 +89,8 @@ def rate_again(
     plans = [segment for segment in bill.segments if segment.add_on_id is None]
     used = usage_lines(bill.whole, plans, meters, metered, taxes=taxes)
     problems = list(used.problems)
-    if changed := {one.meter_key for one in {*used.unpriced} ^ {*bill.unpriced}}:
+    changed = {one.meter_key for one in {*used.unpriced} ^ {*bill.unpriced}}
+    if changed := {meter_key for meter_key in changed if not basis.is_priced(meter_key)}:
         named = ", ".join(sorted(changed))
         message = f"Late usage for invoice {bill.number} has no price there: {named}."
         problems.append(Problem(code="unpriced_meter", message=message))

@@ -11,10 +11,15 @@ from dataclasses import dataclass, replace
 
 from insights.billing.basis import Basis, CreditOffer, Draft, DraftLine, MeterOfBill, Problem, Unpriced
 from insights.billing.corrections import correct_bills, credits_left
-from insights.billing.fee_lines import fee_lines, fees_ahead
+from insights.billing.fee_lines import fee_lines, fees_ahead, taxes_changed
 from insights.billing.usage_lines import MeteredUsage, usage_lines
 from insights.billing.whole_lines import total_lines, whole_lines
 from insights.rating.invoice import LineKind, RatedInvoice
+
+_TAXES_CHANGED = Problem(
+    code="taxes_changed",
+    message="A fee that was billed ahead comes back, and the taxes it bore are others now.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +41,15 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
         return _finish(basis, fees_ahead(basis.whole, basis.segments, taxes=taxes), (), (), {})
     fees = fee_lines(basis.whole, basis.segments, billed_ahead=basis.billed_ahead, taxes=taxes)
     ahead = fees_ahead(basis.next_whole, basis.ahead, taxes=taxes) if basis.next_whole else ()
+    changed = (_TAXES_CHANGED,) if taxes_changed(fees, basis.billed_ahead) else ()
     used = usage_lines(basis.whole, basis.plans, usage.meters, usage.current, taxes=taxes)
     corrected = correct_bills(basis, usage.meters, usage.earlier)
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
     # Corrections come first, so that they and the invoice's own lines never take the same credit.
     basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
-    return _finish(basis, lines, used.unpriced, (*used.problems, *corrected.problems), corrected.credit_uses)
+    return _finish(
+        basis, lines, used.unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
+    )
 
 
 def _finish(

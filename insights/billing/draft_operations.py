@@ -24,7 +24,7 @@ from insights.billing.bulk_operations import insert_rows, update_rows
 from insights.billing.draft import draft_invoice
 from insights.billing.invoice_mapping import credits_document, line_row, segments_document
 from insights.billing.usage_queries import UsageRead, read_usage
-from insights.models import BillingProfile, Invoice, InvoiceState, LineItem, Source, Watermark
+from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
 from insights.values.quantity import exact_text
 
 _DEFAULT_GRACE = timedelta(days=3)
@@ -69,10 +69,9 @@ def make_drafts(
     loaded: Sequence[LoadedBasis], usage: UsageRead, wanted: Sequence[PeriodToBill]
 ) -> list[Drafted]:
     """Make the draft of each basis, and find what speaks against issuing it."""
-    sources = _source_states([each.account.pk for each in wanted])
     drafted = []
     for one in loaded:
-        states = sources.get(one.basis.account_id, ())
+        states = usage.sources.get(one.basis.account_id, ())
         draft = draft_invoice(one.basis, usage.of(one.basis))
         records = usage.records(one.basis)
         problems = find_problems(
@@ -96,21 +95,6 @@ def make_drafts(
             )
         )
     return drafted
-
-
-def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
-    billable = set(Source.objects.filter(billable=True).values_list("pk", flat=True))
-    found: dict[int, list[SourceState]] = {}
-    for mark in Watermark.objects.filter(account__in=accounts):
-        if mark.source_id in billable:
-            state = SourceState(
-                name=mark.source_name,
-                counts_from=mark.counts_from,
-                complete_to=mark.complete_to,
-                ended_at=mark.ended_at,
-            )
-            found.setdefault(mark.account_id, []).append(state)
-    return found
 
 
 def _complete_to(sources: Sequence[SourceState], basis: Basis) -> datetime | None:

@@ -145,7 +145,7 @@ def _settle_ahead(
     for stored in billed:
         same = lines.pop(stored.line.key, None)
         if same is None or not _is_equal(same[0], stored.line):
-            yield from _give_back(stored, None if same is None else same[0])
+            yield from _give_back(stored, None if same is None else same[0], taxes)
     yield from (line for line, _ in lines.values())
 
 
@@ -153,7 +153,7 @@ def _is_equal(due: DraftLine, billed: DraftLine) -> bool:
     return (due.minor, due.service, due.steps) == (billed.minor, billed.service, billed.steps)
 
 
-def _give_back(stored: StoredLine, due: DraftLine | None) -> Iterator[DraftLine]:
+def _give_back(stored: StoredLine, due: DraftLine | None, taxes: tuple[str, ...]) -> Iterator[DraftLine]:
     """The correction of a fee billed ahead, now that it comes to less, to more, or to nothing.
 
     A charge below zero, so that discounts and taxes of this invoice come back with it.
@@ -177,11 +177,19 @@ def _give_back(stored: StoredLine, due: DraftLine | None) -> Iterator[DraftLine]
         billed_quantity=None if billed.billed_quantity is None else correction.billed_quantity,
         steps=correction.steps,
         allotted={},
+        # A tax that is no more cannot be taken of this invoice; then a person looks, see `taxes_changed`.
+        taxes=tuple(name for name in billed.taxes if name in taxes),
         takes_credit=False,
         # Lines of a draft are made anew with it, so none of them can be pointed at.
         corrects_id=stored.id if stored.invoice_number else None,
         corrects_invoice_id=stored.invoice_id,
     )
+
+
+def taxes_changed(lines: Iterable[DraftLine], billed: Sequence[StoredLine]) -> bool:
+    """Whether a fee is given back that bore other taxes when it was billed ahead."""
+    before = {stored.id: stored.line.taxes for stored in billed}
+    return any(line.corrects_id in before and before[line.corrects_id] != line.taxes for line in lines)
 
 
 def rated_of(line: DraftLine, currency: str) -> RatedLine:

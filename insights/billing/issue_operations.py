@@ -29,6 +29,7 @@ from insights.models import (
     LineItem,
     Settlement,
     SettlementState,
+    Subscription,
 )
 from insights.rating.invoice import LineKind
 
@@ -89,6 +90,7 @@ def _issue_with(usage: UsageRead, wanted: Sequence[PeriodToBill], now: datetime)
         # In one order everywhere, so that no two transactions wait for each other.
         for account_id in sorted({to_bill.account.pk for to_bill in wanted}):
             lock_account(account_id)
+        _refuse_moved(wanted)
         unissued = [to_bill for to_bill in wanted if not _is_issued(to_bill)]
         loaded = load_bases(unissued, now)
         if not all(usage.answers(one.basis) for one in loaded):
@@ -97,6 +99,18 @@ def _issue_with(usage: UsageRead, wanted: Sequence[PeriodToBill], now: datetime)
         store_drafts(drafted, now)
         new = {_issue_if_due(one, now) for one in sorted(drafted, key=_counter_of)}
         return [Outcome(invoice=invoice, is_new=invoice.pk in new) for invoice in map(_stored, wanted)]
+
+
+def _refuse_moved(wanted: Sequence[PeriodToBill]) -> None:
+    """Raise BasisMoved for a subscription that ends at another instant than when its period was asked for."""
+    ends = dict(
+        Subscription.objects.filter(pk__in=[one.subscription.pk for one in wanted]).values_list(
+            "pk", "ends_at"
+        )
+    )
+    for to_bill in wanted:
+        if ends[to_bill.subscription.pk] != to_bill.subscription.ends_at:
+            raise BasisMoved(f"subscription {to_bill.subscription.pk} ends at another time now")
 
 
 def _counter_of(drafted: Drafted) -> int:
@@ -127,9 +141,11 @@ def _stored(to_bill: PeriodToBill) -> Invoice:
 
 
 def lock_account(account_id: int) -> None:
-    """Hold everybody else off the account's invoices and credits until the transaction ends."""
+    """Hold everybody else off the account's invoices, credits and subscriptions until the transaction ends."""
     with connection().cursor() as cursor:
         cursor.execute(_LOCK, [account_id])
+        # Acts on subscriptions lock the account's row.
+        cursor.execute("SELECT FROM accounts_account WHERE id = %s FOR NO KEY UPDATE", [account_id])
 
 
 def find_invoice(to_bill: PeriodToBill) -> Invoice | None:

@@ -16,21 +16,23 @@ from insights.values.period import Period
 
 
 def list_late(
-    wanted: Sequence[tuple[int, int]], invoices: Mapping[int, list[Invoice]]
+    wanted: Sequence[tuple[int, int, datetime]], invoices: Mapping[int, list[Invoice]]
 ) -> Mapping[int, list[Stretch]]:
-    """What came since the newest issued invoice of each account and subscription, by account.
+    """What came since the issued invoice before the one wanted, by account.
 
-    That invoice looked at everything before.
+    `wanted` are accounts, subscriptions and starts of periods. The invoice just before looked at everything until its
+    position; a later one may have been voided or issued before its turn, so its position says nothing.
     """
     after: dict[int, int] = {}
-    for account, subscription in wanted:
+    for account, subscription, start in wanted:
         issued = [
             invoice.usage_as_of
             for invoice in invoices.get(subscription, ())
-            if invoice.state == InvoiceState.ISSUED and invoice.kind == InvoiceKind.PERIOD
+            if (invoice.state, invoice.kind) == (InvoiceState.ISSUED, InvoiceKind.PERIOD)
+            and invoice.period_end <= start
         ]
         if issued:
-            after[account] = min(max(issued), after.get(account, max(issued)))
+            after[account] = min(issued[-1], after.get(account, issued[-1]))
     return read_late(list(after), list(after.values())) if after else {}
 
 

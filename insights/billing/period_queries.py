@@ -20,6 +20,11 @@ _DUE = f"""
         AND NOT EXISTS (
             SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.kind = 'period' AND i.period_end > %(now)s))
     OR EXISTS (
+        SELECT FROM insights_invoice i JOIN insights_settlement v ON v.account_id = i.account_id AND v.invoice_id = i.id
+        WHERE {_OF_SUBSCRIPTION} AND v.state = 'void' AND NOT EXISTS (
+            SELECT FROM insights_invoice n WHERE n.account_id = i.account_id AND n.subscription_id = i.subscription_id
+                AND n.kind = i.kind AND n.period_start = i.period_start AND n.id > i.id))
+    OR EXISTS (
         SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.issue_from <= %(now)s AND i.state <> 'issued'
             AND (i.state = 'draft' OR i.drafted_at < %(now)s - interval '1 hour'
                 OR NOT EXISTS (

@@ -80,6 +80,8 @@ def parse_plan_toml(text: str) -> PlanDocument:
     prices = _read_prices(root, currency)
     root.refuse_unknown()
     _refuse_twice(root, prices)
+    if plan["kind"] != KINDS[0] and any(price.meter_key for price in prices):
+        root.fault("kind", "metered", "is an add-on, which has fees and no price for a meter")
     if faults:
         raise InvalidPlan(faults)
     document = PlanDocument(currency=currency, prices=prices, **plan, **version)

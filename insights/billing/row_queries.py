@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Max, Sum
 from django.db.models.fields.json import KeyTextTransform
 
 from insights.billing.basis import CreditOffer, StoredLine
@@ -23,7 +24,9 @@ from insights.models import (
     Invoice,
     InvoiceState,
     LineItem,
+    Price,
     PriceOverride,
+    RollupSeal,
     SettlementState,
     SubscriptionPhase,
 )
@@ -31,6 +34,7 @@ from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
 from insights.rating.terms import FeeTiming
+from insights.values.period import months_after
 
 
 def list_phases(subscriptions: Sequence[int]) -> Mapping[int, list[PhaseFacts]]:
@@ -126,4 +130,25 @@ def list_lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mappin
     found: dict[int, list[StoredLine]] = defaultdict(list)
     for row in rows:
         found[row.invoice.subscription_id].append(stored_line(row, row.invoice.number or ""))
+    return found
+
+
+def list_archived_until(accounts: Sequence[int]) -> Mapping[int, date]:
+    """The first day after the newest archived month of each account that has any."""
+    newest = RollupSeal.objects.filter(account__in=accounts).values_list("account").annotate(Max("month"))
+    return {account_id: months_after(month, 1) for account_id, month in newest}
+
+
+def list_meters_of_others(accounts: Sequence[int]) -> Mapping[int, Mapping[int, frozenset[str]]]:
+    """The meters that each subscription of the accounts has a price for, in any version of its plans, by account."""
+    phases = SubscriptionPhase.objects.filter(account__in=accounts, cancelled_at__isnull=True)
+    plans = list(phases.values_list("account_id", "subscription_id", "plan_id").distinct())
+    priced: dict[int, set[str]] = defaultdict(set)
+    prices = Price.objects.filter(plan_version__plan__in={plan_id for _, _, plan_id in plans})
+    for plan_id, meter_key in prices.exclude(meter_key="").values_list("plan_version__plan_id", "meter_key"):
+        priced[plan_id].add(meter_key)
+    found: dict[int, dict[int, frozenset[str]]] = defaultdict(dict)
+    for account_id, subscription_id, plan_id in plans:
+        known = found[account_id].get(subscription_id, frozenset())
+        found[account_id][subscription_id] = known | priced[plan_id]
     return found

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from django.db import IntegrityError, OperationalError
 
 from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
-from insights.billing.issue_operations import BasisMoved, issue_invoice, issue_invoices
+from insights.billing.issue_operations import issue_invoice, issue_invoices
 from insights.billing.period_queries import (
     list_periods_to_bill,
     list_subscription_ids,
@@ -80,7 +79,7 @@ def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> 
     """Bring the invoices of these subscriptions up to this moment; one that fails holds up no other."""
     tally = Tally()
     plain: list[PeriodToBill] = []
-    for wanted in _without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now):
+    for wanted in _list_wanted(subscriptions, now, tally):
         if len(wanted) == 1 and wanted[0].service.end > now:
             plain += wanted
         else:
@@ -97,7 +96,7 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     Subscriptions of different accounts are issued together, the periods of each in the order of time.
     """
     tally = Tally(done=len(subscriptions))
-    found = _without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now)
+    found = _list_wanted(subscriptions, now, tally)
     queues = [
         [one for one in wanted if one.kind == InvoiceKind.OPENING or one.service.end <= now]
         for wanted in found
@@ -116,7 +115,7 @@ def _issue_together(together: Sequence[PeriodToBill], now: datetime, tally: Tall
     """Issue one invoice of each of several accounts; returns the subscriptions whose invoice is issued now."""
     try:
         outcomes = issue_invoices(together, now)
-    except (OperationalError, IntegrityError, BasisMoved) as error:
+    except Exception as error:
         if len(together) == 1:
             _note(tally, together[0], error)
             return set()
@@ -139,11 +138,11 @@ def bill_subscription(subscription: Subscription, now: datetime) -> Tally:
 def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally) -> None:
     try:
         draft_periods(wanted, now)
-    except (OperationalError, IntegrityError) as error:
+    except Exception as error:
         if len(wanted) == 1:
             _note(tally, wanted[0], error)
             return
-        # One of them was issued or drafted by somebody else meanwhile; the others are not to wait for it.
+        # One of them was issued or drafted by somebody else meanwhile, or fails; the others are not to wait for it.
         for one in wanted:
             _draft_together([one], now, tally)
 
@@ -157,12 +156,25 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
                 draft_periods([to_bill], now)
                 continue
             outcome = issue_invoice(to_bill, now)
-        except (OperationalError, IntegrityError, BasisMoved) as error:
+        except Exception as error:
             _note(tally, to_bill, error)
             return
         tally.issued += outcome.is_new
         tally.parked += outcome.invoice.state == InvoiceState.PARKED
         may_issue = outcome.invoice.state == InvoiceState.ISSUED
+
+
+def _list_wanted(
+    subscriptions: Sequence[Subscription], now: datetime, tally: Tally
+) -> list[list[PeriodToBill]]:
+    """What each subscription needs; one of which that cannot be said is noted, and holds up no other."""
+    try:
+        return list(_without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now))
+    except Exception as error:
+        if len(subscriptions) == 1:
+            _note_subscription(tally, subscriptions[0].pk, error)
+            return []
+        return [wanted for one in subscriptions for wanted in _list_wanted([one], now, tally)]
 
 
 def _without_empty_openings(
@@ -181,6 +193,11 @@ def _without_empty_openings(
 
 
 def _note(tally: Tally, to_bill: PeriodToBill, error: Exception) -> None:
-    logger.warning("not billed", subscription=to_bill.subscription.pk, error=str(error))
+    _note_subscription(tally, to_bill.subscription.pk, error)
+
+
+def _note_subscription(tally: Tally, subscription_id: int, error: Exception) -> None:
+    """Whatever stops one subscription is said on the staff page and in the log, and the pass goes on."""
+    logger.error("not billed", subscription=subscription_id, error=f"{type(error).__name__}: {error}")
     tally.failed += 1
-    tally.problem = f"Subscription {to_bill.subscription.pk}: {error}"[:_PROBLEM_CHARACTERS]
+    tally.problem = f"Subscription {subscription_id}: {error}"[:_PROBLEM_CHARACTERS]

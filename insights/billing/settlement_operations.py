@@ -70,6 +70,10 @@ def release_invoice(public_id: UUID, *, codes: Collection[str], reason: str, by:
         known = {parked["code"] for parked in invoice.parked_for}
         if not codes or not set(codes) <= known:
             raise UnableToSettle("Choose at least one of the reasons it is parked for.", field="codes")
+        if "no_profile" in codes:
+            raise UnableToSettle(
+                "Nobody can be billed without a billing profile; make one first.", field="codes"
+            )
         released = sorted({*invoice.released, *codes})
         Invoice.objects.filter(pk=invoice.pk).update(released=released)
         _record(invoice, by, "invoice.release", {"codes": sorted(codes), "reason": reason.strip()})
@@ -161,7 +165,22 @@ def _void_refusals(invoice: Invoice, settlement: Settlement) -> list[str]:
     used = carried.values("invoice__number").annotate(used=Sum("amount_minor")).filter(used__gt=0)
     if later := sorted(str(row["invoice__number"]) for row in used):
         refusals.append(f"What was carried from it lowered invoice {', '.join(later)}; void that one first.")
+    if any(
+        -money.minor > _left_of(invoice, grant_id) for grant_id, money in _uses(invoice) if money.minor < 0
+    ):
+        refusals.append(
+            "A credit that it gave back has been used since; void the invoice that used it first."
+        )
     return refusals
+
+
+def _left_of(invoice: Invoice, grant_id: int) -> int:
+    """What is left of a grant today, in minor units."""
+    granted = CreditGrant.objects.values_list("amount_minor", flat=True).get(
+        account=invoice.account_id, pk=grant_id
+    )
+    uses = CreditUse.objects.filter(account=invoice.account_id, grant=grant_id)
+    return int(granted - (uses.aggregate(used=Sum("amount_minor"))["used"] or 0))
 
 
 def _uses(invoice: Invoice) -> list[tuple[int, Money]]:

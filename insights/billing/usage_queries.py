@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from insights.billing.basis import Basis, MeterOfBill, ServiceSegment
+from insights.billing.bounds import SourceState
 from insights.billing.draft import BilledUsage
 from insights.billing.usage_lines import MeteredUsage
 from insights.metering.aggregations import adds_over_time, needs_seconds
@@ -17,15 +18,17 @@ from insights.metering.metered_queries import (
     read_metered,
     read_position,
 )
+from insights.models import Source, Watermark
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRead:
-    """Everything metered that some bases asked for, and the position it is as known at."""
+    """Everything metered that some bases asked for, the position it is as known at, and how complete it was then."""
 
     position: int
     meters: tuple[BilledMeter, ...]
     metered: dict[Ask, Metered]
+    sources: dict[int, list[SourceState]]
 
     def answers(self, basis: Basis) -> bool:
         """Whether all that the basis asks for was read."""
@@ -54,8 +57,25 @@ def read_usage(bases: Iterable[Basis]) -> UsageRead:
     """Read what the bases ask for; inside a transaction that is one snapshot."""
     meters = list_billed_meters()
     position = read_position()
+    bases = list(bases)
     asks = [ask for basis in bases for ask in _asks(basis, meters)]
-    return UsageRead(position, meters, read_metered(asks, meters))
+    sources = _source_states([basis.account_id for basis in bases])
+    return UsageRead(position, meters, read_metered(asks, meters), sources)
+
+
+def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
+    billable = set(Source.objects.filter(billable=True).values_list("pk", flat=True))
+    found: dict[int, list[SourceState]] = {}
+    for mark in Watermark.objects.filter(account__in=accounts):
+        if mark.source_id in billable:
+            state = SourceState(
+                name=mark.source_name,
+                counts_from=mark.counts_from,
+                complete_to=mark.complete_to,
+                ended_at=mark.ended_at,
+            )
+            found.setdefault(mark.account_id, []).append(state)
+    return found
 
 
 def _asks(basis: Basis, meters: Sequence[BilledMeter]) -> Iterator[Ask]:

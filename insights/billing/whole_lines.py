@@ -12,7 +12,7 @@ from insights.billing.basis import Basis, CreditOffer, DraftLine, ServiceSegment
 from insights.rating.credits import Credit
 from insights.rating.invoice import InvoiceLine, InvoiceTerms, LineKind, RatedInvoice, total_invoice
 from insights.rating.proration import share_of
-from insights.rating.terms import Bound
+from insights.rating.terms import Bound, Discount
 from insights.values.exact import decimal_of
 from insights.values.money import Money, currency_decimals
 
@@ -42,19 +42,37 @@ def total_lines(lines: Sequence[DraftLine], segments: Sequence[ServiceSegment], 
 def whole_terms(segments: Sequence[ServiceSegment], basis: Basis) -> InvoiceTerms:
     """What holds for the invoice: the last plan's discounts, and bounds by the time that each plan was held.
 
-    A bound that is prorated is taken in parts, each rounded to minor units; any other is the last plan's. An invoice
-    that opens a subscription bears neither, for the period's own invoice does.
+    A bound that is prorated is taken in parts, each rounded to minor units; any other is the last plan's. A maximum
+    holds only if every plan has one, and goes before a minimum above it. An invoice that opens a subscription bears
+    neither, for the period's own invoice does.
     """
     plans = [segment for segment in segments if segment.add_on_id is None]
     is_whole = bool(plans) and not basis.is_opening
+    minimum = _bound(basis, [(plan, plan.sheet.minimum) for plan in plans]) if is_whole else None
+    maximum = _bound(basis, [(plan, plan.sheet.maximum) for plan in plans]) if is_whole else None
+    # A plan without a maximum has no part of one, and what was used on it may come to anything.
+    if maximum and any(plan.sheet.maximum is None for plan in plans):
+        maximum = None
+    if minimum and maximum and minimum.amount > maximum.amount:
+        minimum = maximum
     return InvoiceTerms(
         currency=basis.currency,
-        discounts=plans[-1].sheet.discounts if plans else (),
-        minimum=_bound(basis, [(plan, plan.sheet.minimum) for plan in plans]) if is_whole else None,
-        maximum=_bound(basis, [(plan, plan.sheet.maximum) for plan in plans]) if is_whole else None,
+        discounts=tuple(_discount(basis, plans[-1], one) for one in plans[-1].sheet.discounts)
+        if plans
+        else (),
+        minimum=minimum,
+        maximum=maximum,
         minimum_taxes=tuple(basis.taxes),
         taxes=basis.taxes,
     )
+
+
+def _discount(basis: Basis, plan: ServiceSegment, discount: Discount) -> Discount:
+    """The discount for the time that its plan was held, rounded to minor units; a percent is what it is."""
+    if discount.amount is None or not discount.is_prorated:
+        return discount
+    part = Fraction(discount.amount) * share_of(plan.service, basis.whole).fraction
+    return Discount(amount=Money.rounded(part, basis.currency).amount)
 
 
 def _bound(basis: Basis, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:

@@ -434,7 +434,9 @@ def documents(draw: st.DrawFn) -> PlanDocument:
         key="pro",
         name=draw(texts),
         description=draw(st.just("") | texts),
-        kind=draw(st.sampled_from(("base", "add_on"))),
+        kind=draw(
+            st.sampled_from(("base",) if any(price.meter_key for price in prices) else ("base", "add_on"))
+        ),
         currency=every[0].currency,
         interval_months=draw(st.sampled_from((1, 3, 12))),
         account_reference=draw(st.just("") | texts),

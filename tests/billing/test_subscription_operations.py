@@ -345,19 +345,9 @@ class TestMeters:
         with pytest.raises(UnableToChange, match="charged twice"):
             end(first, 25, now=BEGIN)
 
-    def test_an_add_on_does_not_price_what_its_plan_does(self, acme: Account) -> None:
-        publish(PRO.replace('"pro"', '"extra"').replace("currency", 'kind = "add_on"\ncurrency', 1))
-        subscription = start(acme, "pro")
-
-        with as_staff(), pytest.raises(UnableToChange, match="charged twice"):
-            start_add_on(
-                account_id=acme.pk,
-                subscription_id=subscription.public_id,
-                plan_key="extra",
-                starts_at=NOW.replace(minute=0),
-                counts=SEATS,
-                by=None,
-            )
+    def test_an_add_on_has_no_price_for_a_meter(self, acme: Account) -> None:
+        with pytest.raises(InvalidPlan, match="has fees and no price for a meter"):
+            publish(PRO.replace('"pro"', '"extra"').replace("currency", 'kind = "add_on"\ncurrency', 1))
 
     def test_a_new_version_does_not_bring_a_meter_that_is_priced_already(self, acme: Account) -> None:
         start(acme, "pro")
