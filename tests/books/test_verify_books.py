@@ -99,7 +99,7 @@ class TestInOrder:
         out, agrees = verify()
 
         assert agrees, out
-        # Two have something to compare once a month is archived, see tests/retention; those of bills once there are some.
+        # Two compare once a month is archived, see tests/retention, and those of bills once there are some.
         for check in [check for check in CHECKS if check not in (SEALS, ARCHIVED_KNOWN, *BILL_CHECKS)]:
             (said,) = [line for line in out.splitlines() if line.startswith(f"{check.name}: ")]
             assert said.endswith("rows compared, 0 differences")
