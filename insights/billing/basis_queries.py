@@ -10,18 +10,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from accounts.models import Account
 from insights.billing.basis import (
     Basis,
     CreditOffer,
+    IssuedBill,
     Problem,
     ServiceSegment,
+    StoredLine,
 )
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
-from insights.billing.periods import BillingAnchor, Interval, period_containing
+from insights.billing.periods import period_containing
 from insights.billing.row_queries import (
     count_records,
     list_add_ons,
@@ -29,18 +30,19 @@ from insights.billing.row_queries import (
     list_grants,
     list_invoices,
     list_lines_ahead,
-    list_meters_of_others,
     list_overrides,
     list_phases,
+    list_priced_meters,
+    meters_of_others,
 )
 from insights.billing.sheet_mapping import price_with_override
+from insights.billing.subscription_queries import anchor_of
 from insights.billing.timeline import (
-    AddOnFacts,
     InvalidTimeline,
-    PhaseFacts,
     SubscriptionFacts,
     TimelineSegment,
     add_on_segments_in,
+    is_first,
     segments_in,
 )
 from insights.billing.whole_lines import offer_included_credits
@@ -79,15 +81,6 @@ class LoadedBasis:
     overlapping: tuple[str, ...] = ()
 
 
-def anchor_of(subscription: Subscription) -> BillingAnchor:
-    """What the periods of a subscription are counted from."""
-    return BillingAnchor(
-        day=subscription.anchor_day,
-        zone=ZoneInfo(subscription.billing_zone),
-        interval=Interval(subscription.interval_months),
-    )
-
-
 def load_bases(wanted: Sequence[PeriodToBill], now: datetime) -> list[LoadedBasis]:
     """Load the bases in the order asked for."""
     if not wanted:
@@ -121,7 +114,7 @@ class _Loader:
         places = [(each.account.pk, each.subscription.pk, each.service.start) for each in wanted]
         self.late = list_late(places, self.invoices)
         self.archived_until = list_archived_until(accounts)
-        self.meters_of_others = list_meters_of_others(accounts)
+        self.claims = list_priced_meters(accounts)
 
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
@@ -149,20 +142,9 @@ class _Loader:
             else segments,
             next_whole=following,
             ahead=_beginning(self._segments(following, facts, []), following.start),
-            billed_ahead=tuple(
-                stored
-                for stored in self.ahead.get(subscription.pk, ())
-                if stored.line.service.start >= to_bill.service.start
-                and stored.line.service.end <= to_bill.whole.end
-                and stored.invoice_id not in self._own_ids(to_bill)
-            ),
+            billed_ahead=self._billed_ahead(to_bill),
             taxes=_taxes(profile),
-            priced_elsewhere=frozenset(
-                meter_key
-                for other, meter_keys in self.meters_of_others.get(to_bill.account.pk, {}).items()
-                if other != subscription.pk
-                for meter_key in meter_keys
-            ),
+            priced_elsewhere=meters_of_others(self.claims.get(to_bill.account.pk, {}), subscription.pk),
             problems=tuple(problems),
         )
         before = self._issued_before(to_bill)
@@ -171,13 +153,7 @@ class _Loader:
         basis = replace(
             basis,
             credits=(*offer_included_credits(basis), *self._grant_offers(to_bill)),
-            to_correct=tuple(
-                load_issued_bill(invoice)
-                for invoice in before
-                if self._is_next_to_issue(to_bill)
-                and not self._is_archived(invoice)
-                and is_touched(self.late.get(to_bill.account.pk, ()), invoice)
-            ),
+            to_correct=self._bills_to_correct(to_bill, before),
         )
         return LoadedBasis(
             to_bill=to_bill,
@@ -185,14 +161,38 @@ class _Loader:
             profile=profile,
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
             earlier_records=tuple(self.records[invoice.pk] for invoice in before),
-            overlapping=tuple(
-                invoice.number or "draft"
-                for invoice in self.invoices.get(subscription.pk, ())
-                if invoice.kind == InvoiceKind.PERIOD
-                and invoice.pk not in self._own_ids(to_bill)
-                and invoice.period_start < to_bill.service.end
-                and invoice.period_end > to_bill.service.start
-            ),
+            overlapping=self._overlapping(to_bill),
+        )
+
+    def _billed_ahead(self, to_bill: PeriodToBill) -> tuple[StoredLine, ...]:
+        """Lines of other invoices that were due in advance for this period."""
+        return tuple(
+            stored
+            for stored in self.ahead.get(to_bill.subscription.pk, ())
+            if stored.line.service.start >= to_bill.service.start
+            and stored.line.service.end <= to_bill.whole.end
+            and stored.invoice_id not in self._own_ids(to_bill)
+        )
+
+    def _bills_to_correct(self, to_bill: PeriodToBill, before: Sequence[Invoice]) -> tuple[IssuedBill, ...]:
+        late = self.late.get(to_bill.account.pk, ())
+        return tuple(
+            load_issued_bill(invoice)
+            for invoice in before
+            if self._is_next_to_issue(to_bill)
+            and not self._is_archived(invoice)
+            and is_touched(late, invoice)
+        )
+
+    def _overlapping(self, to_bill: PeriodToBill) -> tuple[str, ...]:
+        """Numbers of other invoices for a part of the same period."""
+        return tuple(
+            invoice.number or "draft"
+            for invoice in self.invoices.get(to_bill.subscription.pk, ())
+            if invoice.kind == InvoiceKind.PERIOD
+            and invoice.pk not in self._own_ids(to_bill)
+            and invoice.period_start < to_bill.service.end
+            and invoice.period_end > to_bill.service.start
         )
 
     def _own_ids(self, to_bill: PeriodToBill) -> set[int]:
@@ -246,7 +246,7 @@ class _Loader:
                     sheet=sheet,
                     policy=segment.policy,
                     counts=segment.counts,
-                    is_first=_is_first(segment, facts.starts_at, phases, add_ons),
+                    is_first=is_first(segment, facts.starts_at, phases, add_ons),
                     add_on_id=segment.add_on_id,
                 )
             )
@@ -288,17 +288,6 @@ def _beginning(segments: Iterable[ServiceSegment], start: datetime) -> tuple[Ser
     return tuple(
         replace(segment, service=Period(start, end)) for segment in segments if segment.service.start == start
     )
-
-
-def _is_first(
-    segment: TimelineSegment, since: datetime, phases: Iterable[PhaseFacts], add_ons: Iterable[AddOnFacts]
-) -> bool:
-    """Whether it begins where the plan or add-on does, or the subscription if that was later."""
-    if segment.add_on_id is not None:
-        begun = [one.starts_at for one in add_ons if one.id == segment.add_on_id]
-    else:
-        begun = [phase.starts_at for phase in phases if phase.plan_id == segment.plan_id]
-    return segment.start == max(min(begun), since)
 
 
 def _taxes(profile: BillingProfile | None) -> dict[str, Decimal]:

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.billing.basis_queries import PeriodToBill, anchor_of
+from insights.billing.basis_queries import PeriodToBill
 from insights.billing.periods import periods_until
+from insights.billing.subscription_queries import anchor_of
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
 from insights.values.period import Period
 

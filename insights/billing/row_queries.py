@@ -139,7 +139,7 @@ def list_archived_until(accounts: Sequence[int]) -> Mapping[int, date]:
     return {account_id: months_after(month, 1) for account_id, month in newest}
 
 
-def list_meters_of_others(accounts: Sequence[int]) -> Mapping[int, Mapping[int, frozenset[str]]]:
+def list_priced_meters(accounts: Sequence[int]) -> Mapping[int, Mapping[int, frozenset[str]]]:
     """The meters that each subscription of the accounts has a price for, in any version of its plans, by account."""
     phases = SubscriptionPhase.objects.filter(account__in=accounts, cancelled_at__isnull=True)
     plans = list(phases.values_list("account_id", "subscription_id", "plan_id").distinct())
@@ -152,3 +152,9 @@ def list_meters_of_others(accounts: Sequence[int]) -> Mapping[int, Mapping[int, 
         known = found[account_id].get(subscription_id, frozenset())
         found[account_id][subscription_id] = known | priced[plan_id]
     return found
+
+
+def meters_of_others(claims: Mapping[int, frozenset[str]], subscription_id: int) -> frozenset[str]:
+    """The meters that an account's other subscriptions have a price for."""
+    others = [meter_keys for other, meter_keys in claims.items() if other != subscription_id]
+    return frozenset().union(*others)

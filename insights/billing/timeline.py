@@ -5,7 +5,7 @@ Refuses phases from which no plan follows for a part of the subscription.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -130,6 +130,17 @@ def add_on_segments_in(
                 )
             )
     return tuple(segments)
+
+
+def is_first(
+    segment: TimelineSegment, since: datetime, phases: Iterable[PhaseFacts], add_ons: Iterable[AddOnFacts]
+) -> bool:
+    """Whether it begins where the plan or add-on does, or the subscription if that was later."""
+    if segment.add_on_id is not None:
+        begun = [one.starts_at for one in add_ons if one.id == segment.add_on_id]
+    else:
+        begun = [phase.starts_at for phase in phases if phase.plan_id == segment.plan_id]
+    return segment.start == max(min(begun), since)
 
 
 def plan_at(phases: Sequence[PhaseFacts], instant: datetime) -> PhaseFacts | None:

@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Max
 
 from accounts.models import User
-from insights.billing.basis_queries import anchor_of
 from insights.billing.file_operations import file_invoice
 from insights.billing.period_queries import list_subscriptions
 from insights.billing.periods import periods_until
 from insights.billing.run_operations import bill_subscriptions, issue_due
 from insights.billing.settlement_operations import mark_paid, void_invoice
+from insights.billing.subscription_queries import anchor_of
 from insights.management.demo_purchases import make_purchases
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
 from usage_portal.demo.cast import ADMIN_EMAIL
