@@ -200,7 +200,7 @@ def _line_table(bill: Bill) -> Any:
     ]
     style: list[tuple[Any, ...]] = [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
-        ("LINEBELOW", (0, 0), (-1, 0), 0.6, _GREY),
+        ("LINEBELOW", (0, 0), (-1, 0), 1, _GREY),
         ("LEFTPADDING", (0, 0), (0, -1), 0),
         ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
         ("TOPPADDING", (0, 0), (-1, -1), 2),
@@ -208,7 +208,7 @@ def _line_table(bill: Bill) -> Any:
     ]
     for section in bill.sections:
         rows.append([_text(section.title, bold=True), "", "", "", _subtotal(section)])
-        style.append(("LINEABOVE", (0, len(rows) - 1), (-1, len(rows) - 1), 0.4, _LINE))
+        style.append(("LINEABOVE", (0, len(rows) - 1), (-1, len(rows) - 1), 1, _LINE))
         rows += [_line_row(line) for line in section.lines]
     rows.append(
         [
@@ -219,7 +219,7 @@ def _line_table(bill: Bill) -> Any:
             _text(money_words(bill.total), bold=True, right=True),
         ]
     )
-    style.append(("LINEABOVE", (0, len(rows) - 1), (-1, len(rows) - 1), 0.8, colors.black))
+    style.append(("LINEABOVE", (0, len(rows) - 1), (-1, len(rows) - 1), 1, colors.black))
     return LongTable(rows, colWidths=_COLUMNS, repeatRows=1, splitInRow=1, style=style)
 
 

@@ -22,7 +22,7 @@ from insights.rating.charges import (
 )
 from insights.rating.sheet import SheetPrice
 from insights.rating.terms import Bound, Discount, FeeTiming, PriceTerms
-from insights.values.exact import exact_number_text
+from insights.values.exact import decimal_of, exact_number_text, round_half_away
 from insights.values.money import Money, currency_decimals
 from insights.values.quantity import MINUS, exact_text, grouped_text
 from insights.values.share import Share
@@ -61,8 +61,8 @@ def number_words(number: Fraction) -> str:
     text = exact_number_text(number)
     if "/" not in text:
         return grouped_text(Decimal(text))
-    rounded = Decimal(number.numerator) / Decimal(number.denominator)
-    return f"about {grouped_text(round(rounded, _ROUNDED_DIGITS))}"
+    rounded = round_half_away(number * 10**_ROUNDED_DIGITS)
+    return f"about {grouped_text(decimal_of(rounded, _ROUNDED_DIGITS))}"
 
 
 def price_amount(amount: Decimal | Fraction, currency: str) -> str:
