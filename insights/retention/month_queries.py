@@ -8,7 +8,8 @@ from accounts.tenancy import connection
 from insights.models import MonthState, UsageMonth
 from insights.retention.care_operations import DETACHED_KEPT
 from insights.retention.facts import ArchiveFacts, MonthFacts
-from insights.retention.rule import judge_month
+from insights.retention.invoice_queries import last_issued_by_month
+from insights.retention.rule import Archivable, judge_month
 
 _TABLES = """
     SELECT to_date(substring(c.relname FROM '^insights_usagerecord_([0-9]{6})'), 'YYYYMM'), c.relispartition,
@@ -20,20 +21,27 @@ Table = tuple[int, int]
 
 
 def list_months(*, now: datetime) -> tuple[MonthFacts, ...]:
-    """List every month that has a partition or was ever archived, newest first. No invoice exists yet."""
+    """List every month that has a partition or was ever archived, newest first."""
     with connection().cursor() as cursor:
         cursor.execute(_TABLES)
         tables = {(month, attached): (size, records) for month, attached, size, records in cursor.fetchall()}
     rows = {row.month: row for row in UsageMonth.objects.all()}
     months = sorted({month for month, _attached in tables} | set(rows), reverse=True)
+    issued = last_issued_by_month(months, now=now)
     return tuple(
-        _facts(month, rows.get(month), tables.get((month, True)), tables.get((month, False)), now=now)
+        _facts(
+            rows.get(month),
+            tables.get((month, True)),
+            tables.get((month, False)),
+            month=month,
+            rule=judge_month(month=month, last_invoice_issued_at=issued.get(month), now=now),
+        )
         for month in months
     )
 
 
 def _facts(
-    month: date, row: UsageMonth | None, attached: Table | None, detached: Table | None, *, now: datetime
+    row: UsageMonth | None, attached: Table | None, detached: Table | None, *, month: date, rule: Archivable
 ) -> MonthFacts:
     state = MonthState.ATTACHED if row is None else MonthState(row.state)
     size, records = attached or detached or (0, -1)
@@ -47,7 +55,7 @@ def _facts(
         state=state.value,
         records=records if records >= 0 else None,
         size_bytes=size,
-        rule=judge_month(month=month, last_invoice_issued_at=None, now=now),
+        rule=rule,
         archive=archive,
         detached_until_at=kept_until,
     )

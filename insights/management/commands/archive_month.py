@@ -13,6 +13,7 @@ from insights.feeds.operations import COMMAND_LINE
 from insights.retention.archive_operations import archive_month
 from insights.retention.care_operations import drop_detached_month
 from insights.retention.file_operations import DamagedFile
+from insights.retention.invoice_queries import last_issued_by_month
 from insights.retention.lock_operations import HELD_UP_EXIT_CODE, HeldUp, Request, UnableToArchive
 from insights.values.months import InvalidMonth, month_text, parse_month
 
@@ -46,8 +47,8 @@ class Command(BaseCommand):
                     self.stdout.write(_DROPPED[drop_detached_month(month, now=now)].format(month_text(month)))
                     return
                 request = Request(month=month, actor_name=options["by"], reason=options["reason"])
-                # Nothing issues invoices yet, so no month has a last one.
-                row = archive_month(request, last_invoice_issued_at=None, now=now)
+                issued = last_issued_by_month([month], now=now)
+                row = archive_month(request, last_invoice_issued_at=issued.get(month), now=now)
         except HeldUp as error:
             raise CommandError(str(error), returncode=HELD_UP_EXIT_CODE) from None
         except (InvalidMonth, UnableToArchive, DamagedFile) as error:
