@@ -54,7 +54,6 @@ class MeterOfBill:
     version: int
     name: str
     unit: str
-    is_additive: bool
     retired_at: datetime | None = None
 
 

@@ -9,7 +9,7 @@ from insights.billing.basis import Basis, MeterOfBill, ServiceSegment
 from insights.billing.bounds import SourceState
 from insights.billing.draft import BilledUsage
 from insights.billing.usage_lines import MeteredUsage
-from insights.metering.aggregations import adds_over_time, needs_seconds
+from insights.metering.aggregations import needs_seconds
 from insights.metering.metered_queries import (
     Ask,
     BilledMeter,
@@ -112,6 +112,5 @@ def _meter_of_bill(meter: BilledMeter) -> MeterOfBill:
         version=meter.version,
         name=meter.name,
         unit=f"{meter.unit} hours" if needs_seconds(meter.aggregation) else meter.unit,
-        is_additive=adds_over_time(meter.aggregation),
         retired_at=meter.retired_at,
     )

@@ -29,8 +29,8 @@ MARCH = Period(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC
 APRIL = Period(MARCH.end, datetime(2026, 5, 1, tzinfo=UTC))
 HOURS = 31 * 24
 METERS = (
-    MeterOfBill(id=1, key="requests", version=1, name="Requests", unit="unit", is_additive=True),
-    MeterOfBill(id=2, key="bytes", version=1, name="Bytes", unit="unit", is_additive=True),
+    MeterOfBill(id=1, key="requests", version=1, name="Requests", unit="unit"),
+    MeterOfBill(id=2, key="bytes", version=1, name="Bytes", unit="unit"),
 )
 quantities = decimals(0, 400, 3) | st.just(Decimal(10**18))
 
