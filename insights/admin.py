@@ -9,6 +9,8 @@ from django import forms
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
 from accounts.models import Account
@@ -268,19 +270,25 @@ class PriceInline(PriceTable):
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(ReadOnlyAdmin):
-    """Versions with their prices. They are written as TOML on the staff page of plans, which names every fault."""
+    """Versions with their prices. The next one is written on the staff page of its plan, which names every fault."""
 
-    list_display = ("plan", "number", "effective_from", "published_at")
+    list_display = ("plan", "number", "effective_from", "published_at", "next_version")
     list_select_related = ("plan",)
-    fields = ("plan", "number", "effective_from", "published_at", "note", "terms")
+    fields = ("plan", "number", "effective_from", "published_at", "note", "terms", "next_version")
+    readonly_fields = ("next_version",)
     inlines = (PriceInline,)
+
+    @admin.display(description="next version")
+    def next_version(self, version: PlanVersion) -> str:
+        """Lead to where the plan is edited; a published version never changes."""
+        return _edit_link(version.plan)
 
 
 @admin.register(Plan)
 class PlanAdmin(ReadOnlyAdmin):
-    """Plans; the staff page says more."""
+    """Plans; they are edited on the staff page, which shows and checks their next version."""
 
-    list_display = ("key", "name", "kind", "currency", "interval_months", "retired_at")
+    list_display = ("key", "name", "kind", "currency", "interval_months", "retired_at", "next_version")
     search_fields = ("key", "name")
     fields = (
         "key",
@@ -292,7 +300,18 @@ class PlanAdmin(ReadOnlyAdmin):
         "account",
         "position",
         "retired_at",
+        "next_version",
     )
+    readonly_fields = ("next_version",)
+
+    @admin.display(description="next version")
+    def next_version(self, plan: Plan) -> str:
+        """Lead to where the plan is edited."""
+        return _edit_link(plan)
+
+
+def _edit_link(plan: Plan) -> str:
+    return format_html('<a href="{}">Edit {}</a>', reverse("staff-plan-edit", args=[plan.key]), plan.name)
 
 
 def _actor(request: HttpRequest) -> Any:

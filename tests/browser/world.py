@@ -73,6 +73,7 @@ class World:
             "batch_uuid": self.batch.public_id,
             "bill_uuid": self.bill,
             "plan_key": "pro",
+            "price_key": "out",
             "subscription_uuid": self.subscription.public_id,
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
