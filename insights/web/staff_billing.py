@@ -21,6 +21,7 @@ from accounts.operations import UnableToChange
 from accounts.views.directory import get_account
 from insights.billing.account_terms_operations import ProfileChanges, grant_credit, save_profile
 from insights.billing.add_on_operations import end_add_on, start_add_on
+from insights.billing.credit_queries import list_grant_balances
 from insights.billing.override_operations import end_override, set_override
 from insights.billing.plan_faults import InvalidPlan
 from insights.billing.subscription_operations import (
@@ -29,14 +30,19 @@ from insights.billing.subscription_operations import (
     end_subscription,
     start_subscription,
 )
+from insights.billing.subscription_queries import overrides_of, subscriptions_with_phases
 from insights.billing.subscription_rule_queries import (
     UnknownSubscription,
     next_hour,
     period_end,
     subscription_of,
 )
+from insights.exports.account_rows import add_on_rows, balance_rows, override_rows, plan_rows
+from insights.ingest.instants import scan_instant
+from insights.ingest.refusals import Refusal
 from insights.rating.plan_change import ChangePolicy
-from insights.web.staff_billing_forms import InstantField
+from insights.web.csv_files import csv_file
+from insights.web.override_words import override_words
 from insights.web.staff_billing_page import billing_form, render_billing
 
 
@@ -45,6 +51,24 @@ from insights.web.staff_billing_page import billing_form, render_billing
 def billing(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
     """Show what the account buys, and the forms to change it."""
     return render_billing(request, get_account(account_uuid))
+
+
+@staff_page
+@require_safe
+def billing_csv(request: HttpRequest, account_uuid: UUID, slug: str) -> HttpResponse:
+    """Download one of the page's tables."""
+    account = get_account(account_uuid)
+    if slug == "subscriptions":
+        rows = plan_rows(subscriptions_with_phases(account.pk))
+    elif slug == "add-ons":
+        rows = add_on_rows(subscriptions_with_phases(account.pk))
+    elif slug == "prices":
+        rows = override_rows((row, override_words(row)) for row in overrides_of(account.pk))
+    elif slug == "credits":
+        rows = balance_rows(list_grant_balances(account))
+    else:
+        raise Http404
+    return csv_file(rows, f"billing-{slug}.csv")
 
 
 @staff_page
@@ -79,7 +103,7 @@ def subscription_change(request: HttpRequest, account_uuid: UUID, subscription_u
         )
         return "The plan changes as asked."
 
-    return _submit(request, account_uuid, "change", act, subscription=str(subscription_uuid))
+    return _submit(request, account_uuid, "change", act, which=str(subscription_uuid))
 
 
 @staff_page
@@ -113,7 +137,7 @@ def subscription_end(request: HttpRequest, account_uuid: UUID, subscription_uuid
         )
         return "The subscription ends as asked."
 
-    return _submit(request, account_uuid, "end", act, subscription=str(subscription_uuid))
+    return _submit(request, account_uuid, "end", act, which=str(subscription_uuid))
 
 
 @staff_page
@@ -132,7 +156,7 @@ def add_on_start(request: HttpRequest, account_uuid: UUID, subscription_uuid: UU
         )
         return "The add-on begins as asked."
 
-    return _submit(request, account_uuid, "add_on", act, subscription=str(subscription_uuid))
+    return _submit(request, account_uuid, "add_on", act, which=str(subscription_uuid))
 
 
 @staff_page
@@ -172,19 +196,22 @@ def override_set(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
 @require_POST
 def override_end(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
     """Let the plan's price hold again, for the price that the form names."""
-    account = get_account(account_uuid)
-    plan_key, _, price_key = request.POST.get("price", "")[:130].replace("\x00", "").partition("/")
-    act = partial(
-        end_override,
-        account_id=account.pk,
-        plan_key=plan_key,
-        price_key=price_key,
-        started_at=_posted_instant(request, "started_at"),
-        ends_at=_posted_instant(request, "ends_at"),
-        by=_actor(request),
-        now=timezone.now(),
-    )
-    return _do(request, account, act, said="The plan's price holds again from then on.")
+
+    def act(account: Account, said: dict[str, Any]) -> str:
+        plan_key, _, price_key = said["price"].partition("/")
+        end_override(
+            account_id=account.pk,
+            plan_key=plan_key,
+            price_key=price_key,
+            started_at=_instant_or_404(said["started_at"]),
+            ends_at=said["ends_at"],
+            by=_actor(request),
+            now=timezone.now(),
+        )
+        return "The plan's price holds again from then on."
+
+    which = f"{request.POST.get('price', '')} {request.POST.get('started_at', '')}"
+    return _submit(request, account_uuid, "override_end", act, which=which)
 
 
 @staff_page
@@ -219,11 +246,11 @@ def _submit(
     name: str,
     act: Callable[[Account, dict[str, Any]], str],
     *,
-    subscription: str = "",
+    which: str = "",
 ) -> HttpResponse:
     """Do what a form of the page asks, or show it again with what was typed and what to mend."""
     account = get_account(account_uuid)
-    form = billing_form(account, name, request.POST, subscription=subscription)
+    form = billing_form(account, name, request.POST, which=which)
     faults: tuple[Any, ...] = ()
     if form.is_valid():
         try:
@@ -236,9 +263,7 @@ def _submit(
             faults = error.faults
         else:
             return redirect("staff-billing", account.public_id)
-    return render_billing(
-        request, account, failed=form, failed_name=name, failed_subscription=subscription, faults=faults
-    )
+    return render_billing(request, account, failed=form, failed_name=name, failed_which=which, faults=faults)
 
 
 def _do(request: HttpRequest, account: Account, act: Callable[[], None], *, said: str) -> HttpResponse:
@@ -268,14 +293,15 @@ def _when(account: Account, subscription_uuid: UUID, said: dict[str, Any]) -> da
 
 
 def _posted_instant(request: HttpRequest, name: str) -> datetime:
-    """An instant of a small form; one that is none belongs to no row, as if the row were not there."""
+    return _instant_or_404(request.POST.get(name, ""))
+
+
+def _instant_or_404(text: str) -> datetime:
+    """An instant that a form has hidden; one that is none belongs to no row, as if the row were not there."""
     try:
-        instant = InstantField(label=name).clean(request.POST.get(name, ""))
-    except forms.ValidationError:
+        return scan_instant(text, "it", clock_zone=None)
+    except Refusal:
         raise Http404 from None
-    if instant is None:
-        raise Http404
-    return instant
 
 
 def _actor(request: HttpRequest) -> Any:

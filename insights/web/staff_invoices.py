@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -110,51 +111,27 @@ def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
 def invoice_release(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Let a parked invoice through."""
     codes, reason = request.POST.getlist("codes"), request.POST.get("reason", "")
+    act = partial(release_invoice, bill_uuid, codes=codes, reason=reason, by=request.user)
     return _act(
-        request,
-        bill_uuid,
-        lambda: release_invoice(bill_uuid, codes=codes, reason=reason, by=request.user),
-        "Released. The next pass issues it, unless something else speaks against it.",
+        request, bill_uuid, act, "Released. The next pass issues it, unless something else speaks against it."
     )
 
 
-@staff_page
-@require_POST
-def invoice_paid(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Mark an invoice as paid."""
-    now, reason = timezone.now(), request.POST.get("reason", "")
-    return _act(
-        request,
-        bill_uuid,
-        lambda: mark_paid(bill_uuid, by=request.user, now=now, reason=reason),
-        "Marked as paid.",
-    )
+def _act_page(operation: Callable[..., object], done: str) -> Any:
+    """A page that settles an invoice one way or the other, with the reason that its form gives."""
+
+    @staff_page
+    @require_POST
+    def act(request: Any, bill_uuid: UUID) -> HttpResponse:
+        said = {"reason": request.POST.get("reason", ""), "by": request.user, "now": timezone.now()}
+        return _act(request, bill_uuid, partial(operation, bill_uuid, **said), done)
+
+    return act
 
 
-@staff_page
-@require_POST
-def invoice_open(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Mark an invoice as not paid after all."""
-    now, reason = timezone.now(), request.POST.get("reason", "")
-    return _act(
-        request,
-        bill_uuid,
-        lambda: mark_open(bill_uuid, by=request.user, now=now, reason=reason),
-        "Marked as not paid.",
-    )
-
-
-@staff_page
-@require_POST
-def invoice_void(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Void an invoice."""
-    now, reason = timezone.now(), request.POST.get("reason", "")
-    return _act(
-        request,
-        bill_uuid,
-        lambda: void_invoice(bill_uuid, reason=reason, by=request.user, now=now),
-        "Void. Its period is billed anew by the next pass.",
-    )
+invoice_paid = _act_page(mark_paid, "Marked as paid.")
+invoice_open = _act_page(mark_open, "Marked as not paid.")
+invoice_void = _act_page(void_invoice, "Void. Its period is billed anew by the next pass.")
 
 
 def _act(request: HttpRequest, bill_uuid: UUID, act: Callable[[], object], done: str) -> HttpResponse:

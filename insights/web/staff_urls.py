@@ -54,6 +54,11 @@ urlpatterns = [
     path("invoices/<uuid:bill_uuid>/void/", staff_invoices.invoice_void, name="staff-invoice-void"),
     path("accounts/<uuid:account_uuid>/billing/", staff_billing.billing, name="staff-billing"),
     path(
+        "accounts/<uuid:account_uuid>/billing/<slug:slug>.csv",
+        staff_billing.billing_csv,
+        name="staff-billing-csv",
+    ),
+    path(
         "accounts/<uuid:account_uuid>/billing/profile/",
         staff_billing.profile_save,
         name="billing-profile-save",

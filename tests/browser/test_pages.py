@@ -62,6 +62,7 @@ NOT_PAGES = frozenset(
         "source-toml",
         "source-upload",
         "staff-account-state",
+        "staff-billing-csv",
         "staff-invoice-open",
         "staff-invoice-paid",
         "staff-invoice-release",
