@@ -168,16 +168,8 @@ class BatchAdmin(ReadOnlyAdmin):
     """Batches by state; their staff page says more."""
 
     list_display = (
-        "public_id",
-        "source",
-        "name",
-        "via",
-        "state",
-        "received_at",
-        "received",
-        "new",
-        "rejected",
-    )
+        "public_id", "source", "name", "via", "state", "received_at", "received", "new", "rejected",
+    )  # fmt: skip
     list_filter = ("state", "via", "source")
     list_select_related = ("source",)
     search_fields = ("=public_id", "name")
@@ -196,14 +188,8 @@ class WorkItemAdmin(ReadOnlyAdmin):
     """The work list: who works on which batch, and until when."""
 
     list_display = (
-        "batch_id",
-        "state",
-        "lease_owner",
-        "lease_number",
-        "leased_until",
-        "deliveries",
-        "created_at",
-    )
+        "batch_id", "state", "lease_owner", "lease_number", "leased_until", "deliveries", "created_at",
+    )  # fmt: skip
     list_filter = ("state",)
     ordering = ("-id",)
     show_full_result_count = False
@@ -291,17 +277,9 @@ class PlanAdmin(ReadOnlyAdmin):
     list_display = ("key", "name", "kind", "currency", "interval_months", "retired_at", "next_version")
     search_fields = ("key", "name")
     fields = (
-        "key",
-        "name",
-        "description",
-        "kind",
-        "currency",
-        "interval_months",
-        "account",
-        "position",
-        "retired_at",
+        "key", "name", "description", "kind", "currency", "interval_months", "account", "position", "retired_at",
         "next_version",
-    )
+    )  # fmt: skip
     readonly_fields = ("next_version",)
 
     @admin.display(description="next version")

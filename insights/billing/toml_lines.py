@@ -117,14 +117,14 @@ class _Reader:
         return self.text[self.at : self.at + 1]
 
     def read_header(self) -> Path:
-        brackets = 2 if self.text.startswith("[[", self.at) else 1
-        start, self.at = self.at, self.at + brackets
+        depth = 2 if self.text.startswith("[[", self.at) else 1
+        start, self.at = self.at, self.at + depth
         keys = self.read_keys()
-        self.at += brackets
+        self.at += depth
         path: Path = ()
         for number, key in enumerate(keys, 1):
             path = (*path, key)
-            if brackets == 2 and number == len(keys):
+            if depth == 2 and number == len(keys):
                 self.last[path] = self.last.get(path, -1) + 1
             if path in self.last:
                 self.note(start, path)

@@ -23,8 +23,8 @@ _LOOKS = (timedelta(0), timedelta(days=182))
 
 def hour_minutes(zone: ZoneInfo, now: datetime) -> tuple[int, ...]:
     """At which minutes of its clock whole hours in UTC begin, around now: 0, or 30 or 45, or two of them."""
-    offsets = [(now + look).astimezone(zone).utcoffset() or timedelta(0) for look in _LOOKS]
-    return tuple(sorted({offset % _HOUR // timedelta(minutes=1) for offset in offsets}))
+    distances = [(now + look).astimezone(zone).utcoffset() or timedelta(0) for look in _LOOKS]
+    return tuple(sorted({distance % _HOUR // timedelta(minutes=1) for distance in distances}))
 
 
 class HourWidget(forms.MultiWidget):

@@ -156,7 +156,7 @@ def posted_price(data: QueryDict) -> PriceTexts:
     names = set(data) - {"name"}
     return PriceTexts(
         name=data.get("name", ""),
-        texts={name: data[name].strip() for name in names},
+        texts={name: str(data.get(name) or "").strip() for name in names},
         flags=frozenset(names & {"flat_at_zero", "prorated"}),
         tiers=tuple(row for row in _stripped(rows) if any(row.values())),
     )

@@ -21,7 +21,6 @@ from accounts.operations import UnableToChange
 from accounts.views.directory import get_account
 from insights.billing.account_terms_operations import ProfileChanges, grant_credit, save_profile
 from insights.billing.add_on_operations import end_add_on, start_add_on
-from insights.billing.credit_queries import list_grant_balances
 from insights.billing.override_operations import end_override, set_override
 from insights.billing.plan_faults import InvalidPlan
 from insights.billing.subscription_operations import (
@@ -30,19 +29,15 @@ from insights.billing.subscription_operations import (
     end_subscription,
     start_subscription,
 )
-from insights.billing.subscription_queries import overrides_of, subscriptions_with_phases
 from insights.billing.subscription_rule_queries import (
     UnknownSubscription,
     next_hour,
     period_end,
     subscription_of,
 )
-from insights.exports.account_rows import add_on_rows, balance_rows, override_rows, plan_rows
 from insights.ingest.instants import scan_instant
 from insights.ingest.refusals import Refusal
 from insights.rating.plan_change import ChangePolicy
-from insights.web.csv_files import csv_file
-from insights.web.override_words import override_words
 from insights.web.staff_billing_page import billing_form, render_billing
 
 
@@ -51,24 +46,6 @@ from insights.web.staff_billing_page import billing_form, render_billing
 def billing(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
     """Show what the account buys, and the forms to change it."""
     return render_billing(request, get_account(account_uuid))
-
-
-@staff_page
-@require_safe
-def billing_csv(request: HttpRequest, account_uuid: UUID, slug: str) -> HttpResponse:
-    """Download one of the page's tables."""
-    account = get_account(account_uuid)
-    if slug == "subscriptions":
-        rows = plan_rows(subscriptions_with_phases(account.pk))
-    elif slug == "add-ons":
-        rows = add_on_rows(subscriptions_with_phases(account.pk))
-    elif slug == "prices":
-        rows = override_rows((row, override_words(row)) for row in overrides_of(account.pk))
-    elif slug == "credits":
-        rows = balance_rows(list_grant_balances(account))
-    else:
-        raise Http404
-    return csv_file(rows, f"billing-{slug}.csv")
 
 
 @staff_page

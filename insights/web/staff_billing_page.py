@@ -124,7 +124,7 @@ def render_billing(
         if failed is not None and (failed_name, failed_which) == (name, which):
             return failed
         made = billing_form(account, name, which=which)
-        made.initial |= initial
+        made.initial.update(initial)
         return made
 
     subscriptions = []

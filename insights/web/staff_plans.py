@@ -53,7 +53,7 @@ def plan_publish(request: HttpRequest, plan_key: str) -> HttpResponse:
     facts, number = plan_or_404(plan_key), _number(request)
     form = PublishForm(request.POST)
     if not form.is_valid():
-        return _render_plan(request, facts, refusal=form.errors["effective_from"][0])
+        return _render_plan(request, facts, refusal=str(form.errors["effective_from"][0]))
     act = partial(
         publish_version,
         key=facts.key,

@@ -11,6 +11,7 @@ from insights.web import (
     staff,
     staff_backfills,
     staff_billing,
+    staff_billing_files,
     staff_invoices,
     staff_keys,
     staff_months,
@@ -55,7 +56,7 @@ urlpatterns = [
     path("accounts/<uuid:account_uuid>/billing/", staff_billing.billing, name="staff-billing"),
     path(
         "accounts/<uuid:account_uuid>/billing/<slug:slug>.csv",
-        staff_billing.billing_csv,
+        staff_billing_files.billing_csv,
         name="staff-billing-csv",
     ),
     path(

@@ -1,14 +1,42 @@
-"""What an account buys, as rows of a CSV for staff: plans in turn, add-ons, its own prices, credits."""
+"""The tables of an account's billing page as CSV for staff: plans in turn, add-ons, its own prices, credits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from uuid import UUID
 
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from accounts.access import staff_page
+from accounts.views.directory import get_account
 from insights.billing.bill_document import instant_text
 from insights.billing.credit_balance import GrantBalance
+from insights.billing.credit_queries import list_grant_balances
 from insights.billing.price_words import money_number
+from insights.billing.subscription_queries import overrides_of, subscriptions_with_phases
 from insights.exports.formatting import safe_text
 from insights.models import PriceOverride, Subscription
+from insights.web.csv_files import csv_file
+from insights.web.override_words import override_words
+
+
+@staff_page
+@require_safe
+def billing_csv(request: HttpRequest, account_uuid: UUID, slug: str) -> HttpResponse:
+    """Download one of the page's tables."""
+    account = get_account(account_uuid)
+    if slug == "subscriptions":
+        rows = plan_rows(subscriptions_with_phases(account.pk))
+    elif slug == "add-ons":
+        rows = add_on_rows(subscriptions_with_phases(account.pk))
+    elif slug == "prices":
+        rows = override_rows((row, override_words(row)) for row in overrides_of(account.pk))
+    elif slug == "credits":
+        rows = balance_rows(list_grant_balances(account))
+    else:
+        raise Http404
+    return csv_file(rows, f"billing-{slug}.csv")
 
 
 def plan_rows(subscriptions: Iterable[Subscription]) -> Iterator[list[str]]:
