@@ -169,6 +169,8 @@ def _plan_context(facts: PlanFacts, heading: HeadingForm | None) -> dict[str, An
         "interval": INTERVAL_WORDS[facts.interval_months],
         **draft_context(facts),
         "mark": draft_mark(facts),
+        "next_name": document.name,
+        "next_from": document.effective_from,
         "newest": facts.versions[-1] if facts.versions else None,
         "heading": heading or HeadingForm(initial=initial, auto_id="heading_%s"),
         "own_prices": price_rows(document.sheet(1)) if document.prices else (),

@@ -27,7 +27,7 @@ MODEL_WORDS = (
     ("graduated_percentage", "Graduated percentage: each tier's part at its percent"),
     ("stairstep", "Stairstep: one amount for the tier it reaches"),
 )
-COLUMN_WORDS = {
+_COLUMN_WORDS = {
     "above": "Above",
     "up_to": "Up to and with",
     "unit_amount": "Unit price",
@@ -99,7 +99,7 @@ class HeadingForm(forms.Form):
 class PriceForm(forms.Form):
     """A price, or one cell of it, with the fields of its charge model; its tiers are a table of their own."""
 
-    name = forms.CharField(required=False, max_length=100, label="Name")
+    name = forms.CharField(max_length=100, label="Name")
     model = forms.ChoiceField(choices=MODEL_WORDS, label="Charge model")
 
     def __init__(
@@ -175,6 +175,13 @@ def add_faults(form: forms.Form, title: str, faults: Iterable[PlanFault]) -> Non
             form.add_error("name", f"{fault.message[:1].upper()}{fault.message[1:]}.")
 
 
+def column_heads(model: str, *, currency: str, unit: str) -> list[str]:
+    """The heading of each column of a charge model's tiers, with what it is counted in."""
+    measures = {"above": unit, "up_to": unit, "unit_amount": currency, "flat_amount": currency}
+    heads = ((_COLUMN_WORDS[name], measures.get(name, "")) for name in tier_columns(model))
+    return [", ".join(filter(None, head)) for head in heads]
+
+
 def tier_rows_of(said: PriceTexts, title: str, faults: Iterable[PlanFault]) -> list[list[dict[str, Any]]]:
     """The rows of the table of tiers, with some that are empty; each cell with its text and what is wrong with it."""
     wrong = {(fault.table, fault.field): fault.message for fault in faults}
@@ -183,7 +190,7 @@ def tier_rows_of(said: PriceTexts, title: str, faults: Iterable[PlanFault]) -> l
         [
             {
                 "name": f"tier_{name}",
-                "label": f"{COLUMN_WORDS[name]}, tier {number}",
+                "label": f"{_COLUMN_WORDS[name]}, tier {number}",
                 "value": row.get(name, ""),
                 "error": wrong.get((f"{title}, tier {number}", name), ""),
             }

@@ -17,7 +17,6 @@ from insights.billing.plan_edit import (
     part_title,
     part_words,
     read_part,
-    tier_columns,
     with_part,
 )
 from insights.billing.plan_faults import InvalidPlan, PlanFault
@@ -28,10 +27,10 @@ from insights.web.plan_check import draft_mark, preview_context
 from insights.web.plan_downloads import plan_or_404
 from insights.web.plan_editor import save_draft
 from insights.web.plan_forms import (
-    COLUMN_WORDS,
     TIERS_IN_FORM_MAX,
     PriceForm,
     add_faults,
+    column_heads,
     posted_price,
     tier_rows_of,
 )
@@ -75,6 +74,7 @@ class _PricePage:
         self.price: SheetPrice = next(each for each in document.prices if each.key == price_key)
         self.part = part
         self.title = part_title(document, price_key, part)
+        self.unit = self.price.every_terms()[part][1].priced_unit
 
     def render(
         self,
@@ -95,7 +95,7 @@ class _PricePage:
             "part": self.part,
             "what": part_words(self.price)[self.part],
             "form": self._form(said, faults),
-            "tier_columns": [COLUMN_WORDS[name] for name in tier_columns(model)],
+            "tier_columns": column_heads(model, currency=document.currency, unit=self.unit),
             "tier_rows": tier_rows_of(said, self.title, faults),
             "tier_faults": [fault.message for fault in faults if fault.field == "tiers"],
             "has_too_many_tiers": len(said.tiers) > TIERS_IN_FORM_MAX,
@@ -111,18 +111,16 @@ class _PricePage:
         return (row.key, row.part) == (self.price.key, self.part)
 
     def _form(self, said: PriceTexts, faults: tuple[PlanFault, ...]) -> PriceForm:
-        _, terms = self.price.every_terms()[self.part]
         values = {"name": said.name, **said.texts, **dict.fromkeys(said.flags, "on")}
         form = PriceForm(
             values,
             model=said.texts.get("model", ""),
             currency=self.document.currency,
-            unit=terms.priced_unit,
+            unit=self.unit,
             is_fee=not self.price.meter_key,
         )
-        if not faults:
-            # What the reader of plan files took is shown as it is, and nothing is said of it.
-            form.errors.clear()
+        # The reader of plan files alone says what is wrong.
+        form.errors.clear()
         add_faults(form, self.title, faults)
         return form
 

@@ -85,7 +85,11 @@ def _with_choices(form: forms.Form, **choices: Sequence[tuple[str, str]]) -> for
 
 
 def _offered(account: Account) -> list[PlanFacts]:
-    return [plan for plan in list_plans() if plan.account_id in (None, account.pk)]
+    return [
+        plan
+        for plan in list_plans()
+        if plan.account_id in (None, account.pk) and plan.currency == account.currency
+    ]
 
 
 def _plans(account: Account, kind: str) -> list[tuple[str, str]]:
@@ -145,6 +149,7 @@ def render_billing(
         "now": now,
         "subscriptions": subscriptions,
         "live": sum(row.ends_at is None or row.ends_at > now for row in rows),
+        "has_add_ons": any(one["add_ons"] for one in subscriptions),
         "zone": account.billing_zone,
         "overrides": [_override(each, now, form, failed_which) for each in overrides_of(account.pk)],
         "profile": find_billing_profile(account),
