@@ -19,7 +19,10 @@ class InvoiceHeadSerializer(serializers.Serializer[Json]):
 
     id = serializers.UUIDField()
     number = serializers.CharField(allow_null=True, help_text="null until it is issued.")
-    kind = serializers.ChoiceField(choices=["period", "opening"])
+    kind = serializers.ChoiceField(
+        choices=["period", "opening", "closing"],
+        help_text="Of a period; of what is due when a subscription begins; of what changed after its last invoice.",
+    )
     status = serializers.ChoiceField(choices=[str(status) for status in BillStatus])
     subscription = serializers.CharField()
     currency = serializers.CharField()
@@ -130,6 +133,7 @@ class PlanSegmentSerializer(serializers.Serializer[Json]):
 class InvoiceSerializer(InvoiceHeadSerializer):
     """A whole invoice."""
 
+    why = serializers.CharField(help_text="Why there is one that is not of a period; else empty.")
     usage_as_of = serializers.IntegerField(help_text="The ledger position the usage was read at.")
     sha256 = serializers.CharField(allow_null=True, help_text="Of what was issued, in hexadecimal.")
     seller = PartySerializer()

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from accounts.models import User
 from accounts.operations import UnableToChange
@@ -97,8 +98,8 @@ def end_add_on(
                 f"Choose an hour after its start, {said(add_on.starts_at)}.", field="ends_at"
             )
         check_not_issued(subscription, ends_at, field="ends_at")
-        add_on.ends_at = ends_at
-        add_on.save(update_fields=["ends_at"])
+        add_on.ends_at, add_on.changed_at = ends_at, Now()
+        add_on.save(update_fields=["ends_at", "changed_at"])
         refuse_clashes(account_id, field="ends_at")
         details = {"plan": add_on.plan.key, "ends_at": ends_at.isoformat()}
         audit(account, by, "subscription.end_add_on", subscription, details)

@@ -100,6 +100,7 @@ class IssuedBill:
     """An issued invoice as its re-rating needs it: what it was made of, and what corrections came since.
 
     `credits` are those it had, as they stood then; `credits_used`, by their keys, what it and its corrections took.
+    `comes_back` are ids of its lines for a time after the subscription's end.
     """
 
     id: int
@@ -113,6 +114,7 @@ class IssuedBill:
     corrections: tuple[DraftLine, ...] = ()
     credits_used: Mapping[str, int] = field(default_factory=dict)
     unpriced: tuple[Unpriced, ...] = ()
+    comes_back: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +131,10 @@ class CreditOffer:
 class Basis:
     """All that a period's invoice follows from but the usage.
 
-    `whole` is the billing period, `service` the part of it that is subscribed. `ahead` are the segments of the next
-    period for which fees are due in advance, `next_whole` that period. `billed_ahead` are lines of earlier invoices
-    that were due in advance for this period.
+    `whole` is the billing period, `service` the part of it that is subscribed. An invoice that opens a subscription
+    has only fees due in advance; one that closes it has no segments, and corrects what was billed before. `ahead` are
+    the segments of the next period for which fees are due in advance, `next_whole` that period. `billed_ahead` are
+    lines of earlier invoices that were due in advance for this period.
     """
 
     account_id: int
@@ -141,6 +144,7 @@ class Basis:
     whole: Period
     service: Period
     is_opening: bool = False
+    is_closing: bool = False
     segments: tuple[ServiceSegment, ...]
     next_whole: Period | None = None
     ahead: tuple[ServiceSegment, ...] = ()
@@ -160,6 +164,11 @@ class Basis:
             for _, terms in price.every_terms()
         }
         return meter_key in self.priced_elsewhere or meter_key in counted
+
+    @property
+    def bills_usage(self) -> bool:
+        """Whether it is the invoice of a period's usage."""
+        return not (self.is_opening or self.is_closing)
 
     @property
     def plans(self) -> tuple[ServiceSegment, ...]:

@@ -68,6 +68,11 @@ class PeriodToBill:
     kind: InvoiceKind = InvoiceKind.PERIOD
     operation: str = ""
 
+    @property
+    def corrects_until(self) -> datetime:
+        """Up to when the periods are that it has corrections of: the last one too, if it closes the subscription."""
+        return self.service.end if self.kind == InvoiceKind.CLOSING else self.service.start
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedBasis:
@@ -111,7 +116,7 @@ class _Loader:
         self.ahead = list_lines_ahead(
             accounts, [invoice.pk for many in self.invoices.values() for invoice in many]
         )
-        places = [(each.account.pk, each.subscription.pk, each.service.start) for each in wanted]
+        places = [(each.account.pk, each.subscription.pk, each.corrects_until) for each in wanted]
         self.late = list_late(places, self.invoices)
         self.archived_until = list_archived_until(accounts)
         self.claims = list_priced_meters(accounts)
@@ -126,7 +131,8 @@ class _Loader:
             ends_at=subscription.ends_at,
         )
         problems: list[Problem] = []
-        segments = self._segments(to_bill.whole, facts, problems)
+        is_closing = to_bill.kind == InvoiceKind.CLOSING
+        segments = () if is_closing else self._segments(to_bill.whole, facts, problems)
         following = period_containing(anchor_of(subscription), to_bill.whole.end)
         profile = self.profiles.get(to_bill.account.pk)
         basis = Basis(
@@ -137,12 +143,13 @@ class _Loader:
             whole=to_bill.whole,
             service=to_bill.service,
             is_opening=to_bill.kind == InvoiceKind.OPENING,
+            is_closing=is_closing,
             segments=_beginning(segments, to_bill.service.start)
             if to_bill.kind == InvoiceKind.OPENING
             else segments,
             next_whole=following,
             ahead=_beginning(self._segments(following, facts, []), following.start),
-            billed_ahead=self._billed_ahead(to_bill),
+            billed_ahead=() if is_closing else self._billed_ahead(to_bill),
             taxes=_taxes(profile),
             priced_elsewhere=meters_of_others(self.claims.get(to_bill.account.pk, {}), subscription.pk),
             problems=tuple(problems),
@@ -161,7 +168,7 @@ class _Loader:
             profile=profile,
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
             earlier_records=tuple(self.records[invoice.pk] for invoice in before),
-            overlapping=self._overlapping(to_bill),
+            overlapping=() if is_closing else self._overlapping(to_bill),
         )
 
     def _billed_ahead(self, to_bill: PeriodToBill) -> tuple[StoredLine, ...]:
@@ -175,14 +182,26 @@ class _Loader:
         )
 
     def _bills_to_correct(self, to_bill: PeriodToBill, before: Sequence[Invoice]) -> tuple[IssuedBill, ...]:
+        """Earlier bills that usage came late for, and the one with fees for a time after the end."""
         late = self.late.get(to_bill.account.pk, ())
+        unused = self._unused_ahead(to_bill)
         return tuple(
-            load_issued_bill(invoice)
+            load_issued_bill(invoice, comes_back=unused.get(invoice.pk, frozenset()))
             for invoice in before
             if self._is_next_to_issue(to_bill)
             and not self._is_archived(invoice)
-            and is_touched(late, invoice)
+            and (invoice.pk in unused or is_touched(late, invoice))
         )
+
+    def _unused_ahead(self, to_bill: PeriodToBill) -> dict[int, frozenset[int]]:
+        """When the subscription is closed: the lines for a time after its end, by their invoice."""
+        if to_bill.kind != InvoiceKind.CLOSING:
+            return {}
+        found: dict[int, set[int]] = {}
+        for stored in self.ahead.get(to_bill.subscription.pk, ()):
+            if stored.line.service.start >= to_bill.service.end:
+                found.setdefault(stored.invoice_id, set()).add(stored.id)
+        return {invoice_id: frozenset(lines) for invoice_id, lines in found.items()}
 
     def _overlapping(self, to_bill: PeriodToBill) -> tuple[str, ...]:
         """Numbers of other invoices for a part of the same period."""
@@ -210,7 +229,9 @@ class _Loader:
     def _is_next_to_issue(self, to_bill: PeriodToBill) -> bool:
         """Whether no earlier period is still to be issued, whose invoice then has the corrections."""
         return not any(
-            invoice.state != InvoiceState.ISSUED and invoice.period_end <= to_bill.service.start
+            invoice.state != InvoiceState.ISSUED
+            and invoice.kind != InvoiceKind.CLOSING
+            and invoice.period_end <= to_bill.corrects_until
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
         )
 
@@ -220,7 +241,7 @@ class _Loader:
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
             if invoice.state == InvoiceState.ISSUED
             and invoice.kind == InvoiceKind.PERIOD
-            and invoice.period_end <= to_bill.service.start
+            and invoice.period_end <= to_bill.corrects_until
         ]
 
     def _segments(

@@ -61,7 +61,7 @@ def find_problems(
 
 
 def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState]) -> Iterator[Problem]:
-    if basis.is_opening:
+    if not basis.bills_usage:
         return
     units: dict[str, set[str]] = defaultdict(set)
     for price in (price for segment in basis.plans for price in segment.sheet.prices):
@@ -99,7 +99,7 @@ def _problems_of_history(basis: Basis, draft: Draft, history: History, records: 
     if draft.total_minor > JUMP_TIMES * usual and draft.total_minor - usual > _jump_minor(basis.currency):
         now, before = (Money(int(minor), basis.currency) for minor in (draft.total_minor, usual))
         yield Problem(code="jump", message=f"{now} is more than {JUMP_TIMES} times the usual {before}.")
-    if not records and all(history.records[-EARLIER_MIN:]):
+    if basis.bills_usage and not records and all(history.records[-EARLIER_MIN:]):
         yield Problem(code="no_usage", message="There is no usage at all after months with usage.")
 
 

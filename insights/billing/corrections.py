@@ -97,7 +97,9 @@ def rate_again(
     kept = [
         stored.line
         for stored in bill.lines
-        if stored.line.kind is LineKind.CHARGE and not stored.line.meter_key
+        if stored.line.kind is LineKind.CHARGE
+        and not stored.line.meter_key
+        and stored.id not in bill.comes_back
     ]
     earlier = [stored.line for stored in bill.lines if stored.line.kind is LineKind.CORRECTION]
     base = (*kept, *used.lines, *earlier)
@@ -109,6 +111,7 @@ def rate_again(
         taxes=bill.taxes,
         credits=bill.credits,
         is_opening=False,
+        is_closing=False,
         to_correct=(),
     )
     rated = total_lines(base, bill.segments, then)

@@ -164,7 +164,9 @@ def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
     """Set everything of an invoice that follows from its draft; parked once it is due and problems are left."""
     basis = one.basis
     invoice.period_end = basis.service.end
-    invoice.issue_from = issue_from(one.loaded)
+    # What closes a subscription waits from when it was first needed, so that what comes meanwhile is on it too.
+    if not basis.is_closing or invoice.pk is None:
+        invoice.issue_from = issue_from(one.loaded, now)
     problems = still_parked(one.problems, invoice.released) if now >= invoice.issue_from else ()
     invoice.state = InvoiceState.PARKED if problems else InvoiceState.DRAFT
     invoice.parked_for = [{"code": problem.code, "message": problem.message} for problem in problems]
@@ -176,13 +178,16 @@ def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
     invoice.details = details_document(one)
 
 
-def issue_from(loaded: LoadedBasis) -> datetime:
-    """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace."""
+def issue_from(loaded: LoadedBasis, now: datetime) -> datetime:
+    """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace.
+
+    If it closes one, after the grace from now on.
+    """
     service = loaded.basis.service
     if loaded.basis.is_opening:
         return service.start
     grace = _DEFAULT_GRACE if loaded.profile is None else timedelta(days=loaded.profile.grace_days)
-    return service.end + grace
+    return (now if loaded.basis.is_closing else service.end) + grace
 
 
 def details_document(one: Drafted) -> dict[str, Any]:

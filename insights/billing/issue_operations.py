@@ -120,9 +120,11 @@ def _counter_of(drafted: Drafted) -> int:
 
 
 def _issue_if_due(drafted: Drafted, now: datetime) -> int | None:
-    """Make the stored draft final unless it is parked or not due; returns its id if it was."""
+    """Make the stored draft final unless it is parked, not due or corrects nothing; returns its id if it was."""
     invoice = _stored(drafted.loaded.to_bill)
     if invoice.state == InvoiceState.PARKED or now < invoice.issue_from:
+        return None
+    if drafted.basis.is_closing and not drafted.draft.lines:
         return None
     _make_final(invoice, drafted, now)
     return invoice.pk

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts.models import Account, User
 from accounts.operations import UnableToChange, record_act
@@ -101,8 +102,8 @@ def end_override(
             raise UnableToChange(f"Choose an hour after its start, {said(found.starts_at)}.", field="ends_at")
         _check_not_issued(account_id, found.plan, ends_at, field="ends_at")
         _refuse_overlap(account_id, found.plan, found.price_key, found.starts_at, ends_at, but=found.pk)
-        found.ends_at = ends_at
-        found.save(update_fields=["ends_at"])
+        found.ends_at, found.changed_at = ends_at, Now()
+        found.save(update_fields=["ends_at", "changed_at"])
         _audit(account, by, "override.end", found)
 
 

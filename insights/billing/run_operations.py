@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 
 from insights.billing.basis_queries import PeriodToBill, load_bases
+from insights.billing.closing_operations import close_subscription, drop_drafts_after_end
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
 from insights.billing.issue_operations import issue_invoice, issue_invoices
@@ -22,6 +23,7 @@ from insights.billing.period_queries import (
     list_subscription_ids,
     list_subscriptions,
 )
+from insights.billing.subscription_operations import end_with_accounts
 from insights.models import BillingRun, InvoiceKind, InvoiceState, Subscription
 
 logger = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ def run_pass(kind: str, now: datetime, *, until: float) -> BillingRun | None:
     Goes on where an unfinished pass stopped. Returns None where there is nothing to do. Stops at `until` on the
     monotonic clock; the next pass then takes the rest.
     """
+    end_with_accounts(now)
     run = BillingRun.objects.filter(kind=kind, finished_at__isnull=True).order_by("-pk").first()
     wanted = [
         one for one in list_subscription_ids(kind, now) if run is None or one > run.last_subscription_id
@@ -78,6 +81,7 @@ def _advance(run: BillingRun, ids: Sequence[int], now: datetime) -> None:
 def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     """Bring the invoices of these subscriptions up to this moment; one that fails holds up no other."""
     tally = Tally()
+    drop_drafts_after_end(subscriptions)
     plain: list[PeriodToBill] = []
     for wanted in _list_wanted(subscriptions, now, tally):
         if len(wanted) == 1 and wanted[0].service.end > now:
@@ -98,8 +102,7 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     tally = Tally(done=len(subscriptions))
     found = _list_wanted(subscriptions, now, tally)
     queues = [
-        [one for one in wanted if one.kind == InvoiceKind.OPENING or one.service.end <= now]
-        for wanted in found
+        [one for one in wanted if one.kind == InvoiceKind.OPENING or _is_over(one, now)] for wanted in found
     ]
     while queues := [queue for queue in queues if queue]:
         firsts = {queue[0].account.pk: queue for queue in reversed(queues)}
@@ -109,6 +112,10 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
             if to_bill.subscription.pk not in issued:
                 queue.clear()
     return tally
+
+
+def _is_over(to_bill: PeriodToBill, now: datetime) -> bool:
+    return to_bill.kind == InvoiceKind.PERIOD and to_bill.service.end <= now
 
 
 def _issue_together(together: Sequence[PeriodToBill], now: datetime, tally: Tally) -> set[int]:
@@ -155,9 +162,12 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
             if not may_issue:
                 draft_periods([to_bill], now)
                 continue
-            outcome = issue_invoice(to_bill, now)
+            is_closing = to_bill.kind == InvoiceKind.CLOSING
+            outcome = close_subscription(to_bill, now) if is_closing else issue_invoice(to_bill, now)
         except Exception as error:
             _note(tally, to_bill, error)
+            return
+        if outcome is None:
             return
         tally.issued += outcome.is_new
         tally.parked += outcome.invoice.state == InvoiceState.PARKED

@@ -28,12 +28,14 @@ from insights.models import (
     LineItem,
     Settlement,
     SettlementState,
+    Subscription,
 )
 from insights.values.money import Money, sum_money
 
 REASON_LENGTH_MAX = 300
 _FACTS = (
-    "public_id", "account_id", "state", "number", "currency", "total_minor", "parked_for", "released", "drafted_at",
+    "public_id", "account_id", "subscription_id", "state", "number", "currency", "total_minor", "parked_for",
+    "released", "drafted_at",
 )  # fmt: skip
 
 
@@ -123,6 +125,7 @@ def void_invoice(public_id: UUID, *, reason: str, by: User, now: datetime) -> Vo
             raise UnableToSettle(" ".join(effect.refusals))
         _return_credits(invoice, now)
         _settle(settlement, SettlementState.VOID, reason=reason, by=by, now=now)
+        Subscription.objects.filter(pk=invoice.subscription_id).update(settled_as_of=None)
         _record(invoice, by, "invoice.void", {"reason": reason.strip(), "given_back": str(effect.given_back)})
     return effect
 

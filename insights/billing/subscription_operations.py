@@ -7,21 +7,25 @@ plans that would charge one meter at the same time. One act on an account's subs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from accounts.models import Account, User
 from accounts.operations import UnableToChange, record_act
 from accounts.operations.refusals import check_text
 from accounts.tenancy import current_alias
+from insights.billing.subscription_queries import issued_until
 from insights.billing.subscription_rule_queries import (
     check_instant,
     check_not_issued,
     check_within,
     checked_counts,
     locked_account,
+    next_hour,
     offered_plan,
     refuse_clashes,
     said,
@@ -181,10 +185,30 @@ def end_subscription(
                 f"Choose an hour after its start, {said(subscription.starts_at)}.", field="ends_at"
             )
         check_not_issued(subscription, ends_at, field="ends_at")
-        subscription.ends_at = ends_at
-        subscription.save(update_fields=["ends_at"])
+        _set_end(subscription, ends_at)
         refuse_clashes(account_id, field="ends_at")
         audit(account, by, "subscription.end", subscription, {"ends_at": ends_at.isoformat()})
+
+
+def end_with_accounts(now: datetime) -> None:
+    """End what closed accounts still buy at the hour after they were closed, or where it is issued up to."""
+    closed = Subscription.objects.filter(account__closed_at__lte=now, starts_at__lt=F("account__closed_at"))
+    lasting = closed.filter(
+        Q(ends_at__isnull=True) | Q(ends_at__gt=F("account__closed_at") + timedelta(hours=1))
+    )
+    for account_id, subscription_id in lasting.order_by("pk").values_list("account", "pk"):
+        with transaction.atomic(using=current_alias()):
+            account = Account.objects.select_for_update().get(pk=account_id)
+            subscription = Subscription.objects.get(pk=subscription_id)
+            issued = issued_until([subscription_id]).get(subscription_id, subscription.starts_at)
+            ends_at = max(next_hour(account.closed_at or now), issued)
+            if subscription.ends_at is None or subscription.ends_at > ends_at:
+                _set_end(subscription, ends_at)
+                audit(account, None, "subscription.end", subscription, {"ends_at": ends_at.isoformat()})
+
+
+def _set_end(subscription: Subscription, ends_at: datetime) -> None:
+    Subscription.objects.filter(pk=subscription.pk).update(ends_at=ends_at, changed_at=Now())
 
 
 def _add_phase(phase: SubscriptionPhase) -> SubscriptionPhase:

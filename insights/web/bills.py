@@ -32,6 +32,7 @@ from insights.billing.price_words import money_words, number_words
 from insights.billing.words import (
     StepRow,
     bill_answer,
+    bill_why,
     line_price_words,
     line_sentence,
     step_rows,
@@ -98,6 +99,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         "bill": bill,
         "head": bill.head,
         "answer": bill_answer(bill),
+        "why": bill_why(bill.head.kind),
         "period": period_of(bill.head.period, zone),
         "due": local_day(bill.head.due_at, zone) if bill.head.due_at else None,
         "period_end": local_day(bill.head.period.end, zone),
@@ -188,6 +190,9 @@ def _sums(heads: Any) -> str:
     return " and ".join(money_words(sum_money(amounts, code)) for code, amounts in by_currency.items())
 
 
+_KIND_NAMES = {"opening": "In advance", "closing": "After the end"}
+
+
 def _row(account: Account, head: BillHead) -> dict[str, Any]:
     zone = ZoneInfo(head.zone)
     return {
@@ -196,7 +201,7 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
         "due": local_day(head.due_at, zone) if head.due_at else None,
         "total": money_words(head.total),
         "url": reverse("bill-detail", args=[account.public_id, head.public_id]),
-        "name": head.number or ("In advance" if head.kind == "opening" else head.subscription_name),
+        "name": head.number or _KIND_NAMES.get(head.kind) or head.subscription_name,
     }
 
 
