@@ -198,7 +198,7 @@ class Draft:
     """An invoice as it would be: lines in order, which add to the total, and what speaks against issuing it.
 
     `credits` are those the lines had to take from, `credit_uses` how much of each grant they take, in minor units;
-    below zero is given back.
+    below zero is given back. `uncorrected` are ids of bills that usage came late for and that cannot be rated again.
     """
 
     lines: tuple[DraftLine, ...]
@@ -208,4 +208,4 @@ class Draft:
     credits: tuple[CreditOffer, ...] = ()
     unpriced: tuple[Unpriced, ...] = ()
     problems: tuple[Problem, ...] = ()
-    complete_to: datetime | None = None
+    uncorrected: tuple[int, ...] = ()

@@ -20,19 +20,21 @@ from insights.billing.basis import (
     ServiceSegment,
     StoredLine,
 )
+from insights.billing.bounds import EARLIER_MIN
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.periods import period_containing
 from insights.billing.row_queries import (
-    count_records,
     list_add_ons,
     list_archived_until,
     list_grants,
     list_invoices,
     list_lines_ahead,
+    list_made_of,
     list_overrides,
     list_phases,
     list_priced_meters,
+    list_voided_corrections,
     meters_of_others,
 )
 from insights.billing.sheet_mapping import price_with_override
@@ -112,7 +114,9 @@ class _Loader:
         }
         self.grants = list_grants(accounts)
         self.invoices = list_invoices(subscriptions)
-        self.records = count_records(accounts)
+        recent = [invoice.pk for each in wanted for invoice in self._recent(each)]
+        self.made_of = list_made_of(recent)
+        self.voided_corrections = list_voided_corrections(accounts)
         self.ahead = list_lines_ahead(
             accounts, [invoice.pk for many in self.invoices.values() for invoice in many]
         )
@@ -167,7 +171,7 @@ class _Loader:
             basis=basis,
             profile=profile,
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
-            earlier_records=tuple(self.records[invoice.pk] for invoice in before),
+            earlier_records=tuple(self.made_of[invoice.pk].records for invoice in before[-EARLIER_MIN:]),
             overlapping=() if is_closing else self._overlapping(to_bill),
         )
 
@@ -182,15 +186,21 @@ class _Loader:
         )
 
     def _bills_to_correct(self, to_bill: PeriodToBill, before: Sequence[Invoice]) -> tuple[IssuedBill, ...]:
-        """Earlier bills that usage came late for, and the one with fees for a time after the end."""
+        """Earlier bills that usage came late for, and the one with fees for a time after the end.
+
+        Also those that lately could not be corrected, and those whose corrections were voided since: where all of that
+        is billed already, rating them again makes no line.
+        """
         late = self.late.get(to_bill.account.pk, ())
         unused = self._unused_ahead(to_bill)
+        again = self.voided_corrections | unused.keys()
+        again |= {pk for invoice in self._recent(to_bill) for pk in self.made_of[invoice.pk].uncorrected}
         return tuple(
             load_issued_bill(invoice, comes_back=unused.get(invoice.pk, frozenset()))
             for invoice in before
             if self._is_next_to_issue(to_bill)
             and not self._is_archived(invoice)
-            and (invoice.pk in unused or is_touched(late, invoice))
+            and (invoice.pk in again or is_touched(late, invoice))
         )
 
     def _unused_ahead(self, to_bill: PeriodToBill) -> dict[int, frozenset[int]]:
@@ -243,6 +253,15 @@ class _Loader:
             and invoice.kind == InvoiceKind.PERIOD
             and invoice.period_end <= to_bill.corrects_until
         ]
+
+    def _recent(self, to_bill: PeriodToBill) -> list[Invoice]:
+        """The last issued invoices of periods before it, and all that close the subscription."""
+        closing = [
+            invoice
+            for invoice in self.invoices.get(to_bill.subscription.pk, ())
+            if (invoice.kind, invoice.state) == (InvoiceKind.CLOSING, InvoiceState.ISSUED)
+        ]
+        return self._issued_before(to_bill)[-EARLIER_MIN:] + closing
 
     def _segments(
         self, whole: Period, facts: SubscriptionFacts, problems: list[Problem]

@@ -47,9 +47,10 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
     # Corrections come first, so that they and the invoice's own lines never take the same credit.
     basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
-    return _finish(
+    draft = _finish(
         basis, lines, used.unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
     )
+    return replace(draft, uncorrected=corrected.skipped)
 
 
 def _finish(

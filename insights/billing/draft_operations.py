@@ -211,6 +211,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
         ],
         "records": one.records,
         "corrected": [bill.id for bill in basis.to_correct],
+        "uncorrected": list(one.draft.uncorrected),
     }
 
 

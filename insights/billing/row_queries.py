@@ -6,13 +6,14 @@ Each function is one statement. Runs as the worker, inside the caller's transact
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Max, Sum
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from insights.billing.basis import CreditOffer, StoredLine
 from insights.billing.invoice_mapping import stored_line
@@ -22,7 +23,6 @@ from insights.models import (
     CreditGrant,
     CreditUse,
     Invoice,
-    InvoiceState,
     LineItem,
     Price,
     PriceOverride,
@@ -112,11 +112,34 @@ def list_invoices(subscriptions: Sequence[int]) -> Mapping[int, list[Invoice]]:
     return found
 
 
-def count_records(accounts: Sequence[int]) -> Mapping[int, int]:
-    """How many records each issued invoice was made of."""
-    rows = Invoice.objects.filter(account__in=accounts, state=InvoiceState.ISSUED)
-    counted = rows.annotate(records=KeyTextTransform("records", "details")).values_list("pk", "records")
-    return {invoice_id: int(records or 0) for invoice_id, records in counted}
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """How many records an issued invoice was made of, and ids of the bills that it could not correct."""
+
+    records: int
+    uncorrected: tuple[int, ...]
+
+
+def list_made_of(invoices: Iterable[int]) -> Mapping[int, MadeOf]:
+    """What these invoices were made of, by their ids."""
+    rows = Invoice.objects.filter(pk__in=list(invoices)).annotate(
+        records=KeyTextTransform("records", "details"), uncorrected=KeyTransform("uncorrected", "details")
+    )
+    return {
+        invoice_id: MadeOf(int(records or 0), tuple(uncorrected or ()))
+        for invoice_id, records, uncorrected in rows.values_list("pk", "records", "uncorrected")
+    }
+
+
+def list_voided_corrections(accounts: Sequence[int]) -> frozenset[int]:
+    """Ids of the bills of which an invoice that is void now had corrections."""
+    rows = LineItem.objects.filter(
+        account__in=accounts,
+        kind=LineKind.CORRECTION,
+        corrects_invoice__isnull=False,
+        invoice__settlements__state=SettlementState.VOID,
+    )
+    return frozenset(rows.values_list("corrects_invoice", flat=True))
 
 
 def list_lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[int, list[StoredLine]]:

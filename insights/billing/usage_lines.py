@@ -125,7 +125,7 @@ def _places(
     names = price.matrix.dimensions
     quantities = split_by_cell(
         price.matrix,
-        ((dict(zip(names, values, strict=True)), quantity) for values, quantity in found.items()),
+        ((dict(zip(names, values, strict=True)), quantity) for values, quantity in found.items() if quantity),
     )
     for values, quantity in quantities.items():
         terms = price.matrix.terms_of(values)
