@@ -12,13 +12,13 @@ from django.db.models.functions import Now
 from accounts.models import User
 from accounts.operations import UnableToChange
 from accounts.tenancy import current_alias
+from insights.billing.account_lock_operations import account_to_change
 from insights.billing.subscription_operations import audit
 from insights.billing.subscription_rule_queries import (
     check_instant,
     check_not_issued,
     check_within,
     checked_counts,
-    locked_account,
     offered_plan,
     refuse_clashes,
     said,
@@ -40,7 +40,7 @@ def start_add_on(
     """Let the subscription have an add-on from a whole hour on. Raises UnknownSubscription and UnableToChange."""
     check_instant(starts_at, field="starts_at")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         check_within(subscription, starts_at, field="starts_at")
         check_not_issued(subscription, starts_at, field="starts_at")
@@ -82,7 +82,7 @@ def end_add_on(
     """End an add-on at a whole hour; an end to come may be moved. Raises UnknownSubscription and UnableToChange."""
     check_instant(ends_at, field="ends_at")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         add_on = (
             AddOn.objects.filter(subscription=subscription, plan__key=plan_key, starts_at=started_at)

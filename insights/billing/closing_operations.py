@@ -13,10 +13,11 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from accounts.tenancy import current_alias
+from insights.billing.account_lock_operations import hold_account
 from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.bounds import still_parked
 from insights.billing.draft_operations import make_drafts
-from insights.billing.issue_operations import Outcome, find_invoice, issue_invoice, lock_account
+from insights.billing.issue_operations import Outcome, find_invoice, issue_invoice
 from insights.billing.usage_queries import read_usage
 from insights.models import Invoice, InvoiceState, LineItem, Subscription
 
@@ -30,7 +31,7 @@ def _note_if_settled(to_bill: PeriodToBill, now: datetime) -> bool:
     """Whether nothing is left to bill; then it is noted, and a draft of what was left before goes."""
     with transaction.atomic(using=current_alias()):
         # Under the lock, so that nobody voids meanwhile what was found to be billed.
-        lock_account(to_bill.account.pk)
+        hold_account(to_bill.account.pk)
         loaded = load_bases([to_bill], now)
         usage = read_usage([one.basis for one in loaded])
         [drafted] = make_drafts(loaded, usage, [to_bill])
@@ -52,7 +53,7 @@ def drop_drafts_after_end(subscriptions: Sequence[Subscription]) -> None:
         set(beyond.exclude(state=InvoiceState.ISSUED).values_list("account", flat=True))
     ):
         with transaction.atomic(using=current_alias()):
-            lock_account(account_id)
+            hold_account(account_id)
             _delete(beyond.filter(account=account_id))
 
 

@@ -17,7 +17,7 @@ from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.closing_operations import close_subscription, drop_drafts_after_end
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
-from insights.billing.issue_operations import issue_invoice, issue_invoices
+from insights.billing.issue_operations import BasisMoved, issue_invoice, issue_invoices
 from insights.billing.period_queries import (
     list_periods_to_bill,
     list_subscription_ids,
@@ -30,6 +30,7 @@ logger = structlog.get_logger(__name__)
 
 SUBSCRIPTIONS_AT_ONCE = 250
 _PROBLEM_CHARACTERS = 300
+_TRIES = 3
 
 
 @dataclass(slots=True)
@@ -154,8 +155,11 @@ def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally)
             _draft_together([one], now, tally)
 
 
-def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> None:
-    """Issue what is due in the order of time; after the first that is not, only drafts follow."""
+def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally, tries: int = _TRIES) -> None:
+    """Issue what is due in the order of time; after the first that is not, only drafts follow.
+
+    Where what is needed is changed meanwhile, it is listed anew.
+    """
     may_issue = True
     for to_bill in wanted:
         try:
@@ -164,6 +168,13 @@ def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> No
                 continue
             is_closing = to_bill.kind == InvoiceKind.CLOSING
             outcome = close_subscription(to_bill, now) if is_closing else issue_invoice(to_bill, now)
+        except BasisMoved as error:
+            if not tries:
+                _note(tally, to_bill, error)
+                return
+            for listed in _list_wanted(list_subscriptions([to_bill.subscription.pk]), now, tally):
+                _bill_one(listed, now, tally, tries - 1)
+            return
         except Exception as error:
             _note(tally, to_bill, error)
             return

@@ -19,7 +19,7 @@ from accounts.models import Account, User
 from accounts.operations import record_act
 from accounts.operations.refusals import UnableToChange, check_text
 from accounts.tenancy import as_worker, current_alias
-from insights.billing.issue_operations import lock_account
+from insights.billing.account_lock_operations import hold_account
 from insights.models import (
     CreditGrant,
     CreditUse,
@@ -64,7 +64,7 @@ def release_invoice(public_id: UUID, *, codes: Collection[str], reason: str, by:
     """
     check_text(reason, field="reason", what="reason", longest=REASON_LENGTH_MAX)
     with as_worker(), transaction.atomic(using="worker"):
-        lock_account(_find_invoice(public_id).account_id)
+        hold_account(_find_invoice(public_id).account_id)
         # Read again, since a pass may have issued it before the lock was ours.
         invoice = _find_invoice(public_id)
         if invoice.state != InvoiceState.PARKED:
@@ -118,7 +118,7 @@ def void_invoice(public_id: UUID, *, reason: str, by: User, now: datetime) -> Vo
     with as_worker(), transaction.atomic(using="worker"):
         invoice = _find_invoice(public_id)
         # Invoices are issued under the same lock, so none takes a credit or makes a correction meanwhile.
-        lock_account(invoice.account_id)
+        hold_account(invoice.account_id)
         settlement = _lock_settlement(invoice)
         effect = _void_effect(invoice, settlement)
         if effect.refusals:

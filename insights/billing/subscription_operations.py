@@ -18,13 +18,13 @@ from accounts.models import Account, User
 from accounts.operations import UnableToChange, record_act
 from accounts.operations.refusals import check_text
 from accounts.tenancy import current_alias
+from insights.billing.account_lock_operations import account_to_change, hold_account
 from insights.billing.subscription_queries import issued_until
 from insights.billing.subscription_rule_queries import (
     check_instant,
     check_not_issued,
     check_within,
     checked_counts,
-    locked_account,
     next_hour,
     offered_plan,
     refuse_clashes,
@@ -58,7 +58,7 @@ def start_subscription(
     if not YEAR_FIRST <= anchor_day.year <= YEAR_LAST:
         raise UnableToChange(f"Choose a year from {YEAR_FIRST} to {YEAR_LAST}.", field="anchor_day")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         offered = offered_plan(
             plan_key,
             account_id=account_id,
@@ -111,7 +111,7 @@ def change_plan(
     if reason:
         check_text(reason, field="reason", what="reason")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         check_within(subscription, starts_at, field="starts_at")
         check_not_issued(subscription, starts_at, field="starts_at")
@@ -147,7 +147,7 @@ def cancel_change(
 ) -> None:
     """Take back the change of plan of that hour, which has not begun; the plan before it goes on."""
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         phase = SubscriptionPhase.objects.filter(
             subscription=subscription, starts_at=starts_at, cancelled_at__isnull=True
@@ -174,7 +174,7 @@ def end_subscription(
     """End the subscription at a whole hour; its last period is billed up to then. An end to come may be moved."""
     check_instant(ends_at, field="ends_at")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         if subscription.ends_at is not None and subscription.ends_at <= now:
             raise UnableToChange(
@@ -198,7 +198,8 @@ def end_with_accounts(now: datetime) -> None:
     )
     for account_id, subscription_id in lasting.order_by("pk").values_list("account", "pk"):
         with transaction.atomic(using=current_alias()):
-            account = Account.objects.select_for_update().get(pk=account_id)
+            hold_account(account_id)
+            account = Account.objects.get(pk=account_id)
             subscription = Subscription.objects.get(pk=subscription_id)
             issued = issued_until([subscription_id]).get(subscription_id, subscription.starts_at)
             ends_at = max(next_hour(account.closed_at or now), issued)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from accounts.models import Account, AccountState
 from accounts.operations import UnableToChange
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.periods import period_containing
@@ -35,14 +34,6 @@ class OfferedPlan:
 
     plan: Plan
     sheet: PriceSheet
-
-
-def locked_account(account_id: int) -> Account:
-    """The account, so that one act on its subscriptions happens at a time; a closed one is refused."""
-    account = Account.objects.select_for_update().get(pk=account_id)
-    if account.state == AccountState.CLOSED:
-        raise UnableToChange("The account is closed, so nothing about its subscriptions changes any more.")
-    return account
 
 
 def subscription_of(account_id: int, public_id: UUID) -> Subscription:
