@@ -27,13 +27,13 @@ from insights.billing.periods import period_containing
 from insights.billing.row_queries import (
     list_add_ons,
     list_archived_until,
+    list_claims,
     list_grants,
     list_invoices,
     list_lines_ahead,
     list_made_of,
     list_overrides,
     list_phases,
-    list_priced_meters,
     list_voided_corrections,
     meters_of_others,
 )
@@ -123,7 +123,7 @@ class _Loader:
         places = [(each.account.pk, each.subscription.pk, each.corrects_until) for each in wanted]
         self.late = list_late(places, self.invoices)
         self.archived_until = list_archived_until(accounts)
-        self.claims = list_priced_meters(accounts)
+        self.claims = list_claims(accounts)
 
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
@@ -155,7 +155,7 @@ class _Loader:
             ahead=_beginning(self._segments(following, facts, []), following.start),
             billed_ahead=() if is_closing else self._billed_ahead(to_bill),
             taxes=_taxes(profile),
-            priced_elsewhere=meters_of_others(self.claims.get(to_bill.account.pk, {}), subscription.pk),
+            priced_elsewhere=self._priced_elsewhere(to_bill, to_bill.service),
             problems=tuple(problems),
         )
         before = self._issued_before(to_bill)
@@ -196,12 +196,22 @@ class _Loader:
         again = self.voided_corrections | unused.keys()
         again |= {pk for invoice in self._recent(to_bill) for pk in self.made_of[invoice.pk].uncorrected}
         return tuple(
-            load_issued_bill(invoice, comes_back=unused.get(invoice.pk, frozenset()))
+            load_issued_bill(
+                invoice,
+                comes_back=unused.get(invoice.pk, frozenset()),
+                priced_elsewhere=self._priced_elsewhere(
+                    to_bill, Period(invoice.period_start, invoice.period_end)
+                ),
+            )
             for invoice in before
             if self._is_next_to_issue(to_bill)
             and not self._is_archived(invoice)
             and (invoice.pk in again or is_touched(late, invoice))
         )
+
+    def _priced_elsewhere(self, to_bill: PeriodToBill, period: Period) -> frozenset[str]:
+        claims = self.claims.get(to_bill.account.pk, ())
+        return meters_of_others(claims, to_bill.subscription.pk, period)
 
     def _unused_ahead(self, to_bill: PeriodToBill) -> dict[int, frozenset[int]]:
         """When the subscription is closed: the lines for a time after its end, by their invoice."""

@@ -67,8 +67,6 @@ def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState
     for price in (price for segment in basis.plans for price in segment.sheet.prices):
         units[price.meter_key].update(terms.unit for _, terms in price.every_terms())
     for usage in draft.unpriced:
-        if basis.is_priced(usage.meter_key):
-            continue
         amount = f"{exact_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
         # Another plan of the same period may well have a price for it.
         if usage.meter_key in units and usage.unit not in units[usage.meter_key]:

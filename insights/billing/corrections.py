@@ -99,7 +99,7 @@ def rate_again(
         for problem in used.problems
     ]
     changed = {one.meter_key for one in {*used.unpriced} ^ {*bill.unpriced}}
-    if changed := {meter_key for meter_key in changed if not basis.is_priced(meter_key)}:
+    if changed := {meter_key for meter_key in changed if not bill.is_priced(meter_key)}:
         named = ", ".join(sorted(changed))
         message = f"Late usage for invoice {bill.number} has no price there: {named}."
         problems.append(Problem(code="unpriced_meter", message=message))

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.tenancy import connection, current_alias
-from insights.billing.basis import Basis, Draft, Problem
+from insights.billing.basis import Basis, Draft, Problem, Unpriced
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import insert_rows, update_rows
@@ -205,14 +205,19 @@ def details_document(one: Drafted) -> dict[str, Any]:
         "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
         "credits": credits_document(one.draft.credits),
-        "unpriced": [
-            {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
-            for usage in one.draft.unpriced
-        ],
+        "unpriced": _unpriced(one.draft.unpriced),
+        "priced_elsewhere": _unpriced(one.draft.priced_elsewhere),
         "records": one.records,
         "corrected": [bill.id for bill in basis.to_correct],
         "uncorrected": list(one.draft.uncorrected),
     }
+
+
+def _unpriced(usages: Sequence[Unpriced]) -> list[dict[str, str]]:
+    return [
+        {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
+        for usage in usages
+    ]
 
 
 def _seller(profile: BillingProfile | None) -> dict[str, str]:

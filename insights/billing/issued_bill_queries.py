@@ -45,10 +45,16 @@ def is_touched(late: Iterable[Stretch], invoice: Invoice) -> bool:
     )
 
 
-def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset()) -> IssuedBill:
+def load_issued_bill(
+    invoice: Invoice,
+    *,
+    comes_back: frozenset[int] = frozenset(),
+    priced_elsewhere: frozenset[str] = frozenset(),
+) -> IssuedBill:
     """An issued invoice with its lines, and every correction of it on an issued invoice that counts.
 
-    `comes_back` are ids of its lines for a time after the subscription's end.
+    `comes_back` are ids of its lines for a time after the subscription's end, `priced_elsewhere` the meters that others
+    of the account's subscriptions price in its period.
     """
     rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
     number = invoice.number or ""
@@ -80,9 +86,10 @@ def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset
         corrections=corrections,
         unpriced=tuple(
             Unpriced(meter_key=one["meter_key"], unit=one["unit"], quantity=Decimal(one["quantity"]))
-            for one in details["unpriced"]
+            for one in (*details["unpriced"], *details.get("priced_elsewhere", ()))
         ),
         comes_back=comes_back,
+        priced_elsewhere=priced_elsewhere,
     )
 
 

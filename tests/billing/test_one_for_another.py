@@ -16,6 +16,7 @@ from insights.rating.charges import PerUnit
 from insights.rating.terms import Bound
 from tests.billing.scene import (
     amounts,
+    assert_books_agree,
     bill,
     change_plan,
     complete,
@@ -114,3 +115,45 @@ def test_usage_that_came_late_is_corrected_after_a_void_too(edge: Source) -> Non
 
     assert (again.state, int(again.total_minor)) == (InvoiceState.ISSUED, 150)
     assert [int(line.amount_minor) for line in lines_of(again) if line.kind == "correction"] == [50]
+
+
+def test_what_another_subscription_has_a_price_for_is_not_without_one(edge: Source) -> None:
+    account = make_account("halyard", currency="USD")
+    make_profile(account)
+    first = subscribe(account, make_plan("first", [usage_price("requests", PER_UNIT)]), "2026-03-01")
+    second = subscribe(account, make_plan("second", [usage_price("bytes", PER_UNIT)]), "2026-03-01")
+    deliver(edge, account, [("requests", "2026-03-05", "10"), ("bytes", "2026-03-05", "20")])
+    complete(account, "2026-04-01")
+
+    for subscription, due in ((first, 100), (second, 200)):
+        march, _ = bill(subscription, "2026-04-01T01")
+        assert (march.state, march.details["unpriced"], int(march.total_minor)) == ("issued", [], due)
+    assert_books_agree()
+
+    # Late usage of the one corrects the one, and is nothing that the other's bill would wait for.
+    deliver(
+        edge,
+        account,
+        [("bytes", "2026-03-06", "5"), ("bytes", "2026-04-06", "1"), ("requests", "2026-04-06", "1")],
+    )
+    complete(account, "2026-05-01")
+    for subscription, due in ((first, 10), (second, 60)):
+        _, april, _ = bill(subscription, "2026-05-01T01")
+        assert (april.state, int(april.total_minor)) == ("issued", due)
+    assert_books_agree()
+
+
+def test_what_another_subscription_had_a_price_for_before_is_without_one(edge: Source) -> None:
+    account = make_account("halyard", currency="USD")
+    make_profile(account)
+    first = subscribe(account, make_plan("first", [usage_price("requests", PER_UNIT)]), "2026-03-01")
+    second = subscribe(account, make_plan("second", [usage_price("bytes", PER_UNIT)]), "2026-03-01")
+    with as_owner():
+        Subscription.objects.filter(pk=second.pk).update(ends_at=instant("2026-04-01"))
+    deliver(edge, account, [("bytes", "2026-04-05", "20"), ("requests", "2026-03-05", "10")])
+    complete(account, "2026-05-01")
+
+    march, april, _ = bill(first, "2026-05-01T01")
+
+    assert march.state == "issued"
+    assert [one["code"] for one in april.parked_for] == ["unpriced_meter"]
