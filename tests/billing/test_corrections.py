@@ -188,6 +188,39 @@ def test_a_newer_version_of_a_meter_is_no_second_line_of_an_earlier_bill(
     assert corrected(april) == {"Requests": 10}
 
 
+def test_a_meter_with_a_new_version_inside_the_period_is_charged_as_one(
+    edge: Source, account: Account
+) -> None:
+    price = usage_price("requests", FLAT_THEN_UNITS, included=Decimal(50))
+    subscription = subscribe(account, make_plan("flat", [price]), "2026-03-01")
+    deliver(edge, account, [("requests", "2026-03-05", "100")])
+    with as_worker():
+        meter = Meter.objects.get(key="requests")
+        Meter.objects.filter(pk=meter.pk).update(retired_at=instant("2026-03-16"))
+        Meter.objects.create(
+            key=meter.key, version=2, name=meter.name, unit=meter.unit, grain_seconds=meter.grain_seconds
+        )
+    # The flat amount and what is included are had once, whichever versions were used.
+    [march] = bill(subscription, "2026-03-20")
+    assert [(line.meter_version, int(line.amount_minor)) for line in lines_of(march)] == [(1, 700 + 500)]
+
+    deliver(edge, account, [("requests", "2026-03-20", "30")])
+    complete(account, "2026-04-01")
+    march, _ = bill(subscription, "2026-04-01T01")
+    assert [(line.meter_version, int(line.amount_minor)) for line in lines_of(march)] == [(1, 1200), (2, 300)]
+    assert_books_agree()
+
+    deliver(edge, account, [("requests", "2026-03-06", "10"), ("requests", "2026-04-06", "60")])
+    complete(account, "2026-05-01")
+    _, april, _ = bill(subscription, "2026-05-01T01")
+    assert corrected(april) == {"Requests": 100}
+    charged = [
+        (line.meter_version, int(line.amount_minor)) for line in lines_of(april) if line.kind == "charge"
+    ]
+    assert charged == [(2, 700 + 100)]
+    assert_books_agree()
+
+
 def test_a_draft_may_follow_a_parked_invoice_while_plans_change(edge: Source, account: Account) -> None:
     price = usage_price("requests", PER_UNIT)
     small = make_plan("small", [price, fee("base", "30", timing=FeeTiming.IN_ADVANCE)])
