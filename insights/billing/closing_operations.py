@@ -34,7 +34,7 @@ def _note_if_settled(to_bill: PeriodToBill, now: datetime) -> bool:
         hold_account(to_bill.account.pk)
         loaded = load_bases([to_bill], now)
         usage = read_usage([one.basis for one in loaded])
-        [drafted] = make_drafts(loaded, usage, [to_bill])
+        [drafted] = make_drafts(loaded, usage)
         existing = find_invoice(to_bill)
         released = [] if existing is None else existing.released
         if drafted.draft.lines or still_parked(drafted.draft.problems, released):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
@@ -22,7 +22,9 @@ from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import insert_rows, update_rows
 from insights.billing.draft import draft_invoice
+from insights.billing.draft_credits import Place, offers_left
 from insights.billing.invoice_mapping import credits_document, line_row, segments_document
+from insights.billing.row_queries import list_draft_uses
 from insights.billing.usage_queries import UsageRead, read_usage
 from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
 from insights.values.quantity import exact_text
@@ -56,18 +58,34 @@ def one_snapshot() -> Iterator[None]:
 
 
 def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
-    """Draft and store the invoices of these periods; returns them. In a snapshot of its own."""
+    """Draft and store the invoices of these periods; returns them. In a snapshot of its own.
+
+    Each shows of the account's credits what the drafts stored before leave to it.
+    """
     with one_snapshot():
         loaded = load_bases(wanted, now)
         usage = read_usage([one.basis for one in loaded])
-        drafted = make_drafts(loaded, usage, wanted)
+        drafted = make_drafts(_with_credits_left(loaded), usage)
         store_drafts(drafted, now)
     return drafted
 
 
-def make_drafts(
-    loaded: Sequence[LoadedBasis], usage: UsageRead, wanted: Sequence[PeriodToBill]
-) -> list[Drafted]:
+def _with_credits_left(loaded: Sequence[LoadedBasis]) -> list[LoadedBasis]:
+    """The bases with what the drafts before each leave of its account's credits."""
+    shown = list_draft_uses([one.basis.account_id for one in loaded])
+    return [
+        replace(one, basis=replace(one.basis, credits=offers_left(one.basis.credits, uses, _place(one))))
+        if (uses := shown.get(one.basis.account_id))
+        else one
+        for one in loaded
+    ]
+
+
+def _place(loaded: LoadedBasis) -> Place:
+    return loaded.basis.service.end, loaded.basis.subscription_id, str(loaded.to_bill.kind)
+
+
+def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted]:
     """Make the draft of each basis, and find what speaks against issuing it."""
     drafted = []
     for one in loaded:
@@ -205,6 +223,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
         "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
         "credits": credits_document(one.draft.credits),
+        "credit_uses": {str(grant_id): minor for grant_id, minor in one.draft.credit_uses.items()},
         "unpriced": _unpriced(one.draft.unpriced),
         "priced_elsewhere": _unpriced(one.draft.priced_elsewhere),
         "records": one.records,

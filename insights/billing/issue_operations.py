@@ -109,7 +109,7 @@ def _issue_with(usage: UsageRead, wanted: Sequence[PeriodToBill], now: datetime)
         loaded = load_bases(unissued, now)
         if not all(usage.answers(one.basis) for one in loaded):
             return None
-        drafted = make_drafts(loaded, usage, unissued)
+        drafted = make_drafts(loaded, usage)
         store_drafts(drafted, now)
         new = {_issue_if_due(one, now) for one in sorted(drafted, key=_counter_of)}
         return [Outcome(invoice=invoice, is_new=invoice.pk in new) for invoice in map(_stored, wanted)]

@@ -61,6 +61,7 @@ _CHANGED_TABLES = (
     ("insights_addon", "c.changed_at"),
     ("insights_priceoverride", "c.changed_at"),
     ("insights_creditgrant", "c.created_at"),
+    ("insights_credituse", "c.used_at"),
     ("insights_billingprofile", "c.updated_at"),
 )
 # A change says when its transaction began, and is seen when that ends.

@@ -17,6 +17,7 @@ from django.db.models import Max, Sum
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from insights.billing.basis import CreditOffer, StoredLine
+from insights.billing.draft_credits import Place, Uses
 from insights.billing.invoice_mapping import stored_line
 from insights.billing.timeline import AddOnFacts, PhaseFacts
 from insights.models import (
@@ -24,6 +25,7 @@ from insights.models import (
     CreditGrant,
     CreditUse,
     Invoice,
+    InvoiceState,
     LineItem,
     Price,
     PriceOverride,
@@ -96,6 +98,20 @@ def list_grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[Credit
         )
         offer = CreditOffer(credit=credit, name=row.name, kind=row.kind, grant_id=row.pk)
         found[row.account_id, row.currency].append(offer)
+    return found
+
+
+def list_draft_uses(accounts: Sequence[int]) -> Mapping[int, dict[Place, Uses]]:
+    """What the drafts of those of the accounts that have credits show of these, by account."""
+    with_credits = CreditGrant.objects.filter(account__in=accounts).values("account")
+    rows = Invoice.objects.filter(account__in=with_credits).exclude(state=InvoiceState.ISSUED)
+    found: dict[int, dict[Place, Uses]] = defaultdict(dict)
+    for account_id, subscription_id, kind, end, uses in rows.values_list(
+        "account_id", "subscription_id", "kind", "period_end", KeyTransform("credit_uses", "details")
+    ):
+        found[account_id][end, subscription_id, kind] = {
+            int(grant_id): int(minor) for grant_id, minor in (uses or {}).items()
+        }
     return found
 
 

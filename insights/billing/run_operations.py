@@ -24,7 +24,7 @@ from insights.billing.period_queries import (
     list_subscriptions,
 )
 from insights.billing.subscription_operations import end_with_accounts
-from insights.models import BillingRun, InvoiceKind, InvoiceState, Subscription
+from insights.models import BillingRun, CreditGrant, Invoice, InvoiceKind, InvoiceState, Subscription
 
 logger = structlog.get_logger(__name__)
 
@@ -83,16 +83,41 @@ def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> 
     """Bring the invoices of these subscriptions up to this moment; one that fails holds up no other."""
     tally = Tally()
     drop_drafts_after_end(subscriptions)
-    plain: list[PeriodToBill] = []
+    to_draft: list[PeriodToBill] = []
     for wanted in _list_wanted(subscriptions, now, tally):
-        if len(wanted) == 1 and wanted[0].service.end > now:
-            plain += wanted
-        else:
-            _bill_one(wanted, now, tally)
+        is_running = len(wanted) == 1 and wanted[0].service.end > now
+        to_draft += wanted if is_running else _bill_one(wanted, now, tally)
         tally.done += 1
-    if plain:
-        _draft_together(plain, now, tally)
+    _draft_in_turn([*to_draft, *_drafts_beside(to_draft, subscriptions, now, tally)], now, tally)
     return tally
+
+
+def _drafts_beside(
+    to_draft: Sequence[PeriodToBill], asked: Sequence[Subscription], now: datetime, tally: Tally
+) -> list[PeriodToBill]:
+    """Drafts of other subscriptions of the same accounts, where they share credits: what one shows the next lacks."""
+    with_credits = CreditGrant.objects.filter(account__in={one.account.pk for one in to_draft}).values(
+        "account"
+    )
+    drafts = Invoice.objects.filter(account__in=with_credits).exclude(state=InvoiceState.ISSUED)
+    drafts = drafts.exclude(subscription__in=[one.pk for one in asked])
+    existing = set(drafts.values_list("subscription", "kind", "period_start"))
+    others = list_subscriptions([subscription_id for subscription_id, _, _ in existing])
+    return [
+        one
+        for wanted in _list_wanted(others, now, tally)
+        for one in wanted
+        if (one.subscription.pk, one.kind, one.service.start) in existing
+    ]
+
+
+def _draft_in_turn(to_draft: Sequence[PeriodToBill], now: datetime, tally: Tally) -> None:
+    """Draft them together, but those of one account after each other: the period that ends first goes first."""
+    queues: dict[int, list[PeriodToBill]] = {}
+    for one in sorted(to_draft, key=lambda one: (one.service.end, one.subscription.pk)):
+        queues.setdefault(one.account.pk, []).append(one)
+    for number in range(max(map(len, queues.values()), default=0)):
+        _draft_together([queue[number] for queue in queues.values() if number < len(queue)], now, tally)
 
 
 def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
@@ -155,34 +180,32 @@ def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally)
             _draft_together([one], now, tally)
 
 
-def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally, tries: int = _TRIES) -> None:
-    """Issue what is due in the order of time; after the first that is not, only drafts follow.
+def _bill_one(
+    wanted: Sequence[PeriodToBill], now: datetime, tally: Tally, tries: int = _TRIES
+) -> list[PeriodToBill]:
+    """Issue what is due in the order of time; returns the first that is not, and all that follow, to be drafted.
 
     Where what is needed is changed meanwhile, it is listed anew.
     """
-    may_issue = True
-    for to_bill in wanted:
+    for number, to_bill in enumerate(wanted):
+        if to_bill.kind == InvoiceKind.PERIOD and to_bill.service.end > now:
+            return list(wanted[number:])
         try:
-            if not may_issue:
-                draft_periods([to_bill], now)
-                continue
             is_closing = to_bill.kind == InvoiceKind.CLOSING
             outcome = close_subscription(to_bill, now) if is_closing else issue_invoice(to_bill, now)
-        except BasisMoved as error:
-            if not tries:
-                _note(tally, to_bill, error)
-                return
-            for listed in _list_wanted(list_subscriptions([to_bill.subscription.pk]), now, tally):
-                _bill_one(listed, now, tally, tries - 1)
-            return
         except Exception as error:
-            _note(tally, to_bill, error)
-            return
+            if not (tries and isinstance(error, BasisMoved)):
+                _note(tally, to_bill, error)
+                return []
+            again = _list_wanted(list_subscriptions([to_bill.subscription.pk]), now, tally)
+            return [one for listed in again for one in _bill_one(listed, now, tally, tries - 1)]
         if outcome is None:
-            return
+            return []
         tally.issued += outcome.is_new
         tally.parked += outcome.invoice.state == InvoiceState.PARKED
-        may_issue = outcome.invoice.state == InvoiceState.ISSUED
+        if outcome.invoice.state != InvoiceState.ISSUED:
+            return list(wanted[number:])
+    return []
 
 
 def _list_wanted(

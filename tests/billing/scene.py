@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import F
 
 from accounts.models import Account
-from accounts.tenancy import as_worker
+from accounts.tenancy import as_owner, as_worker, connection
 from insights.billing.run_operations import bill_subscription, run_pass
 from insights.billing.sheet_mapping import price_rows, version_terms
 from insights.models import (
@@ -172,6 +172,20 @@ def bill(subscription: Subscription, now: str) -> list[Invoice]:
         tally = bill_subscription(subscription, instant(now))
         assert not tally.problem, tally.problem
         return list(Invoice.objects.filter(subscription=subscription).order_by("period_start", "id"))
+
+
+def agreed_long_ago() -> None:
+    """Let everything that was agreed so far be of a time before any draft."""
+    stamps = {
+        "subscription": "changed_at",
+        "subscriptionphase": "created_at",
+        "addon": "changed_at",
+        "priceoverride": "changed_at",
+        "billingprofile": "updated_at",
+    }
+    with as_owner(), connection().cursor() as cursor:
+        for table, column in stamps.items():
+            cursor.execute(f"UPDATE insights_{table} SET {column} = timestamptz '2020-01-01'")
 
 
 def run_billing(now: str) -> list[Invoice]:

@@ -12,7 +12,7 @@ import pytest
 from django.db import connections, transaction
 
 from accounts.models import Account
-from accounts.tenancy import as_owner, as_worker
+from accounts.tenancy import as_worker
 from insights.billing.account_lock_operations import hold_account
 from insights.billing.account_terms_operations import ProfileChanges, grant_credit, save_profile
 from insights.billing.add_on_operations import end_add_on, start_add_on
@@ -25,6 +25,7 @@ from insights.models import Invoice, InvoiceState, Plan, Source, Subscription
 from insights.rating.charges import PerUnit
 from insights.rating.plan_change import ChangePolicy
 from tests.billing.scene import (
+    agreed_long_ago,
     amounts,
     assert_books_agree,
     bill,
@@ -229,13 +230,7 @@ def test_every_act_makes_the_draft_anew(
     _, subscription = company
     with as_worker():
         prepare(act, subscription)
-    long_ago = "timestamptz '2020-01-01'"
-    with as_owner(), connections["owner"].cursor() as cursor:
-        for table in ("subscription", "subscriptionphase", "addon", "priceoverride"):
-            cursor.execute(f"UPDATE insights_{table} SET created_at = {long_ago}")
-        for table in ("subscription", "addon", "priceoverride"):
-            cursor.execute(f"UPDATE insights_{table} SET changed_at = {long_ago}")
-        cursor.execute(f"UPDATE insights_billingprofile SET updated_at = {long_ago}")
+    agreed_long_ago()
     bill(subscription, "2026-03-20")
     with as_worker():
         assert list_subscription_ids("draft", instant("2026-03-20T01")) == []

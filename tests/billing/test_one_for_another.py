@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,16 @@ from accounts.models import Account, User
 from accounts.tenancy import as_owner, as_worker
 from insights.billing.run_operations import bill_subscriptions
 from insights.billing.settlement_operations import void_invoice
-from insights.models import InvoiceState, Plan, PlanVersion, Source, Subscription
+from insights.models import (
+    CreditGrant,
+    CreditUse,
+    Invoice,
+    InvoiceState,
+    Plan,
+    PlanVersion,
+    Source,
+    Subscription,
+)
 from insights.rating.charges import PerUnit
 from insights.rating.terms import Bound
 from tests.billing.scene import (
@@ -26,6 +36,7 @@ from tests.billing.scene import (
     make_plan,
     make_profile,
     meters,
+    run_billing,
     subscribe,
     usage_price,
 )
@@ -157,3 +168,71 @@ def test_what_another_subscription_had_a_price_for_before_is_without_one(edge: S
 
     assert march.state == "issued"
     assert [one["code"] for one in april.parked_for] == ["unpriced_meter"]
+
+
+def credit_lines(subscriptions: Iterable[Subscription]) -> list[int]:
+    """What the newest invoice of each takes of credits, in minor units."""
+    with as_worker():
+        newest = [
+            Invoice.objects.filter(subscription=one).order_by("period_start").last() for one in subscriptions
+        ]
+    return [
+        -sum(int(line.amount_minor) for line in lines_of(one) if line.kind == "credit")
+        for one in newest
+        if one
+    ]
+
+
+def test_drafts_of_an_account_show_no_more_of_a_credit_than_there_is(edge: Source) -> None:
+    account = an_account("halyard")
+    # The older subscription's period ends later.
+    plans = [
+        make_plan(key, [usage_price(meter, PER_UNIT)])
+        for key, meter in (("one", "requests"), ("two", "bytes"))
+    ]
+    late = subscribe(account, plans[0], "2026-03-05", anchor="2026-03-05")
+    first = subscribe(account, plans[1], "2026-03-01")
+    with as_worker():
+        CreditGrant.objects.create(
+            account=account, kind="promotion", name="Welcome", amount_minor=1500, currency="USD",
+            granted_at=instant("2026-01-01"), reason="welcome",
+        )  # fmt: skip
+    deliver(edge, account, [("requests", "2026-03-06", "100")])
+    bill(late, "2026-03-10")
+    assert credit_lines([late]) == [1000]
+
+    # The one that is due first shows the credit, and the other what is left.
+    deliver(edge, account, [("bytes", "2026-03-06", "80")])
+    bill(first, "2026-03-11")
+    assert credit_lines([first, late]) == [800, 700]
+    deliver(edge, account, [("bytes", "2026-03-07", "100")])
+    bill(first, "2026-03-12")
+    assert credit_lines([first, late]) == [1500, 0]
+    bill(late, "2026-03-13")
+    assert credit_lines([first, late]) == [1500, 0]
+
+    # Whoever is issued takes what is there, and the drafts follow.
+    complete(account, "2026-04-01")
+    bill(first, "2026-04-01T01")
+    run_billing("2026-04-02")
+    with as_worker():
+        used = CreditUse.objects.filter(account=account).values_list("amount_minor", flat=True)
+        assert [int(minor) for minor in used] == [1500]
+    assert credit_lines([late]) == [0]
+
+
+def test_a_parked_invoice_and_the_draft_after_it_share_a_credit(edge: Source) -> None:
+    account = an_account("halyard")
+    subscription = subscribe(account, make_plan("one", [usage_price("requests", PER_UNIT)]), "2026-03-01")
+    with as_worker():
+        CreditGrant.objects.create(
+            account=account, kind="promotion", name="Welcome", amount_minor=1500, currency="USD",
+            granted_at=instant("2026-01-01"), reason="welcome",
+        )  # fmt: skip
+    deliver(edge, account, [("requests", "2026-03-06", "100"), ("requests", "2026-04-01", "100")])
+    # Nobody has a price for it, so that March waits for a person.
+    deliver(edge, account, [("bytes", "2026-03-06", "1")])
+
+    march, april = bill(subscription, "2026-04-02")
+
+    assert (march.state, amounts(march)["Welcome"], amounts(april)["Welcome"]) == ("parked", -1000, -500)
