@@ -17,9 +17,8 @@ from insights.billing.subscription_operations import audit
 from insights.billing.subscription_rule_queries import (
     check_instant,
     check_not_issued,
-    check_within,
     checked_counts,
-    offered_plan,
+    plan_to_begin,
     refuse_clashes,
     said,
     subscription_of,
@@ -38,20 +37,11 @@ def start_add_on(
     by: User | None,
 ) -> AddOn:
     """Let the subscription have an add-on from a whole hour on. Raises UnknownSubscription and UnableToChange."""
-    check_instant(starts_at, field="starts_at")
     with transaction.atomic(using=current_alias()):
-        account = account_to_change(account_id)
-        subscription = subscription_of(account_id, subscription_id)
-        check_within(subscription, starts_at, field="starts_at")
-        check_not_issued(subscription, starts_at, field="starts_at")
-        offered = offered_plan(
-            plan_key,
-            account_id=account_id,
-            kind=PlanKind.ADD_ON,
-            currency=subscription.currency,
-            interval_months=subscription.interval_months,
-            at=starts_at,
+        begun = plan_to_begin(
+            account_id, subscription_id, plan_key, kind=PlanKind.ADD_ON, starts_at=starts_at
         )
+        account, subscription, offered = begun.account, begun.subscription, begun.offered
         if AddOn.objects.filter(subscription=subscription, plan=offered.plan, starts_at=starts_at).exists():
             message = f"{offered.plan.name} begins at {said(starts_at)} already; say how many by its counts."
             raise UnableToChange(message, field="starts_at")

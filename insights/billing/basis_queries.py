@@ -38,7 +38,7 @@ from insights.billing.row_queries import (
     meters_of_others,
 )
 from insights.billing.sheet_mapping import price_with_override
-from insights.billing.subscription_queries import anchor_of
+from insights.billing.subscription_queries import anchor_of, subscription_facts
 from insights.billing.timeline import (
     InvalidTimeline,
     SubscriptionFacts,
@@ -128,12 +128,7 @@ class _Loader:
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
         subscription = to_bill.subscription
-        facts = SubscriptionFacts(
-            id=subscription.pk,
-            account_id=to_bill.account.pk,
-            starts_at=subscription.starts_at,
-            ends_at=subscription.ends_at,
-        )
+        facts = subscription_facts(subscription)
         problems: list[Problem] = []
         is_closing = to_bill.kind == InvoiceKind.CLOSING
         segments = () if is_closing else self._segments(to_bill.whole, facts, problems)

@@ -23,10 +23,10 @@ from insights.billing.subscription_queries import issued_until
 from insights.billing.subscription_rule_queries import (
     check_instant,
     check_not_issued,
-    check_within,
     checked_counts,
     next_hour,
     offered_plan,
+    plan_to_begin,
     refuse_clashes,
     said,
     subscription_of,
@@ -107,22 +107,11 @@ def change_plan(
 
     Raises UnknownSubscription and UnableToChange.
     """
-    check_instant(starts_at, field="starts_at")
     if reason:
         check_text(reason, field="reason", what="reason")
     with transaction.atomic(using=current_alias()):
-        account = account_to_change(account_id)
-        subscription = subscription_of(account_id, subscription_id)
-        check_within(subscription, starts_at, field="starts_at")
-        check_not_issued(subscription, starts_at, field="starts_at")
-        offered = offered_plan(
-            plan_key,
-            account_id=account_id,
-            kind=PlanKind.BASE,
-            currency=subscription.currency,
-            interval_months=subscription.interval_months,
-            at=starts_at,
-        )
+        begun = plan_to_begin(account_id, subscription_id, plan_key, kind=PlanKind.BASE, starts_at=starts_at)
+        account, subscription, offered = begun.account, begun.subscription, begun.offered
         wanted = checked_counts(offered.sheet, counts)
         _refuse_no_change(subscription, offered.plan, starts_at, wanted)
         phase = _add_phase(
