@@ -40,6 +40,7 @@ class Drafted:
     records: int
     problems: tuple[Problem, ...]
     complete_to: datetime | None
+    unbilled: tuple[int, ...]
 
     @property
     def basis(self) -> Basis:
@@ -92,6 +93,7 @@ def make_drafts(
                 records=records,
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
+                unbilled=usage.unbilled,
             )
         )
     return drafted
@@ -205,6 +207,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
             for usage in one.draft.unpriced
         ],
         "records": one.records,
+        "unbilled_sources": list(one.unbilled),
         "corrected": [bill.id for bill in basis.to_correct],
     }
 

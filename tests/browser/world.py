@@ -64,6 +64,7 @@ class World:
             "backfill_uuid": self.backfill,
             "batch_uuid": self.batch.public_id,
             "bill_uuid": self.bill,
+            "position": 1,
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
             "slug": self.source.slug,
