@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from insights.web import bill_credits, bill_line, bill_line_records, billing_details, bills, prices
+from insights.web import (
+    bill_conservation,
+    bill_credits,
+    bill_line,
+    bill_line_records,
+    billing_details,
+    bills,
+    prices,
+)
 
 urlpatterns = [
     path("bills/", bills.bill_list, name="bill-list"),
@@ -13,6 +21,16 @@ urlpatterns = [
     path("bills/<uuid:bill_uuid>/bill.pdf", bills.bill_pdf, name="bill-pdf"),
     path("bills/<uuid:bill_uuid>/lines.csv", bills.bill_csv, name="bill-csv"),
     path("bills/<uuid:bill_uuid>/bill.json", bills.bill_json, name="bill-json"),
+    path(
+        "bills/<uuid:bill_uuid>/where-usage-went/",
+        bill_conservation.bill_conservation,
+        name="bill-conservation",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/where-usage-went.csv",
+        bill_conservation.bill_conservation_csv,
+        name="bill-conservation-csv",
+    ),
     path("bills/<uuid:bill_uuid>/lines/<int:position>/", bill_line.bill_line, name="bill-line"),
     path(
         "bills/<uuid:bill_uuid>/lines/<int:position>/days.csv",

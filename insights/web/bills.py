@@ -108,7 +108,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         ],
         "subtotals": bill.sections,
         "segments": [
-            (segment, words.period_words(*_days(segment.period, zone))) for segment in bill.plan_changes
+            (segment, words.period_words(*usage_days(segment.period, zone))) for segment in bill.plan_changes
         ],
         "zone": bill.head.zone,
         "page": {},
@@ -202,10 +202,11 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
 
 def period_of(period: Period, zone: tzinfo) -> str:
     """The days of a period on the account's clock, in words."""
-    return words.period_words(*_days(period, zone))
+    return words.period_words(*usage_days(period, zone))
 
 
-def _days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
+def usage_days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
+    """The first and the last day of a period, both of them in it."""
     return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
 
 
@@ -246,7 +247,7 @@ def _usage_url(account: Account, line: BillLine, zone: tzinfo) -> str:
     """The usage that the line is made of."""
     if line.group is not LineGroup.USAGE or line.service_start >= line.service_end:
         return ""
-    first, last = _days(Period(line.service_start, line.service_end), zone)
+    first, last = usage_days(Period(line.service_start, line.service_end), zone)
     query = {"meter": line.meter_key, "from": first.isoformat(), "to": last.isoformat()}
     query |= {f"dimension.{name}": value for name, value in line.values.items()}
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"

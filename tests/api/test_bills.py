@@ -252,7 +252,9 @@ class TestLine:
         invoice = make_invoice(cast.ours)
 
         problem_of(
-            bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/lines/{position}"), status=404, code="not_found"
+            bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/lines/{position}"),
+            status=404,
+            code="not_found",
         )
 
     def test_a_bill_of_another_account_is_not_found(self, cast: Cast, bill_reader: Caller) -> None:

@@ -31,6 +31,7 @@ NOT_PAGES = frozenset(
         "batch-revert",
         "batch-revert-prepare",
         "batch-try-again",
+        "bill-conservation-csv",
         "bill-csv",
         "bill-json",
         "bill-line-days-csv",
