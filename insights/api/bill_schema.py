@@ -55,6 +55,16 @@ READ_LINE: dict[str, Any] = {
     "parameters": [path_id("invoice_id"), _POSITION],
     "responses": {200: shapes.LineProofSerializer, **problems(404)},
 }
+READ_CONSERVATION: dict[str, Any] = {
+    "operation_id": "read_where_usage_went",
+    "description": (
+        "Read what became of all usage of an invoice's period: charged, included, free, or not on this invoice and "
+        f"why. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [path_id("invoice_id")],
+    "responses": {200: shapes.ConservationSerializer, **problems(404)},
+}
 READ_INVOICE_CSV: dict[str, Any] = {
     "operation_id": "download_invoice_lines",
     "description": f"Download the lines of an invoice in its order. {_SCOPE}",

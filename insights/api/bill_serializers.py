@@ -202,6 +202,56 @@ class LineProofSerializer(serializers.Serializer[Json]):
     recheck = LineRecheckSerializer(allow_null=True)
 
 
+class ElsewhereSerializer(serializers.Serializer[Json]):
+    """Usage in a part of the period in which the plan has no price for it."""
+
+    quantity = serializers.CharField(help_text=EXACT_HELP)
+    records = serializers.IntegerField()
+    subscription = serializers.CharField(allow_null=True, help_text="Which one prices it; null for none.")
+
+
+class MeterBalanceSerializer(serializers.Serializer[Json]):
+    """What became of all usage of one meter. The parts and `residual` add to `known`; `residual` is zero."""
+
+    meter = serializers.CharField()
+    unit = serializers.CharField()
+    known = serializers.CharField(help_text="As known at the invoice's position.")
+    records = serializers.IntegerField()
+    charged = serializers.CharField(help_text=EXACT_HELP)
+    included = serializers.CharField(help_text=EXACT_HELP)
+    free = serializers.CharField(help_text=f"By a price with a reason to be free. {EXACT_HELP}")
+    not_charged = serializers.CharField(help_text=f"Of sources that are not charged. {EXACT_HELP}")
+    elsewhere = ElsewhereSerializer(many=True)
+    residual = serializers.CharField(help_text=EXACT_HELP)
+    positions = serializers.ListField(
+        child=serializers.IntegerField(), help_text="The lines that are for it."
+    )
+
+
+class LineVerdictsSerializer(serializers.Serializer[Json]):
+    """What became of every line of the batches that hold usage of the period."""
+
+    batches = serializers.IntegerField()
+    received = serializers.IntegerField()
+    new = serializers.IntegerField()
+    replaced = serializers.IntegerField()
+    duplicate = serializers.IntegerField()
+    stale = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    residual = serializers.IntegerField()
+
+
+class ConservationSerializer(serializers.Serializer[Json]):
+    """Where all usage of an invoice's period went."""
+
+    is_whole = serializers.BooleanField(help_text="Whether every residual is zero.")
+    meters = MeterBalanceSerializer(many=True)
+    not_additive = serializers.ListField(
+        child=serializers.CharField(), help_text="Meters of peaks and latest values, which do not add up."
+    )
+    lines = LineVerdictsSerializer()
+
+
 class BalanceSerializer(serializers.Serializer[Json]):
     """What may still lower invoices."""
 

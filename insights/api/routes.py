@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
 from insights.api.bills import (
     CreditList,
+    InvoiceConservation,
     InvoiceCsv,
     InvoiceDetail,
     InvoiceLine,
@@ -30,6 +31,11 @@ ENDPOINTS: list[URLPattern] = [
     path("v1/invoices/<uuid:invoice_id>", InvoiceDetail.as_view(), name="api-invoice"),
     path(
         "v1/invoices/<uuid:invoice_id>/lines/<int:position>", InvoiceLine.as_view(), name="api-invoice-line"
+    ),
+    path(
+        "v1/invoices/<uuid:invoice_id>/where-usage-went",
+        InvoiceConservation.as_view(),
+        name="api-invoice-conservation",
     ),
     path("v1/invoices/<uuid:invoice_id>.csv", InvoiceCsv.as_view(), name="api-invoice-csv"),
     path("v1/invoices/<uuid:invoice_id>.pdf", InvoicePdf.as_view(), name="api-invoice-pdf"),

@@ -9,9 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count, F, Sum
 
 from accounts.models import Account
-from insights.billing.basis import ServiceSegment
 from insights.billing.bill import Bill
-from insights.billing.invoice_mapping import segments_of
 from insights.explain.conservation import (
     Conservation,
     Elsewhere,
@@ -32,14 +30,13 @@ _COUNTS = ("received", "new", "replaced", "duplicate", "stale", "rejected")
 def account_for(account: Account, bill: Bill) -> Conservation:
     """Say for each meter with usage in the bill's period what became of it, and for each line that was sent."""
     invoice = Invoice.objects.for_account(account).only("details").get(public_id=bill.head.public_id)
-    segments = segments_of(invoice.details.get("segments") or ())
     left_out = frozenset(int(one) for one in invoice.details.get("unbilled_sources") or ())
     meters = (
         [meter for meter in list_meters(account) if meter.has_usage] if bill.head.kind == "period" else []
     )
     balances = []
     for together in _by_key(meter for meter in meters if adds_over_time(meter.aggregation)):
-        balance = _balance(account, bill, together, segments, left_out)
+        balance = _balance(account, bill, together, left_out)
         if balance.records or balance.positions:
             balances.append(balance)
     return Conservation(
@@ -63,7 +60,6 @@ def _balance(
     account: Account,
     bill: Bill,
     versions: Sequence[MeterFacts],
-    segments: Sequence[ServiceSegment],
     left_out: frozenset[int],
 ) -> MeterBalance:
     meter = versions[-1]
@@ -82,7 +78,7 @@ def _balance(
         included=lines.included,
         free=lines.free,
         not_charged=_total(free_sources, bill.usage_as_of)[0] if left_out else Decimal(0),
-        elsewhere=tuple(_elsewhere(account, bill, meter.key, charged, segments)),
+        elsewhere=tuple(_elsewhere(account, bill, meter.key, charged)),
         positions=lines.positions,
     )
 
@@ -117,13 +113,12 @@ def _elsewhere(
     bill: Bill,
     meter_key: str,
     scopes: Sequence[LineScope],
-    segments: Sequence[ServiceSegment],
 ) -> Iterator[Elsewhere]:
     """Usage in the parts of the period in which this bill's plans have no price for the meter."""
     priced = [
-        segment.service
-        for segment in segments
-        if any(price.meter_key == meter_key for price in segment.sheet.prices)
+        segment.period
+        for segment in bill.segments
+        if not segment.is_add_on and any(price.meter_key == meter_key for price in segment.sheet.prices)
     ]
     for gap in _gaps(bill.head.period, priced):
         quantity, records = _total([scope.within(gap) for scope in scopes], bill.usage_as_of)

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account
 from insights.billing.basis import DraftLine
 from insights.billing.bill import Bill, BillLine
-from insights.billing.invoice_mapping import line_of, segments_of
+from insights.billing.bill_mapping import segments_of
+from insights.billing.invoice_mapping import line_of
 from insights.explain.line_proof import (
     DayPart,
     Dimension,
@@ -121,8 +122,7 @@ def _numbers(stored: object) -> list[int]:
 
 def _matrix_of(draft: DraftLine, details: Mapping[str, object]) -> Matrix | None:
     """The matrix of the line's price, as stored with the bill."""
-    stored = details.get("segments")
-    for segment in segments_of(stored if isinstance(stored, list) else ()):
+    for segment in segments_of(details):
         if (segment.sheet.plan_key, segment.sheet.version) != (draft.plan_key, draft.plan_version):
             continue
         for price in segment.sheet.prices:

@@ -269,3 +269,15 @@ class TestLine:
         reader = caller(factories.make_api_key(cast.ours, created_by=cast.owner, scopes=["usage:read"])[1])
 
         assert reader.get(f"/api/v1/invoices/{invoice.public_id}/lines/1").status_code == 403
+
+    def test_where_usage_went_has_the_shape_of_the_schema(self, cast: Cast, bill_reader: Caller) -> None:
+        invoice = make_invoice(cast.ours)
+
+        document = bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/where-usage-went").json()
+
+        assert_shape(shapes.ConservationSerializer(), document)
+        problem_of(
+            bill_reader.get(f"/api/v1/invoices/{make_invoice(cast.other).public_id}/where-usage-went"),
+            status=404,
+            code="not_found",
+        )
