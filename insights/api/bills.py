@@ -111,7 +111,7 @@ class InvoiceLine(BillsEndpoint):
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
             bill = get_bill(account, public_id=invoice_id, now=timezone.now())
-            proof = bill and prove_line(account, bill, position=position, now=timezone.now())
+            proof = prove_line(account, bill, position=position, now=timezone.now()) if bill else None
         if proof is None:
             raise Problem("not_found", NOT_FOUND_DETAIL)
         return Response(proof_document(proof))
@@ -127,7 +127,7 @@ class InvoiceConservation(BillsEndpoint):
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
             bill = get_bill(account, public_id=invoice_id, now=timezone.now())
-            found = bill and account_for(account, bill)
+            found = account_for(account, bill) if bill else None
         if found is None:
             raise Problem("not_found", NOT_FOUND_DETAIL)
         return Response(conservation_document(found))

@@ -177,7 +177,7 @@ def _position_before(account: Account, bill: Bill, draft: DraftLine) -> int:
         state=InvoiceState.ISSUED, lines__corrects_invoice=draft.corrects_invoice_id, lines__key=draft.key
     )
     earlier = rated.exclude(pk__in=void).filter(usage_as_of__lt=bill.usage_as_of)
-    first = Invoice.objects.for_account(account).filter(pk=draft.corrects_invoice_id)
+    first = Invoice.objects.for_account(account).filter(pk=draft.corrects_invoice_id or 0)
     positions = [*earlier.values_list("usage_as_of", flat=True), *first.values_list("usage_as_of", flat=True)]
     return max(positions, default=0)
 

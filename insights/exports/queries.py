@@ -198,7 +198,7 @@ def _series(wanted: RecordsFilter, extra: sql.Composed) -> sql.Composed:
         for number in range(len(wanted.dimension_values))
     ]
     if wanted.series_ids is not None:
-        conditions.append(sql.SQL(" AND s.id = ANY(%(series_ids)s::bigint[])"))
+        conditions.append(sql.Composed([sql.SQL(" AND s.id = ANY(%(series_ids)s::bigint[])")]))
     return sql.SQL(
         "WITH {}series AS MATERIALIZED (SELECT s.id, m.key AS meter, m.unit, w.source_slug AS source,"
         " s.dimensions, {} AS window_name{} FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id"
