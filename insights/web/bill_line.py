@@ -29,7 +29,7 @@ from insights.values.period import Period
 from insights.values.quantity import scale_for
 from insights.web import words
 from insights.web.bill_line_charts import quantity_figure, running_figure, slot_label
-from insights.web.bills import csv_answer, file_stem, period_of
+from insights.web.bills import csv_answer, file_stem, period_of, values_of
 
 _BAR_WIDTH = 1000
 
@@ -55,7 +55,7 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         "line": line,
         "proof": proof,
         "sentence": line_sentence(line),
-        "values": values_words(line),
+        "values": values_of(line, (*proof.neighbours, line)),
         "price": line_price_words(line),
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "amount": money_words(line.amount),

@@ -210,7 +210,7 @@ def usage_days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
     return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
 
 
-def _values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
+def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
     """What the line is for; beside lines of some values, the one without is for all others."""
     is_rest = any(other.values for other in lines if other.price_key == line.price_key)
     return values_words(line) or ("everything else" if is_rest else "")
@@ -224,7 +224,7 @@ def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[Bi
     return {
         "line": line,
         "name": line.name,
-        "values": _values_of(line, lines),
+        "values": values_of(line, lines),
         "service": service,
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "unit": line.unit,
