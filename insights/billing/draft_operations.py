@@ -42,6 +42,7 @@ class Drafted:
     records: int
     problems: tuple[Problem, ...]
     complete_to: datetime | None
+    unbilled: tuple[int, ...]
 
     @property
     def basis(self) -> Basis:
@@ -110,6 +111,7 @@ def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted
                 records=records,
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
+                unbilled=usage.unbilled,
             )
         )
     return drafted
@@ -227,6 +229,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
         "unpriced": _unpriced(one.draft.unpriced),
         "priced_elsewhere": _unpriced(one.draft.priced_elsewhere),
         "records": one.records,
+        "unbilled_sources": list(one.unbilled),
         "corrected": [bill.id for bill in basis.to_correct],
         "uncorrected": list(one.draft.uncorrected),
     }

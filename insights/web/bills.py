@@ -110,7 +110,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         ],
         "subtotals": bill.sections,
         "segments": [
-            (segment, words.period_words(*_days(segment.period, zone))) for segment in bill.plan_changes
+            (segment, words.period_words(*usage_days(segment.period, zone))) for segment in bill.plan_changes
         ],
         "zone": bill.head.zone,
         "page": {},
@@ -207,14 +207,15 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
 
 def period_of(period: Period, zone: tzinfo) -> str:
     """The days of a period on the account's clock, in words."""
-    return words.period_words(*_days(period, zone))
+    return words.period_words(*usage_days(period, zone))
 
 
-def _days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
+def usage_days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
+    """The first and the last day of a period, both of them in it."""
     return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
 
 
-def _values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
+def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
     """What the line is for; beside lines of some values, the one without is for all others."""
     is_rest = any(other.values for other in lines if other.price_key == line.price_key)
     return values_words(line) or ("everything else" if is_rest else "")
@@ -228,7 +229,7 @@ def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[Bi
     return {
         "line": line,
         "name": line.name,
-        "values": _values_of(line, lines),
+        "values": values_of(line, lines),
         "service": service,
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "unit": line.unit,
@@ -251,7 +252,7 @@ def _usage_url(account: Account, line: BillLine, zone: tzinfo) -> str:
     """The usage that the line is made of."""
     if line.group is not LineGroup.USAGE or line.service_start >= line.service_end:
         return ""
-    first, last = _days(Period(line.service_start, line.service_end), zone)
+    first, last = usage_days(Period(line.service_start, line.service_end), zone)
     query = {"meter": line.meter_key, "from": first.isoformat(), "to": last.isoformat()}
     query |= {f"dimension.{name}": value for name, value in line.values.items()}
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"
