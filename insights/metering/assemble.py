@@ -182,8 +182,9 @@ def _group_totals(
     members = reads.plan.members()
     is_sum = adds_over_time(question.meter.aggregation)
     if is_sum:
-        total = [sum_known(row[number] for row in parts) for number in range(len(members))]
-        comparable = [sum_known(row[number] for row in parts[:complete]) for number in range(len(members))]
+        columns = list(zip(*parts, strict=True))[: len(members)]
+        total = [sum_known(column) for column in columns]
+        comparable = [sum_known(column[:complete]) for column in columns]
     else:
         total = [sum_known(map(reads.current.totals.get, values)) for values in members]
         comparable = total

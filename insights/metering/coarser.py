@@ -7,7 +7,7 @@ changed covers as many. Quantities are those of the answer: added, or the highes
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -48,7 +48,7 @@ def coarser(answer: Exploration, *, hours: int) -> Exploration:
         answer,
         buckets=tuple(_taken_together(answer, together, adds=adds)),
         previous_slots=tuple(
-            _span(answer.previous_slots[first:end])
+            _span(answer.previous_slots, first, min(end, len(answer.previous_slots)))
             for first, end in together
             if first < len(answer.previous_slots)
         ),
@@ -75,22 +75,27 @@ def _taken_together(
     for number, (first, end) in enumerate(together):
         found = set(kinds[first:end])
         yield Bucket(
-            slot=_span(slots[first:end]),
-            kind=next(kind for kind in _KINDS if kind in found),
+            slot=_span(slots, first, end),
+            kind=kinds[first] if len(found) == 1 else next(kind for kind in _KINDS if kind in found),
             quantity=known(quantities[first:end]),
-            # Parts that were not read are of no hour together either.
-            parts=answer.bar_parts[number]
-            if answer.bar_parts
-            else tuple(map(known, zip(*parts[first:end], strict=False))),
+            parts=answer.bar_parts[number] if answer.bar_parts else _parts(parts[first:end], known),
             records=sum(records[first:end]),
             previous=known(previous[first:end]),
             holds_daily_totals=any(daily[first:end]),
         )
 
 
+def _parts(
+    of_hours: Sequence[tuple[Decimal | None, ...]],
+    known: Callable[[Iterable[Decimal | None]], Decimal | None],
+) -> tuple[Decimal | None, ...]:
+    # Parts that were not read are of no hour together either.
+    return tuple(map(known, zip(*of_hours, strict=False))) if of_hours[0] else ()
+
+
 def _highest(quantities: Iterable[Decimal | None]) -> Decimal | None:
     return max((quantity for quantity in quantities if quantity is not None), default=None)
 
 
-def _span(slots: Sequence[Slot]) -> Slot:
-    return Slot(slots[0].start, slots[-1].end, slots[0].day)
+def _span(slots: Sequence[Slot], first: int, end: int) -> Slot:
+    return Slot(slots[first].start, slots[end - 1].end, slots[first].day)

@@ -119,9 +119,10 @@ def _with_exact(text: str, number: Decimal, unit: str) -> SafeString:
 def _data(number: Decimal, title_end: str, text: str) -> SafeString:
     # A page has a thousand of these, for which format_html takes ten times as long.
     shown = escape(text) if "<" in text or "&" in text else text
-    return SafeString(
-        f'<data value="{exact_text(number)}" title="{grouped_text(number)}{title_end}">{shown}</data>'
-    )
+    grouped = grouped_text(number)
+    # A minus is written in two ways.
+    exact = exact_text(number) if number < 0 else grouped.replace(",", "")
+    return SafeString(f'<data value="{exact}" title="{grouped}{title_end}">{shown}</data>')
 
 
 def _fixed(number: Decimal, decimals: int) -> str:
@@ -130,6 +131,8 @@ def _fixed(number: Decimal, decimals: int) -> str:
     rounded = number.quantize(last, rounding=ROUND_HALF_UP)
     if number and not rounded:
         return f"<{last}" if number > 0 else f"{MINUS}<{last}"
+    if rounded > 0:
+        return f"{rounded:,.{decimals}f}"
     sign = MINUS if rounded < 0 else ""
     return f"{sign}{abs(rounded):,.{decimals}f}"
 
