@@ -194,7 +194,8 @@ def _group_totals(
 
 def _part_table(read: PeriodRead, plan: Plan) -> Cells:
     """Quantities by slot and group, the rest last; what was not read stays None."""
-    table: Cells = [[None] * (len(plan.values) + 1) for _ in read.slots]
+    width = len(plan.values) + 1
+    table: Cells = [[None] * width for _ in read.slots]
     for slot_no, group_no, quantity, _records, _is_daily in read.rows:
         table[slot_no][group_no] = quantity
     return table

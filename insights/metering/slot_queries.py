@@ -230,8 +230,9 @@ def _summed_values(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: 
     if has_whole:
         rows += _left_of(whole, rows, rest)
     # A day before may be shown only up to the hour that today has come to.
-    if rows and max(map(itemgetter(0), rows)) >= len(slots):
-        return tuple(row for row in rows if row[0] < len(slots))
+    count = len(slots)
+    if rows and max(map(itemgetter(0), rows)) >= count:
+        return tuple([row for row in rows if row[0] < count])
     return tuple(rows)
 
 
