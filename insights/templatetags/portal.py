@@ -68,6 +68,8 @@ _NAV_OF_URL = {
     "staff-plans": "plans",
     "staff-plan": "plans",
     "staff-plan-new": "plans",
+    "staff-plan-edit": "plans",
+    "staff-plan-price": "plans",
     "staff-billing": "accounts",
 }
 
