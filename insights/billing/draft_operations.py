@@ -32,12 +32,13 @@ _DEFAULT_GRACE = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drafted:
-    """A draft with all that storing or issuing it needs."""
+    """A draft with all that storing or issuing it needs. `not_billed` are sources of the account that do not count."""
 
     loaded: LoadedBasis
     draft: Draft
     position: int
     records: int
+    not_billed: tuple[str, ...]
     problems: tuple[Problem, ...]
     complete_to: datetime | None
 
@@ -90,6 +91,7 @@ def make_drafts(
                 draft=draft,
                 position=usage.position,
                 records=records,
+                not_billed=usage.not_billed.get(one.basis.account_id, ()),
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
             )
@@ -205,6 +207,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
             for usage in one.draft.unpriced
         ],
         "records": one.records,
+        "not_billed": list(one.not_billed),
         "corrected": [bill.id for bill in basis.to_correct],
     }
 

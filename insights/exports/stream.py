@@ -1,4 +1,4 @@
-"""Lines in, bytes out: hashes and compresses a download, and ends it whole or visibly broken.
+"""Lines in, bytes out: hashes and compresses a download, and ends it whole or visibly broken. A zip comes as pieces.
 
 Knows nothing of HTTP or of tables. It is an iterator with close(), not a generator: a response that is
 dropped before its first piece must give back its database connection too, and closing an unstarted generator
@@ -86,9 +86,6 @@ class OnEnd(Protocol):
     def __call__(self, proof: Proof) -> None: ...
 
 
-_NOTHING = Lines(b"", 0)
-
-
 class CsvStream:
     """The bytes of one download in pieces of about 64 KiB.
 
@@ -133,10 +130,12 @@ class CsvStream:
         self._end(is_whole=False)
 
     def _next_piece(self) -> bytes:
-        plain, number = next(self._lines, _NOTHING)
+        # A piece of a zip may hold no whole line, so that only the end of the lines is the end.
+        found = next(self._lines, None)
+        self._exhausted = found is None
+        plain, number = found or Lines(b"", 0)
         self._lines_seen += number
         self._right.check(len(plain))
-        self._exhausted = not number
         self._sha256.update(plain)
         self._size_bytes += len(plain)
         if self._gzip is None:
