@@ -750,8 +750,10 @@ def priced_of(line: Optional[Document]) -> Priced:
 
 def with_figures(line: Document, found: Priced) -> dict[str, Any]:
     """The line with other figures; it keeps having quantities or not."""
+    # Where it stands on another bill says nothing of this one.
+    kept = {name: value for name, value in line.items() if name != "position"}
     return {
-        **line,
+        **kept,
         "metered_quantity": None if line["metered_quantity"] is None else number_text(found.metered),
         "billed_quantity": number_text(found.billed) if line["billed_quantity"] else "",
         "steps": [step_document(step) for step in found.steps],
@@ -1560,6 +1562,8 @@ def _difference_words(line: Document, must_be: Document, currency: str) -> str:
     if line["amount_minor"] != must_be["amount_minor"]:
         stands, must = (money_text(minor_of(one), currency) for one in (line, must_be))
         return f"differs: amount is {stands}, must be {must}{_step_words(line, must_be)}"
+    # A bill has no order of taxes: each is taken of the same lines.
+    line, must_be = ({**one, "taxes": sorted(one["taxes"])} for one in (line, must_be))
     for name in sorted(must_be):
         if name != "steps" and line.get(name) != must_be[name]:
             return f"differs: {name} is {_short(line.get(name))}, must be {_short(must_be[name])}"
