@@ -23,6 +23,7 @@ from insights.values.exact import decimal_of
 from insights.values.money import currency_decimals
 
 FORMAT = 1
+PROOF = "proof"
 VERIFIER = Path(__file__).with_name("verify_bill.py")
 _README = Path(__file__).with_name("proof_readme.txt")
 _LINE_COLUMNS = (
@@ -87,6 +88,12 @@ class Bundle:
     named: tuple[MeterOfProof, ...]
     tables: tuple[Table, ...]
     not_contained: tuple[tuple[str, tuple[ArchivedMonth, ...]], ...] = ()
+
+
+    @property
+    def file_name(self) -> str:
+        """A plain name of the zip."""
+        return f"bill-{_plain(self.bill.number)}.zip"
 
 
 # Opens one table: its heading first, then records, as pieces of CSV.
