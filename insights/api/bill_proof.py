@@ -40,7 +40,9 @@ class InvoiceProof(BillsEndpoint):
         with account_scope(self.account_id, read_only=True):
             bundle = load_bundle(Account.objects.get(pk=self.account_id), public_id=invoice_id)
         if bundle is None:
-            raise Problem("not_issued", f"This invoice is not issued, but {bill.head.status}: it may still change.")
+            raise Problem(
+                "not_issued", f"This invoice is not issued, but {bill.head.status}: it may still change."
+            )
         if request.method == "HEAD":
             return HttpResponse(content_type=ZIP_TYPE)
         asked = DownloadRequest(

@@ -89,7 +89,6 @@ class Bundle:
     tables: tuple[Table, ...]
     not_contained: tuple[tuple[str, tuple[ArchivedMonth, ...]], ...] = ()
 
-
     @property
     def file_name(self) -> str:
         """A plain name of the zip."""
@@ -152,7 +151,9 @@ class _Writer:
     def add(self, name: str, content: bytes) -> None:
         """Write a small member at once."""
         self._zip.writestr(self._info(name), content)
-        self.members.append({"name": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
+        self.members.append(
+            {"name": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        )
 
     def add_table(
         self, name: str, facts: dict[str, Any], heading: Lines, lines: Iterator[Lines]

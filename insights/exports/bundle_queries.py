@@ -110,7 +110,9 @@ def _earlier(account: Account, invoice: Invoice, corrected: Sequence[Invoice]) -
     before = Q(issued_at__lt=invoice.issued_at) | Q(
         issued_at=invoice.issued_at, period_start__lte=invoice.period_start
     )
-    referred = Exists(corrections) if invoice.kind == InvoiceKind.OPENING else Exists(corrections) | Exists(ahead)
+    referred = (
+        Exists(corrections) if invoice.kind == InvoiceKind.OPENING else Exists(corrections) | Exists(ahead)
+    )
     rows = _issued(account).exclude(pk=invoice.pk).filter(before, ~Exists(void_then), referred)
     found = {one.pk: one for one in (*corrected, *rows)}
     return sorted(found.values(), key=lambda one: (one.period_start, one.pk))

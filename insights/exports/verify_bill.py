@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks a bill without the company that made it: python verify_bill.py bill-XXX.zip
+"""Checks a bill without the company that made it: python verify_bill.py bill-TG-000042.zip
 
 Takes the proof of a bill (a zip), sums its usage records, applies its prices to them again and compares every line
 with the one that was issued. Prints `equal` or what stands and what it must be. Needs Python 3.9 or newer and nothing
@@ -23,12 +23,12 @@ import sys
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Optional
+from typing import Any
 
 # What a proof may be at most. Anything larger is refused before it is read.
 MEMBERS_MAX = 20_000
@@ -70,11 +70,17 @@ class Proof:
         _check_infos(infos)
         self.manifest = self.document("manifest.json")
         if self.manifest.get("format") != FORMAT:
-            raise NotInForm(f"the manifest is of format {self.manifest.get('format')!r}, this program reads {FORMAT}")
+            raise NotInForm(
+                f"the manifest is of format {self.manifest.get('format')!r}, this program reads {FORMAT}"
+            )
         self.members: dict[str, Document] = {each["name"]: each for each in self.manifest["members"]}
         expected = {*self.members, "manifest.json"}
         for name in sorted(expected ^ set(self._infos)):
-            where = "in the zip but not in the manifest" if name in self._infos else "named in the manifest but missing"
+            where = (
+                "in the zip but not in the manifest"
+                if name in self._infos
+                else "named in the manifest but missing"
+            )
             raise NotInForm(f"{name} is {where}")
 
     def faults(self) -> Iterator[str]:
@@ -110,7 +116,9 @@ class Proof:
         if info is None:
             raise NotInForm(f"{name} is missing")
         if info.file_size > DOCUMENT_BYTES_MAX:
-            raise NotInForm(f"{name} is said to have {info.file_size} bytes, at most {DOCUMENT_BYTES_MAX} are read")
+            raise NotInForm(
+                f"{name} is said to have {info.file_size} bytes, at most {DOCUMENT_BYTES_MAX} are read"
+            )
         return b"".join(self._pieces(name))
 
     def rows(self, name: str) -> Iterator[dict[str, str]]:
@@ -122,7 +130,9 @@ class Proof:
                 raise NotInForm(f"{name} has no heading, or two columns of one name")
             for cells in reader:
                 if len(cells) != len(columns):
-                    raise NotInForm(f"{name}, line {reader.line_num}: {len(cells)} cells, {len(columns)} columns")
+                    raise NotInForm(
+                        f"{name}, line {reader.line_num}: {len(cells)} cells, {len(columns)} columns"
+                    )
                 yield dict(zip(columns, cells))
         except (csv.Error, UnicodeDecodeError) as error:
             raise NotInForm(f"{name}, line {reader.line_num}: {error}") from None
@@ -143,7 +153,14 @@ class Proof:
             with self._zip.open(self._infos[name]) as member:
                 while piece := member.read(2**16):
                     yield piece
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
             raise NotInForm(f"{name} cannot be read: {error}") from None
 
 
@@ -164,7 +181,9 @@ def _check_infos(infos: Sequence[zipfile.ZipInfo]) -> None:
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise NotInForm(f"{info.filename} is encrypted or packed in another way than by deflate")
         if info.file_size > TABLE_BYTES_MAX:
-            raise NotInForm(f"{info.filename} is said to have {info.file_size} bytes, at most {TABLE_BYTES_MAX} are read")
+            raise NotInForm(
+                f"{info.filename} is said to have {info.file_size} bytes, at most {TABLE_BYTES_MAX} are read"
+            )
         if info.file_size > 2**20 and info.file_size > PACKED_TIMES_MAX * info.compress_size:
             raise NotInForm(f"{info.filename} unpacks to more than {PACKED_TIMES_MAX} times its size")
     if sum(info.file_size for info in infos) > ALL_BYTES_MAX:
@@ -198,9 +217,10 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _RATIO = re.compile(r"(-?[0-9]+)/([0-9]*[1-9][0-9]*)")
 # How many decimals a minor unit has; two for every currency that is not named.
 _DECIMALS = {
-    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-}
+    "BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0, "PYG": 0, "RWF": 0, "UGX": 0,
+    "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
+    "BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3,
+}  # fmt: skip
 
 
 @lru_cache(maxsize=65_536)
@@ -233,12 +253,12 @@ def number_text(value: Fraction) -> str:
 
 def minor_units(currency: str) -> int:
     """How many minor units are one of the currency."""
-    return 10 ** int(_DECIMALS.get(currency, 2))
+    return 10 ** _DECIMALS.get(currency, 2)
 
 
 def money_text(minor: int, currency: str) -> str:
     """Minor units as an amount with the decimals of its currency."""
-    places = int(_DECIMALS.get(currency, 2))
+    places = _DECIMALS.get(currency, 2)
     digits = str(abs(minor)).rjust(places + 1, "0")
     sign = "-" if minor < 0 else ""
     return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
@@ -264,7 +284,9 @@ def allot(total: int, parts: Mapping[Any, Fraction]) -> dict[Any, int]:
     cut = {key: (-1 if part < 0 else 1) * int(abs(part)) for key, part in parts.items()}
     missing = total - sum(cut.values())
     one = -1 if missing < 0 else 1
-    by_loss = sorted((key for key in parts if parts[key]), key=lambda key: (one * (cut[key] - parts[key]), key))
+    by_loss = sorted(
+        (key for key in parts if parts[key]), key=lambda key: (one * (cut[key] - parts[key]), key)
+    )
     for key in by_loss[: abs(missing)]:
         cut[key] += one
     return cut
@@ -317,11 +339,11 @@ class Step:
     amount: Fraction
     quantity: Fraction = ZERO
     base: Fraction = ZERO
-    unit_amount: Optional[Fraction] = None
-    percent: Optional[Fraction] = None
-    tier: Optional[int] = None
-    above: Optional[Fraction] = None
-    up_to: Optional[Fraction] = None
+    unit_amount: Fraction | None = None
+    percent: Fraction | None = None
+    tier: int | None = None
+    above: Fraction | None = None
+    up_to: Fraction | None = None
     share: Share = WHOLE
     note: str = ""
     is_taken_back: bool = False
@@ -330,7 +352,9 @@ class Step:
     @property
     def is_sum(self) -> bool:
         """Whether two such steps can be put into one: twice the base is twice the amount."""
-        return self.kind not in ("minimum", "maximum") and (self.kind != "discount" or self.percent is not None)
+        return self.kind not in ("minimum", "maximum") and (
+            self.kind != "discount" or self.percent is not None
+        )
 
     def taken_back(self) -> Step:
         """The same figures, standing for the opposite."""
@@ -372,7 +396,7 @@ class Part:
 
     share: Share = WHOLE
     tier_share: Share = WHOLE
-    before: Optional[tuple[Fraction, Fraction]] = None
+    before: tuple[Fraction, Fraction] | None = None
 
 
 def part_document(part: Part) -> dict[str, Any]:
@@ -400,7 +424,9 @@ def steps_of(terms: Document, quantity: Fraction, count: Fraction, part: Part) -
     steps = [*_charged(terms["charge"], billed, count, billed_before, tiers.tier_share)]
     steps = [step for step in steps if step.quantity or step.amount]
     if terms["is_prorated"] and part.share[0] != part.share[1]:
-        steps = [replace(step, amount=step.amount * part_of_one(part.share), share=part.share) for step in steps]
+        steps = [
+            replace(step, amount=step.amount * part_of_one(part.share), share=part.share) for step in steps
+        ]
     return [*included, *_adjusted(steps, terms, part.share)]
 
 
@@ -412,8 +438,8 @@ def _converted(terms: Document, quantity: Fraction, count: Fraction) -> Fraction
 
 
 def _included(
-    terms: Document, units: Fraction, before: Optional[Fraction], share: Share
-) -> tuple[list[Step], Fraction, Optional[Fraction]]:
+    terms: Document, units: Fraction, before: Fraction | None, share: Share
+) -> tuple[list[Step], Fraction, Fraction | None]:
     """Included usage comes off first. Returns its step, the units left, and where those begin in the tiers."""
     if not number(terms["included"]):
         return [], units, before
@@ -425,7 +451,7 @@ def _included(
 
 
 def _charged(
-    charge: Document, billed: Fraction, count: Fraction, before: Optional[Fraction], share: Share
+    charge: Document, billed: Fraction, count: Fraction, before: Fraction | None, share: Share
 ) -> Iterator[Step]:
     """The charge model: what the billed units cost. `before` is where in the tiers the first of them falls."""
     model, start = charge["model"], before or ZERO
@@ -456,7 +482,7 @@ def _charged(
         raise NotInForm(f"{model!r} is not a charge model")
 
 
-def _bounds(tier: Document, share: Share) -> tuple[Fraction, Optional[Fraction]]:
+def _bounds(tier: Document, share: Share) -> tuple[Fraction, Fraction | None]:
     """Above which quantity a tier begins and with which it ends; None for the last one, which is open."""
     part = part_of_one(share)
     up_to = tier["up_to"]
@@ -493,7 +519,7 @@ def _tier_fee(charge: Document, position: int, share: Share) -> Step:
     )  # fmt: skip
 
 
-def _graduated(charge: Document, billed: Fraction, before: Optional[Fraction], share: Share) -> Iterator[Step]:
+def _graduated(charge: Document, billed: Fraction, before: Fraction | None, share: Share) -> Iterator[Step]:
     """Each tier's units at that tier's price, and its flat amount when its first unit falls in it."""
     start = before or ZERO
     end = start + billed
@@ -510,7 +536,7 @@ def _graduated(charge: Document, billed: Fraction, before: Optional[Fraction], s
             yield _tier_fee(charge, position, share)
 
 
-def _volume(charge: Document, billed: Fraction, before: Optional[Fraction], share: Share) -> Iterator[Step]:
+def _volume(charge: Document, billed: Fraction, before: Fraction | None, share: Share) -> Iterator[Step]:
     """The new units at the price of the tier that all of them together reach."""
     start = before or ZERO
     position = _tier_number(charge, start + billed, share)
@@ -523,10 +549,10 @@ def _volume(charge: Document, billed: Fraction, before: Optional[Fraction], shar
         yield _tier_fee(charge, position, share)
 
 
-def _stairstep(charge: Document, billed: Fraction, before: Optional[Fraction], share: Share) -> Iterator[Step]:
+def _stairstep(charge: Document, billed: Fraction, before: Fraction | None, share: Share) -> Iterator[Step]:
     """The amount of the tier that is reached, less the amount of the one that was reached before."""
 
-    def reached_by(quantity: Fraction) -> Optional[int]:
+    def reached_by(quantity: Fraction) -> int | None:
         return _tier_number(charge, quantity, share) if quantity or charge["flat_at_zero"] else None
 
     reached = reached_by((before or ZERO) + billed)
@@ -657,7 +683,7 @@ class Segment:
     policy: str
     counts: Document
     is_first: bool
-    add_on: Optional[int]
+    add_on: int | None
     sheet: Document
 
 
@@ -691,10 +717,6 @@ class Bill:
         if len(self.by_key) != len(self.lines):
             raise NotInForm(f"bill {self.number} has two lines of one key")
 
-    def meters_named(self) -> set[tuple[str, int]]:
-        """Key and version of the meters that lines name."""
-        return {(line["meter_key"], line["meter_version"]) for line in self.lines if line["meter_key"]}
-
 
 def _segment(document: Document) -> Segment:
     return Segment(
@@ -717,7 +739,9 @@ def line_key(*parts: str) -> str:
     return f"{parts[0]}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def expected_line(key: str, kind: str, name: str, start: datetime, end: datetime, **more: Any) -> dict[str, Any]:
+def expected_line(
+    key: str, kind: str, name: str, start: datetime, end: datetime, **more: Any
+) -> dict[str, Any]:
     """A line as it must be, in the form of the files."""
     return {
         "key": key, "kind": kind, "name": name, "price_key": "", "plan_key": "", "plan_version": None,
@@ -736,7 +760,7 @@ def minor_of(line: Document) -> int:
     return value.numerator
 
 
-def priced_of(line: Optional[Document]) -> Priced:
+def priced_of(line: Document | None) -> Priced:
     """What a line says it comes to; without one, nothing."""
     if line is None:
         return Priced()
@@ -771,10 +795,12 @@ Metered = dict[tuple[int, Meter], Quantities]
 NINE_PLACES = 10**9
 
 
-def price_of(sheet: Document, meter: Meter) -> Optional[Document]:
+def price_of(sheet: Document, meter: Meter) -> Document | None:
     """The price for a meter in its unit; a price in another unit is for another thing."""
     for price in sheet["prices"]:
-        if price["meter_key"] == meter.key and all(terms["unit"] == meter.unit for _, terms in cells_of(price)):
+        if price["meter_key"] == meter.key and all(
+            terms["unit"] == meter.unit for _, terms in cells_of(price)
+        ):
             return price
     return None
 
@@ -823,7 +849,9 @@ class Tally:
         elif aggregation in ("max", "latest"):
             place = (values, record["series"])
             known = self._by_series.get(place)
-            self._by_series[place] = max(known, quantity) if known is not None and aggregation == "max" else quantity
+            self._by_series[place] = (
+                max(known, quantity) if known is not None and aggregation == "max" else quantity
+            )
         else:
             raise NotInForm(f"{aggregation!r} is not a way to put quantities together")
 
@@ -841,7 +869,9 @@ class Tally:
         return dict(found)
 
 
-def read_records(proof: Proof, bill: Bill, meters: Sequence[Meter], not_billed: frozenset[str]) -> tuple[Metered, int]:
+def read_records(
+    proof: Proof, bill: Bill, meters: Sequence[Meter], not_billed: frozenset[str]
+) -> tuple[Metered, int]:
     """Sum the records of a bill's period by segment and meter; sources that are not billed are left out."""
     metered: Metered = {}
     count = 0
@@ -880,7 +910,9 @@ def metered_as_billed(bill: Bill, meters: Sequence[Meter]) -> Metered:
     for line in bill.lines:
         if line["kind"] != "charge" or not line["meter_key"]:
             continue
-        position = next(n for n, plan in enumerate(bill.plans) if plan.start == instant(line["service_start"]))
+        position = next(
+            n for n, plan in enumerate(bill.plans) if plan.start == instant(line["service_start"])
+        )
         meter = next(m for m in meters if (m.key, m.version) == (line["meter_key"], line["meter_version"]))
         # A line without values is for all that has no cell of its own; any other value stands for that.
         names = dimensions_of(bill.plans[position].sheet, meter)
@@ -911,7 +943,9 @@ class Place:
     count: Fraction
 
 
-def usage_lines(bill: Bill, meters: Sequence[Meter], metered: Metered) -> tuple[list[dict[str, Any]], dict[Any, Fraction]]:
+def usage_lines(
+    bill: Bill, meters: Sequence[Meter], metered: Metered
+) -> tuple[list[dict[str, Any]], dict[Any, Fraction]]:
     """A line for each price, set of values and segment, and the usage that no price is for, by meter."""
     chains: dict[tuple[Meter, tuple[str, ...], tuple[str, ...]], list[Place]] = {}
     unpriced: dict[Any, Fraction] = defaultdict(Fraction)
@@ -935,7 +969,11 @@ def usage_lines(bill: Bill, meters: Sequence[Meter], metered: Metered) -> tuple[
     lines = []
     for (meter, names, values), chain in chains.items():
         try:
-            lines += [line for run in _runs_without_a_hole(chain) for line in _lines_of(bill, meter, names, values, run)]
+            lines += [
+                line
+                for run in _runs_without_a_hole(chain)
+                for line in _lines_of(bill, meter, names, values, run)
+            ]
         except NoPrice:
             continue
     return lines, {key: total for key, total in unpriced.items() if total}
@@ -1022,7 +1060,7 @@ def _parts(bill: Bill, run: Sequence[Place]) -> Iterator[tuple[Place, Part]]:
         tier_share = WHOLE
         if "shared_by_time" in opened_by:
             tier_share = share_of(stretch[0].segment.start, stretch[-1].segment.end, bill.whole)
-        before: Optional[tuple[Fraction, Fraction]] = None
+        before: tuple[Fraction, Fraction] | None = None
         for place in stretch:
             share = share_of(place.segment.start, place.segment.end, bill.whole)
             yield place, Part(share=share, tier_share=tier_share, before=before)
@@ -1050,10 +1088,10 @@ class Held:
     price: Document
     count: Fraction
     is_first: bool
-    add_on: Optional[int]
+    add_on: int | None
 
     @property
-    def fee(self) -> tuple[str, str, Optional[int]]:
+    def fee(self) -> tuple[str, str, int | None]:
         """What makes two of these the same fee."""
         return self.sheet["plan_key"], self.price["key"], self.add_on
 
@@ -1067,7 +1105,9 @@ def fees_held(bill: Bill) -> list[Held]:
             if price["meter_key"] or not price["terms"]:
                 continue
             count = number(segment.counts.get(price["key"], "0")) if price["is_counted"] else ONE
-            held = Held(segment.start, segment.end, segment.sheet, price, count, segment.is_first, segment.add_on)
+            held = Held(
+                segment.start, segment.end, segment.sheet, price, count, segment.is_first, segment.add_on
+            )
             place = last.get(held.fee)
             if place is not None and _goes_on(stretches[place], held):
                 stretches[place] = replace(stretches[place], end=held.end)
@@ -1144,8 +1184,14 @@ def fees_settled(bill: Bill, earlier: Sequence[Bill]) -> Iterator[dict[str, Any]
     due = {line["key"]: line for line in fees_due(bill, "in_advance")}
     for before in earlier:
         for line in before.lines:
-            is_for_this = bill.start <= instant(line["service_start"]) and instant(line["service_end"]) <= bill.whole[1]
-            if not is_fee_ahead(line) or not is_for_this or (before.head["kind"], before.start) == (bill.head["kind"], bill.start):
+            is_for_this = (
+                bill.start <= instant(line["service_start"]) and instant(line["service_end"]) <= bill.whole[1]
+            )
+            if (
+                not is_fee_ahead(line)
+                or not is_for_this
+                or (before.head["kind"], before.start) == (bill.head["kind"], bill.start)
+            ):
                 continue
             same = due.pop(line["key"], None)
             found = less(priced_of(same), priced_of(line))
@@ -1180,9 +1226,9 @@ class Credit:
     kind: str
     remaining: int
     granted_at: datetime
-    expires_at: Optional[datetime]
+    expires_at: datetime | None
     priority: int
-    covers: Optional[frozenset[str]]
+    covers: frozenset[str] | None
     is_before_tax: bool
 
 
@@ -1231,10 +1277,14 @@ class Whole:
 
     def adjustable(self) -> dict[str, int]:
         """What discounts and bounds are taken of: charges, not corrections."""
-        return {line["key"]: self.left[line["key"]] for line in self.lines if line["kind"] in ("charge", "minimum")}
+        return {
+            line["key"]: self.left[line["key"]]
+            for line in self.lines
+            if line["kind"] in ("charge", "minimum")
+        }
 
 
-def whole_lines(bill: Bill, lines: Sequence[Document], credits: Sequence[Credit]) -> list[Document]:
+def whole_lines(bill: Bill, lines: Sequence[Document], offers: Sequence[Credit]) -> list[Document]:
     """The lines that the others lead to, in order: discounts, minimum, maximum, credits, taxes, credits, carried."""
     whole = Whole(bill)
     for line in lines:
@@ -1242,8 +1292,14 @@ def whole_lines(bill: Bill, lines: Sequence[Document], credits: Sequence[Credit]
     _add_discounts(whole)
     _add_bounds(whole)
     usable = sorted(
-        (one for one in credits if _is_usable(one, bill.start)),
-        key=lambda one: (one.priority, one.expires_at is None, one.expires_at or bill.start, one.granted_at, one.key),
+        (one for one in offers if _is_usable(one, bill.start)),
+        key=lambda one: (
+            one.priority,
+            one.expires_at is None,
+            one.expires_at or bill.start,
+            one.granted_at,
+            one.key,
+        ),
     )
     paid = {line["key"]: line["price_key"] for line in whole.lines if line["takes_credit"]}
     still_open = {key: whole.left[key] for key in paid if whole.left[key] > 0}
@@ -1305,7 +1361,7 @@ def _add_bounds(whole: Whole) -> None:
             whole.make("maximum", "maximum", "Down to the maximum", -excess, allotted=split(-excess, weights))
 
 
-def _bound(bill: Bill, name: str) -> Optional[int]:
+def _bound(bill: Bill, name: str) -> int | None:
     """A bound in minor units: the last plan's, or if that is prorated, each plan's for the time it was held."""
     last = bill.plans[-1].sheet[name]
     units = minor_units(bill.currency)
@@ -1314,7 +1370,11 @@ def _bound(bill: Bill, name: str) -> Optional[int]:
     if not last["is_prorated"]:
         return rounded(number(last["amount"]) * units)
     return sum(
-        rounded(number(plan.sheet[name]["amount"]) * units * part_of_one(share_of(plan.start, plan.end, bill.whole)))
+        rounded(
+            number(plan.sheet[name]["amount"])
+            * units
+            * part_of_one(share_of(plan.start, plan.end, bill.whole))
+        )
         for plan in bill.plans
         if plan.sheet[name] is not None
     )
@@ -1355,7 +1415,9 @@ class Usage:
     metered: Mapping[str, Metered]
 
 
-def corrections(bill: Bill, earlier: Sequence[Bill], corrected: Sequence[str], usage: Usage) -> list[dict[str, Any]]:
+def corrections(
+    bill: Bill, earlier: Sequence[Bill], corrected: Sequence[str], usage: Usage
+) -> list[dict[str, Any]]:
     """What each line of the corrected bills comes to now, less what it was billed at, less earlier corrections."""
     by_number = {one.number: one for one in earlier}
     found: list[dict[str, Any]] = []
@@ -1423,7 +1485,7 @@ def _credits_for(old: Bill, others: Sequence[Document], left: Mapping[str, int])
 
 
 def _difference(
-    old: Bill, billed: Optional[Document], now: Optional[Document], earlier: Mapping[str, Sequence[Document]]
+    old: Bill, billed: Document | None, now: Document | None, earlier: Mapping[str, Sequence[Document]]
 ) -> Iterator[dict[str, Any]]:
     line = now or billed
     if line is None:
@@ -1477,7 +1539,15 @@ def verify(path: str) -> int:
     proof = Proof(path)
     try:
         return _verify(proof)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, StopIteration) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        ArithmeticError,
+        StopIteration,
+    ) as error:
         raise NotInForm(f"something is missing or of another kind than it must be: {error!r}") from None
 
 
@@ -1486,7 +1556,9 @@ def _verify(proof: Proof) -> int:
     content = proof.content("invoice.json")
     bill = Bill(proof.document("invoice.json"))
     meters = [
-        Meter(each["key"], each["version"], each["unit"], each["aggregation"], tuple(each["unique_dimensions"]))
+        Meter(
+            each["key"], each["version"], each["unit"], each["aggregation"], tuple(each["unique_dimensions"])
+        )
         for each in proof.document("meters.json")["meters"]
     ]
     earlier = sorted(
@@ -1499,7 +1571,9 @@ def _verify(proof: Proof) -> int:
     issued = proof.manifest["invoice"]
     found = hashlib.sha256(content).hexdigest()
     is_same = (found, bill.number) == (issued["sha256"], issued["number"])
-    report.check("invoice.json as issued", "" if is_same else f"its SHA-256 is {found}, the bill's {issued['sha256']}")
+    report.check(
+        "invoice.json as issued", "" if is_same else f"its SHA-256 is {found}, the bill's {issued['sha256']}"
+    )
     usage, count = _usage(proof, bill, meters, earlier)
     expected, unpriced = expected_lines(bill, earlier, proof.manifest["corrected"], usage)
     _compare_lines(report, bill, expected)
@@ -1507,16 +1581,20 @@ def _verify(proof: Proof) -> int:
     return report.finish()
 
 
-def _usage(proof: Proof, bill: Bill, meters: Sequence[Meter], earlier: Sequence[Bill]) -> tuple[Usage, Optional[int]]:
+def _usage(
+    proof: Proof, bill: Bill, meters: Sequence[Meter], earlier: Sequence[Bill]
+) -> tuple[Usage, int | None]:
     """Sum the records of the bill and of those it corrects; the second is how many the bill itself is made of."""
     archived = {each["bill"]: each["months"] for each in proof.manifest["not_contained"]}
     not_billed = frozenset(bill.details.get("not_billed", ()))
     metered: dict[str, Metered] = {}
-    records: Optional[int] = None
+    records: int | None = None
     for one in (bill, *(old for old in earlier if old.number in proof.manifest["corrected"])):
         if one.number in archived:
             months = ", ".join(month["month"] for month in archived[one.number])
-            print(f"records of bill {one.number}: not contained, archived ({months}); its own quantities are taken")
+            print(
+                f"records of bill {one.number}: not contained, archived ({months}); its own quantities are taken"
+            )
             metered[one.number] = metered_as_billed(one, meters)
             continue
         metered[one.number], count = read_records(proof, one, meters, not_billed)
@@ -1567,7 +1645,11 @@ def _difference_words(line: Document, must_be: Document, currency: str) -> str:
     for name in sorted(must_be):
         if name != "steps" and line.get(name) != must_be[name]:
             return f"differs: {name} is {_short(line.get(name))}, must be {_short(must_be[name])}"
-    return f"differs: the amount is the same{_step_words(line, must_be)}" if line["steps"] != must_be["steps"] else ""
+    return (
+        f"differs: the amount is the same{_step_words(line, must_be)}"
+        if line["steps"] != must_be["steps"]
+        else ""
+    )
 
 
 def _step_words(line: Document, must_be: Document) -> str:
@@ -1597,7 +1679,7 @@ def _compare_rest(
     bill: Bill,
     expected: Sequence[Document],
     unpriced: Mapping[Any, Fraction],
-    count: Optional[int],
+    count: int | None,
 ) -> None:
     """What is no line: the total, the records, usage without a price, and the table of the lines."""
     total = sum(minor_of(line) for line in expected)
@@ -1614,9 +1696,16 @@ def _compare_rest(
             named[one["meter_key"], one["unit"]] += number(one["quantity"])
         is_same = dict(named) == dict(unpriced)
         report.check("usage without a price", "" if is_same else "differs from what the bill says of it")
-    table = [[row[name] for name in ("position", "key", "quantity", "amount")] for row in proof.rows("lines.csv")]
+    table = [
+        [row[name] for name in ("position", "key", "quantity", "amount")] for row in proof.rows("lines.csv")
+    ]
     own = [
-        [str(line["position"]), line["key"], line["billed_quantity"], money_text(minor_of(line), bill.currency)]
+        [
+            str(line["position"]),
+            line["key"],
+            line["billed_quantity"],
+            money_text(minor_of(line), bill.currency),
+        ]
         for line in bill.lines
     ]
     report.check("lines.csv", "" if table == own else "differs from invoice.json")
@@ -1628,7 +1717,7 @@ def main(arguments: Sequence[str]) -> int:
         # Names on a bill may have letters that the terminal has not.
         sys.stdout.reconfigure(errors="replace")
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
-        print("usage: python verify_bill.py bill-XXX.zip", file=sys.stderr)
+        print("usage: python verify_bill.py bill-TG-000042.zip", file=sys.stderr)
         return 2
     try:
         return verify(arguments[0])

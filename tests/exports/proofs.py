@@ -11,11 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from random import Random
 from typing import Any
 
 from accounts.models import Account
-from insights.billing.basis import Basis, CreditOffer, IssuedBill, MeterOfBill, ServiceSegment, StoredLine, Unpriced
+from insights.billing.basis import (
+    Basis,
+    CreditOffer,
+    IssuedBill,
+    MeterOfBill,
+    ServiceSegment,
+    StoredLine,
+    Unpriced,
+)
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill
 from insights.billing.draft import BilledUsage, draft_invoice
 from insights.billing.draft_operations import Drafted, details_document
@@ -54,7 +63,8 @@ MONTHS = [
 ]
 REGIONS = ("eu", "us", "=1+1")
 COLUMNS = (
-    "series", "dimensions", "window_start", "window_seconds", "quantity", "source", "row_id", "revision", "batch", "line",
+    "series", "dimensions", "window_start", "window_seconds", "quantity", "source", "row_id", "revision", "batch",
+    "line",
 )  # fmt: skip
 ZERO = Decimal(0)
 
@@ -98,7 +108,9 @@ class Chain:
             MeterOfBill(id=5, key="spare", version=1, name="Spare", unit="unit"),
         )
         self.plans = [self._sheet(key) for key in ("alpha", "beta", "gamma")[: self.random.randint(1, 3)]]
-        self.taxes = self.random.choice(({}, {"VAT": Decimal(19)}, {"VAT": Decimal("7.7"), "GST": Decimal(3)}))
+        self.taxes = self.random.choice(
+            ({}, {"VAT": Decimal(19)}, {"VAT": Decimal("7.7"), "GST": Decimal(3)})
+        )
         self.grants = [self._grant(number) for number in range(self.random.randint(0, 2))]
         self.used: dict[int, int] = {}
         self.known: dict[str, list[Record]] = {}
@@ -141,7 +153,9 @@ class Chain:
 
     def _terms(self, charge: ChargeModel, unit: str, **more: Any) -> PriceTerms:
         minimum = self._maybe(Bound(amount=self._number(0, 30, 2), is_prorated=self.random.random() < 0.5))
-        maximum = self._maybe(Bound(amount=self._number(40, 900, 2), is_prorated=bool(minimum and minimum.is_prorated)))
+        maximum = self._maybe(
+            Bound(amount=self._number(40, 900, 2), is_prorated=bool(minimum and minimum.is_prorated))
+        )
         discounts = (
             Discount(percent=self._number(0, 30, 1)),
             Discount(amount=self._number(0, 5, 2), is_prorated=self.random.random() < 0.5),
@@ -156,10 +170,15 @@ class Chain:
         prices = [
             self._price("requests", self._terms(self._charge(), "unit")),
             self._bytes_price(),
-            self._price("payments", replace(self._terms(self._charge(), "payment"), exempt_reason=self._maybe("beta", ""))),
+            self._price(
+                "payments",
+                replace(self._terms(self._charge(), "payment"), exempt_reason=self._maybe("beta", "")),
+            ),
             self._price("turnover", self._terms(self._percentage(), self.currency)),
             self._fee("base", Flat(amount=self._number(0, 99, 2)), FeeTiming.IN_ADVANCE, is_counted=False),
-            self._fee("seats", PerUnit(unit_amount=self._number(0, 9, 2)), FeeTiming.IN_ADVANCE, is_counted=True),
+            self._fee(
+                "seats", PerUnit(unit_amount=self._number(0, 9, 2)), FeeTiming.IN_ADVANCE, is_counted=True
+            ),
             self._fee("support", self._charge(), FeeTiming.IN_ARREARS, is_counted=self.random.random() < 0.5),
             self._fee("setup", Flat(amount=self._number(0, 99, 2)), FeeTiming.ONCE, is_counted=False),
         ]
@@ -190,7 +209,10 @@ class Chain:
         if self.random.random() < 0.5:
             return self._price("bytes", self._terms(self._charge(), "byte", conversion=conversion))
         cells = tuple(
-            Cell(values=(region,), terms=self._terms(self._charge(), "byte", conversion=self._maybe(conversion)))
+            Cell(
+                values=(region,),
+                terms=self._terms(self._charge(), "byte", conversion=self._maybe(conversion)),
+            )
             for region in REGIONS[: self.random.randint(1, 3)]
         )
         matrix = Matrix(dimensions=("region",), cells=cells, catch_all=self._terms(self._charge(), "byte"))
@@ -198,10 +220,14 @@ class Chain:
 
     def _percentage(self) -> ChargeModel:
         if self.random.random() < 0.4:
-            return GraduatedPercentage(tiers=self._tiers(percent=True), flat_at_zero=self.random.random() < 0.5)
+            return GraduatedPercentage(
+                tiers=self._tiers(percent=True), flat_at_zero=self.random.random() < 0.5
+            )
         if self.random.random() < 0.5:
             return Percentage(percent=self._number(0, 9, 2))
-        return Percentage(percent=self._number(0, 9, 2), fixed_amount=self._number(1, 2, 2), count_meter="payments")
+        return Percentage(
+            percent=self._number(0, 9, 2), fixed_amount=self._number(1, 2, 2), count_meter="payments"
+        )
 
     def _fee(self, key: str, charge: ChargeModel, timing: FeeTiming, *, is_counted: bool) -> SheetPrice:
         terms = PriceTerms(
@@ -243,10 +269,13 @@ class Chain:
                 service=Period(first, end),
                 sheet=self.random.choice(self.plans),
                 policy=self.random.choice(list(ChangePolicy)) if number else ChangePolicy.RESTART,
-                counts={"seats": Decimal(self.random.randint(0, 9)), "support": Decimal(self.random.randint(0, 9))},
+                counts={
+                    "seats": Decimal(self.random.randint(0, 9)),
+                    "support": Decimal(self.random.randint(0, 9)),
+                },
                 is_first=not number and month is MONTHS[0],
             )
-            for number, (first, end) in enumerate(zip(edges, edges[1:], strict=False))
+            for number, (first, end) in enumerate(pairwise(edges))
         )
 
     def _opening(self, first: ServiceSegment) -> Basis:
@@ -256,7 +285,9 @@ class Chain:
             is_opening=True, segments=(replace(first, service=service),), taxes=self.taxes,
         )  # fmt: skip
 
-    def _basis(self, month: Period, segments: tuple[ServiceSegment, ...], to_correct: Sequence[Issued]) -> Basis:
+    def _basis(
+        self, month: Period, segments: tuple[ServiceSegment, ...], to_correct: Sequence[Issued]
+    ) -> Basis:
         following = MONTHS[MONTHS.index(month) + 1]
         service = Period(segments[0].service.start, month.end)
         basis = Basis(
@@ -269,7 +300,8 @@ class Chain:
             replace(
                 one,
                 credit=replace(
-                    one.credit, remaining_minor=one.credit.remaining_minor - self.used.get(one.grant_id or 0, 0)
+                    one.credit,
+                    remaining_minor=one.credit.remaining_minor - self.used.get(one.grant_id or 0, 0),
                 ),
             )
             for one in self.grants
@@ -284,7 +316,9 @@ class Chain:
                 is_ahead = line.terms is not None and line.terms.timing is FeeTiming.IN_ADVANCE
                 is_in = start <= line.service.start and line.service.end <= month.end
                 if line.kind is LineKind.CHARGE and is_ahead and is_in and line.corrects_invoice_id is None:
-                    yield StoredLine(id=row.pk, invoice_id=bill.invoice.pk, invoice_number=bill.number, line=line)
+                    yield StoredLine(
+                        id=row.pk, invoice_id=bill.invoice.pk, invoice_number=bill.number, line=line
+                    )
 
     def _arrive(self, month: Period, segments: Sequence[ServiceSegment]) -> None:
         hours = int((month.end - segments[0].service.start) / timedelta(hours=1))
@@ -306,7 +340,9 @@ class Chain:
             records = self.known[bill.basis.whole.start.isoformat()]
             if self.random.random() < 0.6:
                 extra = [
-                    replace(record, quantity=self._number(0, 90, 3)) for record in records if self.random.random() < 0.3
+                    replace(record, quantity=self._number(0, 90, 3))
+                    for record in records
+                    if self.random.random() < 0.3
                 ]
                 kept = [record for record in records if self.random.random() < 0.9]
                 self.known[bill.basis.whole.start.isoformat()] = kept + extra
@@ -320,7 +356,11 @@ class Chain:
                 price = next((each for each in segment.sheet.prices if each.meter_key == meter.key), None)
                 place = found.setdefault((number, meter.id), {})
                 for record in records:
-                    if record.meter_id == meter.id and record.source == "edge" and segment.service.contains(record.window_start):
+                    if (
+                        record.meter_id == meter.id
+                        and record.source == "edge"
+                        and segment.service.contains(record.window_start)
+                    ):
                         values = (record.region,) if price is not None and price.matrix is not None else ()
                         place[values] = place.get(values, ZERO) + record.quantity
         return found
@@ -351,14 +391,17 @@ class Chain:
         usage = BilledUsage(
             meters=self.meters,
             current=self._metered(basis.segments, own),
-            earlier={bill.invoice.pk: self._metered(bill.basis.segments, known[bill.number]) for bill in to_correct},
+            earlier={
+                bill.invoice.pk: self._metered(bill.basis.segments, known[bill.number]) for bill in to_correct
+            },
         )
         draft = draft_invoice(basis, usage)
         assert {problem.code for problem in draft.problems} <= {"unpriced_meter"}, draft.problems
         number = f"TG-{len(self.bills) + 1:06}"
         pk = len(self.bills) + 1
         rows = [
-            line_row(line, account_id=1, invoice_id=pk, position=place) for place, line in enumerate(draft.lines, 1)
+            line_row(line, account_id=1, invoice_id=pk, position=place)
+            for place, line in enumerate(draft.lines, 1)
         ]
         for place, row in enumerate(rows):
             row.pk = pk * 1000 + place

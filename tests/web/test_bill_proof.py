@@ -18,7 +18,16 @@ from django.utils import timezone
 from accounts.models import SupportAccessPage
 from accounts.tenancy import as_worker
 from insights.exports import verify_bill
-from insights.models import CreditGrant, Download, Invoice, Meter, RollupSeal, Settlement, Source, Subscription
+from insights.models import (
+    CreditGrant,
+    Download,
+    Invoice,
+    Meter,
+    RollupSeal,
+    Settlement,
+    Source,
+    Subscription,
+)
 from insights.rating.charges import Graduated, PerUnit, Tier
 from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import SheetPrice
@@ -104,11 +113,15 @@ def prices() -> list[SheetPrice]:
 
 def use(edge: Source, cast: Cast, month: str) -> None:
     """Some of every meter, by endpoints and regions, on days and in pieces of days."""
-    for number, (endpoint, region) in enumerate((("a", "eu-west"), ("b", "us-east"), ("b", "=1+1"), ("a", "us-east"))):
+    for number, (endpoint, region) in enumerate(
+        (("a", "eu-west"), ("b", "us-east"), ("b", "=1+1"), ("a", "us-east"))
+    ):
         rows = [
             (meter, hour, str(number + place + 1))
             for meter in ("requests", "calls", "peak", "seats_used", "storage", "endpoints", "bytes")
-            for place, hour in enumerate((*hours(f"{month}-03", 5), *hours(f"{month}-14", 7), f"{month}-28T23"))
+            for place, hour in enumerate(
+                (*hours(f"{month}-03", 5), *hours(f"{month}-14", 7), f"{month}-28T23")
+            )
         ]
         deliver(edge, cast.ours, rows, endpoint=endpoint, region=region)
 
@@ -135,7 +148,13 @@ def bills(edge: Source, cast: Cast) -> list[Invoice]:
     complete(cast.ours, "2026-04-01")
     bill(subscription, "2026-04-01T01")
     use(edge, cast, "2026-04")
-    deliver(edge, cast.ours, [("requests", "2026-03-20", "77"), ("peak", "2026-03-21", "99")], endpoint="c", region="eu-west")
+    deliver(
+        edge,
+        cast.ours,
+        [("requests", "2026-03-20", "77"), ("peak", "2026-03-21", "99")],
+        endpoint="c",
+        region="eu-west",
+    )
     complete(cast.ours, "2026-05-01")
     return [one for one in bill(subscription, "2026-05-01T01") if one.state == "issued"]
 
@@ -183,14 +202,23 @@ def _lines(invoice: Invoice) -> list[Any]:
         return list(invoice.lines.filter(account=invoice.account_id))
 
 
-def test_what_is_in_it_and_that_it_says_what_was_issued(cast: Cast, bills: list[Invoice], signed_in: Any) -> None:
+def test_what_is_in_it_and_that_it_says_what_was_issued(
+    cast: Cast, bills: list[Invoice], signed_in: Any
+) -> None:
     response = signed_in(cast.viewer).get(proof_url(cast, bills[2]))
 
     content = read(response)
     found = members(content)
     assert response.headers["Content-Type"] == "application/zip"
     assert response.headers["Content-Disposition"] == f'attachment; filename="bill-{bills[2].number}.zip"'
-    assert {"README.txt", "verify_bill.py", "invoice.json", "lines.csv", "meters.json", "manifest.json"} <= set(found)
+    assert {
+        "README.txt",
+        "verify_bill.py",
+        "invoice.json",
+        "lines.csv",
+        "meters.json",
+        "manifest.json",
+    } <= set(found)
     assert {"records/requests-v1.csv", f"records/{bills[1].number}.requests-v1.csv"} <= set(found)
     assert hashlib.sha256(found["invoice.json"]).digest() == bytes(bills[2].sha256 or b"")
     manifest = json.loads(found["manifest.json"])
@@ -289,7 +317,11 @@ def test_archived_records_are_named_and_the_rest_is_checked(
 ) -> None:
     with as_worker():
         RollupSeal.objects.create(
-            account=cast.ours, month=instant("2026-03-01").date(), rollup="insights_usagerollup", rows=3, sha256="ab" * 32
+            account=cast.ours,
+            month=instant("2026-03-01").date(),
+            rollup="insights_usagerollup",
+            rows=3,
+            sha256="ab" * 32,
         )
 
     content = read(signed_in(cast.viewer).get(proof_url(cast, bills[1])))
