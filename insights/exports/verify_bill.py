@@ -40,6 +40,8 @@ LINE_BYTES_MAX = 64 * 2**10
 PACKED_TIMES_MAX = 400
 DIGITS_MAX = 2_000
 FORMAT = 1
+TERMS_VERSION = 1
+BILL_VERSION = 2
 
 Document = Mapping[str, Any]
 
@@ -414,6 +416,8 @@ def steps_of(terms: Document, quantity: Fraction, count: Fraction, part: Part) -
 
     Convert, exempt, included usage, charge model, proration, discounts, minimum, maximum.
     """
+    if terms["version"] != TERMS_VERSION:
+        raise NotInForm(f"terms are of version {terms['version']!r}, this program reads {TERMS_VERSION}")
     units = _converted(terms, quantity, count)
     if terms["exempt_reason"]:
         return [Step("exempt", ZERO, quantity=units, note=terms["exempt_reason"])] if units else []
@@ -702,6 +706,10 @@ class Bill:
     """An issued bill: its document, and what is often asked of it."""
 
     def __init__(self, document: Document) -> None:
+        if document["version"] != BILL_VERSION:
+            raise NotInForm(
+                f"a bill is of version {document['version']!r}, this program reads {BILL_VERSION}"
+            )
         self.head: Document = document["invoice"]
         self.lines: Sequence[Document] = document["lines"]
         self.details: Document = self.head["details"]
@@ -857,7 +865,7 @@ class Tally:
 
     def quantities(self) -> Quantities:
         """The quantity by values; hours of something held are rounded to nine places."""
-        found = defaultdict(Fraction, self._sums)
+        found: dict[tuple[str, ...], Fraction] = defaultdict(Fraction, self._sums)
         for values, windows in self._windows.items():
             found[values] += len(windows)
         for (values, _), quantity in self._by_series.items():
@@ -1458,7 +1466,7 @@ def _corrections_of(
     by_key: dict[str, list[Document]] = defaultdict(list)
     for line in others:
         by_key[line["key"]].append(line)
-    found = []
+    found: list[dict[str, Any]] = []
     for line in now:
         if line["kind"] not in ("correction", "carried"):
             found += _difference(old, billed.pop(line["key"], None), line, by_key)

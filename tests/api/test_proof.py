@@ -23,7 +23,16 @@ from tests import factories
 from tests.api.conftest import Caller, problem_of
 from tests.api.serving import Server
 from tests.billing.bills import make_invoice
-from tests.billing.scene import bill, complete, deliver, make_plan, make_profile, meters, subscribe, usage_price
+from tests.billing.scene import (
+    bill,
+    complete,
+    deliver,
+    make_plan,
+    make_profile,
+    meters,
+    subscribe,
+    usage_price,
+)
 from tests.conftest import Cast
 
 pytestmark = pytest.mark.database
@@ -88,7 +97,9 @@ def test_absent_foreign_and_unissued_ones_have_none(cast: Cast, bill_reader: Cal
 
     problem_of(bill_reader.get(path_of(draft)), status=404, code="not_issued")
     assert bill_reader.get(path_of(foreign)).json() == problem_of(
-        bill_reader.get("/api/v1/invoices/00000000-0000-4000-8000-000000000000/proof"), status=404, code="not_found"
+        bill_reader.get("/api/v1/invoices/00000000-0000-4000-8000-000000000000/proof"),
+        status=404,
+        code="not_found",
     )
     problem_of(bill_reader.get(f"{path_of(draft)}?x=1"), status=400, code="unknown_parameter")
 
@@ -107,7 +118,13 @@ def test_the_page_is_followed_to_the_letter(
     }
 
     done = subprocess.run(
-        ["sh", "-e"], input="".join(steps), env=environ, cwd=tmp_path, capture_output=True, text=True, check=True
+        ["sh", "-e"],
+        input="".join(steps),
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     said = done.stdout.splitlines()
     assert "1. Requests, 10.70 EUR: equal" in said

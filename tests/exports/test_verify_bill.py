@@ -130,7 +130,7 @@ def of_sheets(document: Any) -> list[tuple[Any, ...]]:
         and not price["dimensions"]
         and price["meter_key"]
         for path in leaves(price["terms"])
-        if path[0] not in ("version",) and _has_line(document, segment, price)
+        if _has_line(document, segment, price)
     ]
 
 
