@@ -42,7 +42,7 @@ class IssuedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterOfProof:
-    """One version of a meter, as far as its quantities follow from it."""
+    """One version of a meter, as far as lines follow from it; retired only if it was when the bill was issued."""
 
     key: str
     version: int
@@ -50,6 +50,7 @@ class MeterOfProof:
     aggregation: str
     dimensions: tuple[str, ...]
     unique_dimensions: tuple[str, ...]
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,8 @@ class Bundle:
     """Everything of a proof but the records themselves.
 
     `earlier` are other bills that its lines refer to, `corrected` the numbers of those it corrects in their order,
-    `named` the meters that lines of all of them name, `not_contained` by number the months without records.
+    `named` the meters that lines of all of them name with their other versions, `not_contained` by number the months
+    without records.
     """
 
     bill: IssuedText
@@ -245,6 +247,7 @@ def _meter(meter: MeterOfProof) -> dict[str, Any]:
         "aggregation": meter.aggregation,
         "dimensions": list(meter.dimensions),
         "unique_dimensions": list(meter.unique_dimensions),
+        "retired_at": meter.retired_at and meter.retired_at.isoformat(),
     }
 
 

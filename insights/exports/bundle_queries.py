@@ -6,7 +6,7 @@ when the zip is written, on the connection of the download.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -45,8 +45,8 @@ def load_bundle(account: Account, *, public_id: UUID) -> Bundle | None:
     corrected = list(_corrected(account, invoice))
     earlier = _earlier(account, invoice, corrected)
     lines = _lines_of(account, [invoice, *earlier])
-    named = {(line.meter_key, line.meter_version) for many in lines.values() for line in many}
-    meters = {meter.pk: _meter(meter) for meter in Meter.objects.all()}
+    catalogue = list(Meter.objects.all())
+    meters = {meter.pk: _meter(meter, invoice.issued_at) for meter in catalogue}
     used = set(Series.objects.for_account(account).values_list("meter", flat=True).distinct())
     archived = {one.pk: _archived(account, one) for one in (invoice, *corrected)}
     return Bundle(
@@ -57,7 +57,7 @@ def load_bundle(account: Account, *, public_id: UUID) -> Bundle | None:
         issued_at=invoice.issued_at,
         earlier=tuple(_text(one, lines) for one in earlier),
         corrected=tuple(one.number for one in corrected),
-        named=tuple(meter for meter in meters.values() if (meter.key, meter.version) in named),
+        named=tuple(meters[meter.pk] for meter in _named(catalogue, lines, invoice.issued_at)),
         tables=tuple(
             Table(
                 meter=meter,
@@ -136,7 +136,19 @@ def _text(invoice: Invoice, lines: dict[int, list[LineItem]]) -> IssuedText:
     return IssuedText(number=invoice.number or "", text=invoice_text(invoice, lines.get(invoice.pk, [])))
 
 
-def _meter(meter: Meter) -> MeterOfProof:
+def _named(
+    catalogue: Iterable[Meter], lines: dict[int, list[LineItem]], issued_at: datetime
+) -> Iterator[Meter]:
+    """The meters that lines name, and the versions of these that there were when the bill was issued."""
+    named = {(line.meter_key, line.meter_version) for many in lines.values() for line in many}
+    keys = {key for key, _ in named}
+    for meter in catalogue:
+        if (meter.key, meter.version) in named or (meter.key in keys and meter.created_at <= issued_at):
+            yield meter
+
+
+def _meter(meter: Meter, issued_at: datetime) -> MeterOfProof:
+    is_retired = meter.retired_at is not None and meter.retired_at <= issued_at
     return MeterOfProof(
         key=meter.key,
         version=meter.version,
@@ -144,6 +156,7 @@ def _meter(meter: Meter) -> MeterOfProof:
         aggregation=meter.aggregation,
         dimensions=tuple(meter.dimensions),
         unique_dimensions=tuple(meter.unique_dimensions),
+        retired_at=meter.retired_at if is_retired else None,
     )
 
 

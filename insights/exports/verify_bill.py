@@ -700,6 +700,7 @@ class Meter:
     unit: str
     aggregation: str
     unique_dimensions: tuple[str, ...]
+    retired_at: datetime | None
 
 
 class Bill:
@@ -968,20 +969,20 @@ def usage_lines(
                 for names, values, terms, quantity in _cells_used(price, found):
                     count = _count(terms, position, metered)
                     key = usage_key(position, price, meter, values)
-                    # A meter has a line though nothing was used; of two versions only the one in force has it.
-                    if quantity or key in bill.by_key:
+                    # What has a price has a line though nothing was used: of a meter, the version in force then.
+                    is_due = (
+                        key in bill.by_key if price["dimensions"] else is_in_force(meter, meters, segment.end)
+                    )
+                    if quantity or is_due:
                         place = Place(position, segment, price, terms, quantity, count)
                         chains.setdefault((meter, names, values), []).append(place)
             except NoPrice:
                 continue
-    lines = []
+    lines: list[dict[str, Any]] = []
     for (meter, names, values), chain in chains.items():
         try:
-            lines += [
-                line
-                for run in _runs_without_a_hole(chain)
-                for line in _lines_of(bill, meter, names, values, run)
-            ]
+            for run in _runs_without_a_hole(chain):
+                lines += list(_lines_of(bill, meter, names, values, run))
         except NoPrice:
             continue
     return lines, {key: total for key, total in unpriced.items() if total}
@@ -990,6 +991,13 @@ def usage_lines(
 def usage_key(position: int, price: Document, meter: Meter, values: tuple[str, ...]) -> str:
     """The name of a line for usage."""
     return line_key("usage", str(position), price["key"], str(meter.version), *values)
+
+
+def is_in_force(meter: Meter, meters: Sequence[Meter], at: datetime) -> bool:
+    """Whether a version is the first that was not retired before an instant, or the last of all."""
+    versions = [other for other in meters if other.key == meter.key]
+    lasting = [other.version for other in versions if other.retired_at is None or other.retired_at >= at]
+    return meter.version == (min(lasting) if lasting else max(other.version for other in versions))
 
 
 def _cells_used(
@@ -1565,7 +1573,12 @@ def _verify(proof: Proof) -> int:
     bill = Bill(proof.document("invoice.json"))
     meters = [
         Meter(
-            each["key"], each["version"], each["unit"], each["aggregation"], tuple(each["unique_dimensions"])
+            each["key"],
+            each["version"],
+            each["unit"],
+            each["aggregation"],
+            tuple(each["unique_dimensions"]),
+            instant(each["retired_at"]) if each["retired_at"] else None,
         )
         for each in proof.document("meters.json")["meters"]
     ]

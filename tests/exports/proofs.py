@@ -100,14 +100,19 @@ class Chain:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.currency = self.random.choice(("USD", "EUR", "JPY", "KWD"))
+        changed_at = self._maybe(MONTHS[0].start + timedelta(hours=self.random.randint(1, 1400)))
         self.meters = (
-            MeterOfBill(id=1, key="requests", version=1, name="Requests", unit="unit"),
+            MeterOfBill(id=1, key="requests", version=1, name="Requests", unit="unit", retired_at=changed_at),
             MeterOfBill(id=2, key="bytes", version=1, name="Bytes", unit="byte"),
             MeterOfBill(id=3, key="payments", version=1, name="Payments", unit="payment"),
             MeterOfBill(id=4, key="turnover", version=1, name="Turnover", unit=self.currency),
             MeterOfBill(id=5, key="spare", version=1, name="Spare", unit="unit"),
         )
+        if changed_at is not None:
+            second = MeterOfBill(id=6, key="requests", version=2, name="Requests", unit="unit")
+            self.meters = (*self.meters[:1], second, *self.meters[1:])
         self.plans = [self._sheet(key) for key in ("alpha", "beta", "gamma")[: self.random.randint(1, 3)]]
+        self.add_on = self._maybe(self._add_on_sheet())
         self.taxes = self.random.choice(
             ({}, {"VAT": Decimal(19)}, {"VAT": Decimal("7.7"), "GST": Decimal(3)})
         )
@@ -198,6 +203,17 @@ class Chain:
             ),
         )  # fmt: skip
 
+    def _add_on_sheet(self) -> PriceSheet:
+        fees = [
+            self._fee("backup", Flat(amount=self._number(0, 20, 2)), FeeTiming.IN_ADVANCE, is_counted=False),
+            self._fee("vault", self._charge(), FeeTiming.IN_ARREARS, is_counted=False),
+            self._fee("move", Flat(amount=self._number(0, 20, 2)), FeeTiming.ONCE, is_counted=False),
+        ]
+        return PriceSheet(
+            plan_key="extra", plan_name="Extra", version=1, effective_from=MONTHS[0].start, currency=self.currency,
+            prices=tuple(fees),
+        )  # fmt: skip
+
     def _price(self, key: str, terms: PriceTerms) -> SheetPrice:
         return SheetPrice(
             key=key, name=f"Price of {key}", meter_key=key, terms=terms,
@@ -278,6 +294,18 @@ class Chain:
             for number, (first, end) in enumerate(pairwise(edges))
         )
 
+    def _held(self, month: Period, start: datetime) -> tuple[ServiceSegment, ...]:
+        """The add-on, if there is one: from somewhere in the first month on."""
+        if self.add_on is None:
+            return ()
+        is_first = month is MONTHS[0]
+        begins = start + timedelta(hours=self.random.randint(0, 200) if is_first else 0)
+        return (
+            ServiceSegment(
+                service=Period(begins, month.end), sheet=self.add_on, is_first=is_first, add_on_id=77
+            ),
+        )
+
     def _opening(self, first: ServiceSegment) -> Basis:
         service = Period(first.service.start, MONTHS[0].end)
         return Basis(
@@ -290,9 +318,11 @@ class Chain:
     ) -> Basis:
         following = MONTHS[MONTHS.index(month) + 1]
         service = Period(segments[0].service.start, month.end)
+        held = self._held(month, service.start)
         basis = Basis(
             account_id=1, subscription_id=1, zone="UTC", currency=self.currency, whole=month, service=service,
-            segments=segments, next_whole=following, ahead=(replace(segments[-1], service=following),),
+            segments=(*segments, *held), next_whole=following,
+            ahead=tuple(replace(one, service=following, is_first=False) for one in (segments[-1], *held)),
             billed_ahead=tuple(self._billed_ahead(month, service.start)), taxes=self.taxes,
             to_correct=tuple(self._as_issued(bill) for bill in to_correct),
         )  # fmt: skip
@@ -324,9 +354,11 @@ class Chain:
         hours = int((month.end - segments[0].service.start) / timedelta(hours=1))
         self.known[month.start.isoformat()] = [
             Record(
-                meter_id=self.random.choice((1, 1, 2, 2, 2, 3, 4, 5)),
+                meter_id=self.random.choice([meter.id for meter in self.meters]),
                 window_start=segments[0].service.start + timedelta(hours=self.random.randrange(hours)),
-                quantity=self._number(0, 90, self.random.choice((0, 3, 9))),
+                quantity=self._number(
+                    -3 if self.random.random() < 0.05 else 0, 90, self.random.choice((0, 3, 9))
+                ),
                 region=self.random.choice((*REGIONS, "")),
                 source=self.random.choice(("edge", "edge", "edge", "trial")),
             )
@@ -378,7 +410,7 @@ class Chain:
         )
         return IssuedBill(
             id=bill.invoice.pk, number=bill.number, period=bill.basis.service, whole=bill.basis.whole,
-            segments=bill.basis.segments, taxes=bill.basis.taxes, credits=bill.credits, lines=lines,
+            segments=bill.basis.plans, taxes=bill.basis.taxes, credits=bill.credits, lines=lines,
             corrections=corrections, unpriced=bill.unpriced,
             credits_used={
                 offer.credit.key: _used(offer, bill.number, lines, corrections) for offer in bill.credits
@@ -390,13 +422,15 @@ class Chain:
         own = [] if basis.is_opening else self.known[month.start.isoformat()]
         usage = BilledUsage(
             meters=self.meters,
-            current=self._metered(basis.segments, own),
+            current=self._metered(basis.plans, own),
             earlier={
-                bill.invoice.pk: self._metered(bill.basis.segments, known[bill.number]) for bill in to_correct
+                bill.invoice.pk: self._metered(bill.basis.plans, known[bill.number]) for bill in to_correct
             },
         )
         draft = draft_invoice(basis, usage)
-        assert {problem.code for problem in draft.problems} <= {"unpriced_meter"}, draft.problems
+        assert {problem.code for problem in draft.problems} <= {"unpriced_meter", "unable_to_rate"}, (
+            draft.problems
+        )
         number = f"TG-{len(self.bills) + 1:06}"
         pk = len(self.bills) + 1
         rows = [
@@ -468,7 +502,7 @@ def _text(bill: Issued) -> IssuedText:
 def _facts(meter: MeterOfBill) -> MeterOfProof:
     return MeterOfProof(
         key=meter.key, version=meter.version, unit=meter.unit, aggregation="sum", dimensions=("region",),
-        unique_dimensions=(),
+        unique_dimensions=(), retired_at=meter.retired_at,
     )  # fmt: skip
 
 

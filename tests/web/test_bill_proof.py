@@ -51,6 +51,16 @@ from tests.conftest import Cast
 
 pytestmark = pytest.mark.database
 TEN_CENTS = PerUnit(unit_amount=Decimal("0.10"))
+METERS = {
+    "requests": ("unit", "sum"),
+    "calls": ("unit", "count"),
+    "peak": ("unit", "max"),
+    "seats_used": ("unit", "latest"),
+    "storage": ("byte", "time_weighted_sum"),
+    "endpoints": ("unit", "unique_count"),
+    "bytes": ("byte", "sum"),
+}
+PLACES = (("a", "eu-west"), ("b", "us-east"), ("b", "=1+1"), ("a", "us-east"))
 TIERS = Graduated(
     tiers=(
         Tier(above=Decimal(0), up_to=Decimal(100), unit_amount=Decimal("0.05"), flat_amount=Decimal(3)),
@@ -63,17 +73,7 @@ TIERS = Graduated(
 @pytest.fixture
 def edge(cast: Cast) -> Source:
     with as_worker():
-        for number, (key, unit, aggregation) in enumerate(
-            (
-                ("requests", "unit", "sum"),
-                ("calls", "unit", "count"),
-                ("peak", "unit", "max"),
-                ("seats_used", "unit", "latest"),
-                ("storage", "byte", "time_weighted_sum"),
-                ("endpoints", "unit", "unique_count"),
-                ("bytes", "byte", "sum"),
-            )
-        ):
+        for number, (key, (unit, aggregation)) in enumerate(METERS.items()):
             Meter.objects.create(
                 key=key, name=key, unit=unit, aggregation=aggregation, grain_seconds=3600, position=number,
                 dimensions=["endpoint", "region"],
@@ -111,19 +111,21 @@ def prices() -> list[SheetPrice]:
     ]
 
 
-def use(edge: Source, cast: Cast, month: str) -> None:
+def use(edge: Source, cast: Cast, month: str, *more: str) -> None:
     """Some of every meter, by endpoints and regions, on days and in pieces of days."""
-    for number, (endpoint, region) in enumerate(
-        (("a", "eu-west"), ("b", "us-east"), ("b", "=1+1"), ("a", "us-east"))
-    ):
-        rows = [
-            (meter, hour, str(number + place + 1))
-            for meter in ("requests", "calls", "peak", "seats_used", "storage", "endpoints", "bytes")
-            for place, hour in enumerate(
-                (*hours(f"{month}-03", 5), *hours(f"{month}-14", 7), f"{month}-28T23")
-            )
-        ]
-        deliver(edge, cast.ours, rows, endpoint=endpoint, region=region)
+    at = [
+        f"{hour}:00:00Z" for hour in (*hours(f"{month}-03", 3), *hours(f"{month}-14T03", 4), f"{month}-28T23")
+    ]
+    lines = [
+        f"ansel,{meter},{hour},{number + place + 1},{endpoint},{region}"
+        for number, (endpoint, region) in enumerate(PLACES)
+        for meter in METERS
+        for place, hour in enumerate(at)
+    ]
+    batch = factories.ingest_now(
+        edge, "\n".join(["account,meter,window_start,quantity,endpoint,region", *lines, *more]) + "\n"
+    )
+    assert batch.rejected == 0
 
 
 @pytest.fixture
@@ -147,14 +149,8 @@ def bills(edge: Source, cast: Cast) -> list[Invoice]:
     deliver(trial, cast.ours, [("requests", "2026-03-05", "1000")], endpoint="a", region="eu-west")
     complete(cast.ours, "2026-04-01")
     bill(subscription, "2026-04-01T01")
-    use(edge, cast, "2026-04")
-    deliver(
-        edge,
-        cast.ours,
-        [("requests", "2026-03-20", "77"), ("peak", "2026-03-21", "99")],
-        endpoint="c",
-        region="eu-west",
-    )
+    late = ("requests,2026-03-20T00:00:00Z,77", "peak,2026-03-21T00:00:00Z,99")
+    use(edge, cast, "2026-04", *(f"ansel,{line},c,eu-west" for line in late))
     complete(cast.ours, "2026-05-01")
     return [one for one in bill(subscription, "2026-05-01T01") if one.state == "issued"]
 
