@@ -6,9 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
+from insights.billing.bill_queries import has_bill
 from insights.exports.bundle import PROOF, VERIFIER
 from insights.exports.bundle_queries import load_bundle
 from insights.exports.stream import ZIP_TYPE, zip_headers
@@ -18,10 +20,15 @@ from insights.web.downloads import open_or_refuse
 @account_page
 @require_safe
 def bill_proof(request: Any, bill_uuid: UUID) -> HttpResponseBase:
-    """Download an issued bill with everything that it can be calculated again from."""
+    """Download an issued bill with everything that it can be calculated again from.
+
+    One that is not issued may still change and has no proof; its page says where it stands.
+    """
     bundle = load_bundle(request.account, public_id=bill_uuid)
     if bundle is None:
-        raise Http404
+        if not has_bill(request.account, public_id=bill_uuid):
+            raise Http404
+        return redirect("bill-detail", request.account.public_id, bill_uuid)
     if request.method == "HEAD":
         return HttpResponse(content_type=ZIP_TYPE)
     download = open_or_refuse(request, source=bundle, kind=PROOF, query=bundle.bill.number)
