@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from insights.api import bill_serializers as shapes
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
+from insights.exports.stream import ZIP_TYPE
 
 _TAGS = ["Bills"]
 _POSITION = OpenApiParameter(
@@ -84,6 +85,25 @@ READ_INVOICE_PDF: dict[str, Any] = {
     "tags": _TAGS,
     "parameters": [path_id("invoice_id")],
     "responses": {(200, "application/pdf"): OpenApiTypes.BINARY, **problems(404)},
+}
+READ_INVOICE_PROOF: dict[str, Any] = {
+    "operation_id": "download_invoice_proof",
+    "description": (
+        "Stream a zip of an issued invoice, its terms, steps and usage records, with a program that calculates it "
+        "again offline. The same bytes every time while no month of it is archived. Of an invoice that is not issued, "
+        "404 with the code `not_issued`. For keys with `bills:read` and `usage:read`."
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        answer_header(
+            "Download-Id",
+            "Id of what was sent, at /api/v1/downloads/{id}: its SHA-256 and size are those of the zip.",
+            type=OpenApiTypes.UUID,
+            statuses=[200],
+        ),
+    ],
+    "responses": {(200, ZIP_TYPE): OpenApiTypes.BINARY, **problems(404, 429)},
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",
