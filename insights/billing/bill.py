@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from insights.rating.invoice import LineKind
+from insights.rating.rate import WHOLE_PERIOD, Segment
 from insights.rating.sheet import PriceSheet
 from insights.rating.terms import PriceTerms
 from insights.values.money import Money, sum_money
@@ -104,6 +105,7 @@ class BillLine:
     steps: tuple[Step, ...]
     step_documents: tuple[Mapping[str, Any], ...]
     amount: Money
+    segment: Segment = WHOLE_PERIOD
     corrects: CorrectedLine | None = None
 
     @property

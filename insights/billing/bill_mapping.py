@@ -18,6 +18,7 @@ from insights.billing.bill import (
     Unpriced,
     bill_status,
 )
+from insights.billing.invoice_mapping import segment_of
 from insights.models import Invoice, InvoiceState, LineItem, Settlement
 from insights.rating.invoice import LineKind
 from insights.rating.sheet import parse_sheet
@@ -108,6 +109,7 @@ def line_of(row: LineItem, currency: str, *, meter_names: Mapping[str, str]) -> 
         steps=tuple(parse_step(step) for step in row.steps),
         step_documents=tuple(row.steps),
         amount=Money(int(row.amount_minor), currency),
+        segment=segment_of(row.segment),
     )
 
 

@@ -15,7 +15,7 @@ from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
-from insights.rating.rate import Segment, Usage
+from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
 from insights.rating.sheet import parse_sheet, sheet_document
 from insights.rating.terms_json import parse_terms, terms_document
 from insights.values.exact import exact_number_text, parse_exact_number
@@ -83,7 +83,7 @@ def line_of(row: LineItem) -> DraftLine:
         billed_quantity=parse_exact_number(row.billed_quantity) if row.billed_quantity else None,
         unit=row.unit,
         terms=None if row.terms is None else parse_terms(row.terms),
-        segment=_segment_of(row.segment),
+        segment=segment_of(row.segment),
         steps=tuple(parse_step(step) for step in row.steps),
         allotted=row.allotted,
         taxes=tuple(row.taxes),
@@ -109,7 +109,10 @@ def _segment_document(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _segment_of(document: Mapping[str, Any]) -> Segment:
+def segment_of(document: Mapping[str, Any]) -> Segment:
+    """The part of a period that a stored line is for, and what plan changes left for it; whole where none is kept."""
+    if not document:
+        return WHOLE_PERIOD
     before = document["counted_before"]
     return Segment(
         share=Share(*document["share"]),
