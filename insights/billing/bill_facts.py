@@ -83,3 +83,8 @@ def _part_of(segment: PlanSegment, parts: Mapping[tuple[datetime, datetime], Seg
     part = parts.get((segment.period.start, segment.period.end), WHOLE_PERIOD)
     before = None if part.counted_before is None else _NO_USAGE
     return Segment(share=part.share, tier_share=part.tier_share, counted_before=before)
+
+
+def plan_names(*bills: Bill) -> dict[str, str]:
+    """The names of the bills' plans by their keys; of a plan that was named anew, the last one."""
+    return {segment.sheet.plan_key: segment.sheet.plan_name for bill in bills for segment in bill.segments}

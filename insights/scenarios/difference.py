@@ -18,13 +18,17 @@ from insights.values.money import Money, allot, sum_money
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one cause changed in one thing: exactly, in minor units, and rounded so that all parts add up."""
+    """What one cause changed in one thing: exactly, in minor units, and rounded so that all parts add up.
+
+    `stood` is what it came to on both bills, where it is nothing but the difference of that.
+    """
 
     match: Match
     effect: Effect
     exact: Fraction
     amount: Money
-    measured: Measured | None
+    measured: Measured | None = None
+    stood: tuple[Fraction, Fraction] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,12 @@ class BillDifference:
     def change(self) -> Money:
         """How much more the second bill comes to."""
         return self.after - self.before
+
+    @property
+    def unchanged(self) -> Money:
+        """What everything comes to that has no part here, on both bills alike."""
+        changed = sum(match.before.minor for match, _, _ in self.by_match)
+        return self.before - Money(changed, self.before.currency)
 
     @property
     def bars(self) -> tuple[Bar, ...]:
@@ -97,6 +107,7 @@ def _parts_of(match: Match, before: BillFacts, after: BillFacts) -> list[Part]:
             exact=change.parts[effect],
             amount=Money(minor[effect.value], before.currency),
             measured=change.measured,
+            stood=change.stood.get(effect),
         )
         for effect in sorted(change.parts, key=order.index)
     ]

@@ -8,7 +8,7 @@ whole change whatever they come to. The rule with an example is in docs/bill_dif
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -84,35 +84,50 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """The causes of one match's change in exact minor units, none of them zero, and the quantities behind them."""
+    """The causes of one match's change in exact minor units, none of them zero, and the quantities behind them.
+
+    `stood` are the amounts on both bills, in exact minor units, of causes that are nothing but their difference.
+    """
 
     parts: Mapping[Effect, Fraction]
     measured: Measured | None = None
+    stood: Mapping[Effect, tuple[Fraction, Fraction]] = field(default_factory=dict)
 
 
 def explain_match(match: Match, before: BillFacts, after: BillFacts) -> Change:
     """The causes of the change, which add to the difference of the lines exactly."""
     if not match.is_priced:
         [kind] = {line.kind for line in (*match.before.lines, *match.after.lines)}
-        return _change({_WHOLE_EFFECTS[kind]: Fraction(match.after.minor - match.before.minor)})
-    old, new = (_stored(side.due) for side in (match.before, match.after))
+        whole = (Fraction(match.before.minor), Fraction(match.after.minor))
+        return _change({}, {_WHOLE_EFFECTS[kind]: whole})
+    sides = (match.before, match.after)
+    old, new = (_stored(side.due) for side in sides)
     causes, measured = split_change(match, before, after)
-    amounts = {
-        **causes,
-        Effect.DISCOUNTS: new.discount - old.discount,
-        Effect.MINIMUM: new.minimum - old.minimum,
-        Effect.MAXIMUM: new.maximum - old.maximum,
-    }
-    parts = {effect: minor_of(amount, before.currency) for effect, amount in amounts.items()}
+    parts = {effect: minor_of(amount, before.currency) for effect, amount in causes.items()}
     billed = _minor(match.after.due) - _minor(match.before.due)
     parts[Effect.ROUNDING] = billed - minor_of(new.amount - old.amount, before.currency)
-    change = match.after.minor - match.before.minor
-    parts[Effect.CORRECTIONS] = Fraction(change - billed)
-    return _change(parts, measured)
+    stood = {
+        effect: (minor_of(one, before.currency), minor_of(other, before.currency))
+        for effect, one, other in (
+            (Effect.DISCOUNTS, old.discount, new.discount),
+            (Effect.MINIMUM, old.minimum, new.minimum),
+            (Effect.MAXIMUM, old.maximum, new.maximum),
+        )
+    }
+    corrected = [Fraction(side.minor - _minor(side.due)) for side in sides]
+    stood[Effect.CORRECTIONS] = (corrected[0], corrected[1])
+    return _change(parts, stood, measured)
 
 
-def _change(parts: Mapping[Effect, Fraction], measured: Measured | None = None) -> Change:
-    return Change(parts={effect: part for effect, part in parts.items() if part}, measured=measured)
+def _change(
+    causes: Mapping[Effect, Fraction],
+    stood: Mapping[Effect, tuple[Fraction, Fraction]],
+    measured: Measured | None = None,
+) -> Change:
+    parts = {**causes, **{effect: after - before for effect, (before, after) in stood.items()}}
+    return Change(
+        parts={effect: part for effect, part in parts.items() if part}, measured=measured, stood=stood
+    )
 
 
 def _minor(lines: Sequence[BilledLine]) -> int:
@@ -127,6 +142,8 @@ def split_change(
     match: Match, before: BillFacts, after: BillFacts
 ) -> tuple[dict[Effect, Fraction], Measured | None]:
     """The change of the charges before discounts and bounds, in major units, by what caused it."""
+    if not match.before.due and not match.after.due:
+        return {}, None
     whole = _stored(match.after.due).charge - _stored(match.before.due).charge
     old, new = _charged(match.before), _charged(match.after)
     if not old or not new:
@@ -153,9 +170,10 @@ def _charged(side: Side) -> list[Charged]:
 
 
 def _usages(match: Match, old: Sequence[Charged], new: Sequence[Charged]) -> list[Usage]:
-    """The new usage in the old segments; a counted fee has the count with which the new bill ends."""
+    """The new usage in the old segments; counts of a fee rise or fall by as much as the last one did."""
     if match.place[0] != METER:
-        return [new[-1].usage] * len(old)
+        more = new[-1].usage - old[-1].usage
+        return [(line.usage + more).or_nothing() for line in old]
     total = total_usage(new)
     if not any(_counts_another(line.terms) for line in new):
         # Nothing tells how often the other meter counts now, so its part stays as it was.

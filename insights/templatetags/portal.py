@@ -39,6 +39,7 @@ _NAV_OF_URL = {
     "bill-list": "bills",
     "bill-detail": "bills",
     "bill-pdf": "bills",
+    "bill-difference": "bills",
     "price-list": "bills",
     "credit-list": "bills",
     "billing-details": "bills",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlencode
@@ -55,7 +55,7 @@ _INSTANT = timedelta(microseconds=1)
 def bill_list(request: Any) -> HttpResponse:
     """Show what is owed and what the running period comes to, then every bill."""
     now = timezone.now()
-    older_than = _uuid(request.GET.get("older", ""))
+    older_than = uuid_of(request.GET.get("older", ""))
     page = list_issued_bills(request.account, now=now, limit=BILLS_PER_PAGE, older_than=older_than)
     unissued = () if older_than else list_unissued_bills(request.account, now=now)
     heads = (*unissued, *page.heads)
@@ -246,9 +246,16 @@ def _usage_url(account: Account, line: BillLine, zone: tzinfo) -> str:
     """The usage that the line is made of."""
     if line.group is not LineGroup.USAGE or line.service_start >= line.service_end:
         return ""
-    first, last = _days(Period(line.service_start, line.service_end), zone)
-    query = {"meter": line.meter_key, "from": first.isoformat(), "to": last.isoformat()}
-    query |= {f"dimension.{name}": value for name, value in line.values.items()}
+    return usage_url(account, line.meter_key, line.values, Period(line.service_start, line.service_end), zone)
+
+
+def usage_url(
+    account: Account, meter_key: str, values: Mapping[str, str], period: Period, zone: tzinfo
+) -> str:
+    """The usage of a meter with these dimension values in the days of a period."""
+    first, last = _days(period, zone)
+    query = {"meter": meter_key, "from": first.isoformat(), "to": last.isoformat()}
+    query |= {f"dimension.{name}": value for name, value in values.items()}
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"
 
 
@@ -260,8 +267,8 @@ def _bill_or_404(request: HttpRequest, bill_uuid: UUID, *, now: datetime) -> Bil
     return bill
 
 
-def _uuid(text: str) -> UUID | None:
-    """An id from the address; anything else shows the list from its beginning."""
+def uuid_of(text: str) -> UUID | None:
+    """An id as it stands in an address; None for anything else."""
     try:
         return UUID(text) if len(text) == 36 else None
     except ValueError:

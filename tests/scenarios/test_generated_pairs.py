@@ -15,7 +15,7 @@ from insights.billing.bill_facts import bill_facts
 from insights.scenarios.difference import BillDifference, compare_bills
 from insights.scenarios.effects import Effect
 from insights.scenarios.facts import BillFacts
-from insights.scenarios.matching import Match, match_bills
+from insights.scenarios.matching import match_bills
 from insights.scenarios.rerate import as_billed, charged_of, rate_again
 from tests.scenarios.pairs import Pair, make_pair
 

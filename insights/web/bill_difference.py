@@ -1,0 +1,233 @@
+"""Why a bill is not what another one was: the answer, a waterfall, and every part with the lines and usage behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from accounts.models import Account
+from insights.billing.bill import Bill, BillHead
+from insights.billing.bill_facts import bill_facts, plan_names
+from insights.billing.difference_queries import TwoBills, find_two_bills
+from insights.billing.difference_words import (
+    EFFECT_MEANINGS,
+    EFFECT_TITLES,
+    difference_sentence,
+    match_words,
+    part_words,
+)
+from insights.billing.price_words import money_words, share_words
+from insights.exports.bill_rows import as_csv
+from insights.exports.difference_rows import difference_rows
+from insights.scenarios.difference import Bar, BillDifference, Part, compare_bills
+from insights.scenarios.facts import DifferentCurrencies
+from insights.scenarios.matching import Match, Side
+from insights.values.money import Money
+from insights.values.period import Period
+from insights.values.share import Share
+from insights.web import words
+from insights.web.bill_charts import signed_number, waterfall_figure
+from insights.web.bills import csv_answer, file_stem, period_of, usage_url, uuid_of
+
+PAGE = "bills/difference.html"
+WITH = "with"
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Both bills and what they differ by; or what is wrong with the question."""
+
+    found: TwoBills
+    difference: BillDifference | None = None
+    fault: str = ""
+
+
+@account_page
+@require_safe
+def bill_difference(request: Any, bill_uuid: Any) -> HttpResponse:
+    """Show what changed from another bill, the one before unless another is chosen, to this one, and why."""
+    compared = _compare(request, bill_uuid)
+    found = compared.found
+    context: dict[str, Any] = {
+        "nav": "bills",
+        "head": found.bill.head,
+        "name": _name(found.bill.head),
+        "zone": found.bill.head.zone,
+        "fault": compared.fault,
+        "offered": _offered(found),
+        "page": {},
+    }
+    if compared.difference and found.other:
+        context |= _context(request.account, compared.difference, found.other, found.bill)
+    return render(request, PAGE, context, status=400 if compared.fault else 200)
+
+
+@account_page
+@require_safe
+def bill_difference_csv(request: Any, bill_uuid: Any) -> HttpResponse:
+    """Download every part."""
+    compared = _compare(request, bill_uuid)
+    found = compared.found
+    if compared.difference is None or found.other is None:
+        raise Http404
+    rows = difference_rows(compared.difference, found.other, found.bill)
+    return csv_answer(as_csv(rows), f"{file_stem(found.bill.head)}-difference.csv")
+
+
+def _compare(request: Any, bill_uuid: Any) -> _Compared:
+    asked = request.GET.get(WITH, "")
+    other_id = uuid_of(asked)
+    found = find_two_bills(request.account, public_id=bill_uuid, other_id=other_id, now=timezone.now())
+    if found is None:
+        raise Http404
+    if asked and other_id is None:
+        return _Compared(found, fault="That is not the id of a bill. Choose one from the list.")
+    if found.other is None:
+        return _Compared(found)
+    if found.other.head.public_id == found.bill.head.public_id:
+        return _Compared(found, fault="A bill does not differ from itself. Choose another one.")
+    try:
+        return _Compared(found, compare_bills(bill_facts(found.other), bill_facts(found.bill)))
+    except DifferentCurrencies:
+        currencies = f"{found.other.head.currency} and {found.bill.head.currency}"
+        return _Compared(found, fault=f"Bills in {currencies} cannot be compared. Choose one in the same.")
+
+
+def _context(account: Account, difference: BillDifference, before: Bill, after: Bill) -> dict[str, Any]:
+    names = plan_names(before, after)
+    rows = _Rows(account, before, after, names)
+    before_name, after_name = _name(before.head), _name(after.head)
+    other = {"other": before.head, "other_name": before_name}
+    return {
+        **other,
+        "difference": difference,
+        "sentence": difference_sentence(difference, before_name),
+        "covered": [_covered(bill.head) for bill in (before, after) if not bill.head.is_issued],
+        "figure": waterfall_figure(difference, before=before_name, after=after_name),
+        "causes": [rows.cause(bar) for bar in difference.bars if any(p.amount.minor for p in bar.parts)],
+        "matches": [rows.match(match, money) for match, money, _ in difference.by_match],
+        "csv_query": f"{WITH}={before.head.public_id}",
+        "before": _plain(difference.before),
+        "after": _plain(difference.after),
+        "change": _signed(difference.change),
+        "unchanged": _plain(difference.unchanged),
+        "before_url": rows.bill_url(before),
+        "after_url": rows.bill_url(after),
+    }
+
+
+def _name(head: BillHead) -> str:
+    """A bill by its days, and by its number where other bills may be for the same days."""
+    period = period_of(head.period, ZoneInfo(head.zone))
+    if head.kind == "opening":
+        return f"{period}, in advance"
+    return period if head.is_issued else f"{period} so far"
+
+
+def _offered(found: TwoBills) -> list[dict[str, Any]]:
+    chosen = found.other.head.public_id if found.other else None
+    return [
+        {
+            "id": str(head.public_id),
+            "words": f"{_name(head)}{f', {head.number}' if head.number else ''}, {money_words(head.total)}",
+            "is_chosen": head.public_id == chosen,
+        }
+        for head in found.offered
+    ]
+
+
+def _covered(head: BillHead) -> str:
+    """How much of its period a bill that is not issued can speak for."""
+    zone = ZoneInfo(head.zone)
+    name = period_of(head.period, zone)
+    end = head.complete_to and min(max(head.complete_to, head.period.start), head.period.end)
+    if end is None:
+        return f"No source has said yet how far usage of {name} is complete."
+    whole = head.period.duration
+    share = Share(int((end - head.period.start).total_seconds()), int(whole.total_seconds()))
+    return f"Usage of {name} is complete to {words.instant_words(end, zone)}, which is {share_words(share)}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Parts and matches as rows of tables, with links to the lines of both bills and to the usage behind them."""
+
+    account: Account
+    before: Bill
+    after: Bill
+    plan_names: dict[str, str]
+
+    def cause(self, bar: Bar) -> dict[str, Any]:
+        shown = [part for part in bar.parts if part.amount.minor]
+        return {
+            "id": f"cause-{bar.effect}",
+            "title": EFFECT_TITLES[bar.effect],
+            "meaning": EFFECT_MEANINGS[bar.effect],
+            "amount": _signed(bar.amount),
+            "parts": [self.part(part) for part in sorted(shown, key=lambda part: -abs(part.amount.minor))],
+        }
+
+    def part(self, part: Part) -> dict[str, Any]:
+        return {
+            "name": match_words(part.match),
+            "words": part_words(part, self.plan_names),
+            "amount": _signed(part.amount),
+            "links": self.links(part.match),
+        }
+
+    def match(self, match: Match, change: Money) -> dict[str, Any]:
+        return {
+            "name": match_words(match),
+            "before": _plain(Money(match.before.minor, change.currency)),
+            "after": _plain(Money(match.after.minor, change.currency)),
+            "change": _signed(change),
+        }
+
+    def bill_url(self, bill: Bill) -> str:
+        return reverse("bill-detail", args=[self.account.public_id, bill.head.public_id])
+
+    def links(self, match: Match) -> list[tuple[str, str, str]]:
+        """What each link says, what it is of, and where it leads."""
+        found = []
+        name = match_words(match)
+        for when, bill, side in (("before", self.before, match.before), ("now", self.after, match.after)):
+            if side.lines:
+                line_url = f"{self.bill_url(bill)}#line-{side.lines[0].position}"
+                found.append((f"Line {when}", name, line_url))
+            if match.meter_key:
+                found.append((f"Usage {when}", name, self._usage_url(match, bill, side)))
+        return found
+
+    def _usage_url(self, match: Match, bill: Bill, side: Side) -> str:
+        period = _service(bill, side) or bill.head.period
+        return usage_url(self.account, match.meter_key, dict(match.values), period, ZoneInfo(bill.head.zone))
+
+
+def _service(bill: Bill, side: Side) -> Period | None:
+    """From the first to the last instant that the lines are for."""
+    positions = {line.position for line in side.due}
+    lines = [line for line in bill.lines if line.position in positions]
+    edges = _edges((line.service_start, line.service_end) for line in lines)
+    return Period(*edges) if edges and edges[0] < edges[1] else None
+
+
+def _edges(pairs: Iterable[tuple[Any, Any]]) -> tuple[Any, Any] | None:
+    found = list(pairs)
+    return (min(start for start, _ in found), max(end for _, end in found)) if found else None
+
+
+def _signed(money: Money) -> str:
+    return signed_number(money, is_change=True)
+
+
+def _plain(money: Money) -> str:
+    return signed_number(money, is_change=False)
