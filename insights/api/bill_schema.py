@@ -62,6 +62,24 @@ READ_INVOICE_PDF: dict[str, Any] = {
     "parameters": [path_id("invoice_id")],
     "responses": {(200, "application/pdf"): OpenApiTypes.BINARY, **problems(404)},
 }
+READ_DIFFERENCE: dict[str, Any] = {
+    "operation_id": "read_invoice_difference",
+    "description": (
+        "Why an invoice is not what another one was: every change by its cause, to the minor unit, with the "
+        "positions of the lines it is made of. Without an invoice before it, 404 with the code "
+        f"`nothing_to_compare`. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        query(
+            "with",
+            "The id of the invoice to compare with; if absent, the one before of the same subscription.",
+            type=OpenApiTypes.UUID,
+        ),
+    ],
+    "responses": {200: shapes.DifferenceSerializer, **problems(404)},
+}
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",
     "description": f"List every credit with what is left of it and every use, newest first. {_SCOPE}",

@@ -24,7 +24,7 @@ def difference_document(difference: BillDifference, before: Bill, after: Bill) -
         "after": head_document(after.head),
         "currency": difference.change.currency,
         "change": money_number(difference.change),
-        "sentence": difference_sentence(difference, before.head.number or "the other one"),
+        "sentence": difference_sentence(difference, f"invoice {before.head.number or before.head.public_id}"),
         "effects": [_bar(bar) for bar in difference.bars],
         "parts": [_part(part, part_words(part, names)) for part in difference.parts],
     }

@@ -1,4 +1,4 @@
-"""The figures of bills: a bar for each of a list, and the waterfall from one to another. Drawn by static/js/charts.js."""
+"""The figures of bills: a bar for each of a list, the waterfall from one to another. Drawn by static/js/charts.js."""
 
 from __future__ import annotations
 
@@ -54,9 +54,11 @@ def _labels(heads: Sequence[BillHead]) -> list[str]:
 
 
 def waterfall_figure(difference: BillDifference, *, before: str, after: str) -> dict[str, Any]:
-    """The first bill, a bar for every cause from where the one before ended, and the second bill; each bar is a link."""
+    """The first bill, a bar for every cause from where the last one ended, and the second bill; each bar is a link."""
     bars = [bar for bar in difference.bars if bar.amount.minor]
     moneys = [difference.before, *(bar.amount for bar in bars), difference.after]
+    changes = [signed_number(bar.amount, is_change=True) for bar in bars]
+    ends = [signed_number(money, is_change=False) for money in (difference.before, difference.after)]
     return {
         "data": [
             {
@@ -65,10 +67,7 @@ def waterfall_figure(difference: BillDifference, *, before: str, after: str) -> 
                 "y": [before, *(EFFECT_TITLES[bar.effect] for bar in bars), after],
                 "x": [money_number(money) for money in moneys],
                 "measure": ["absolute", *["relative"] * len(bars), "total"],
-                "text": [
-                    signed_number(money, is_change=0 < number <= len(bars))
-                    for number, money in enumerate(moneys)
-                ],
+                "text": [ends[0], *changes, ends[1]],
                 "customdata": [[money_words(money), "", ""] for money in moneys],
                 "meta": {"links": ["#before", *(f"#cause-{bar.effect}" for bar in bars), "#after"]},
             }

@@ -1,4 +1,4 @@
-"""Why a bill is not what another one was: the answer, a waterfall, and every part with the lines and usage behind it."""
+"""Why a bill is not what another one was: the answer, a waterfall, and each part with the lines and usage behind."""
 
 from __future__ import annotations
 
@@ -106,6 +106,9 @@ def _context(account: Account, difference: BillDifference, before: Bill, after: 
     names = plan_names(before, after)
     rows = _Rows(account, before, after, names)
     before_name, after_name = _name(before.head), _name(after.head)
+    if before_name == after_name:
+        # Of two bills for the same days the other one is told apart by its number.
+        before_name = f"{before_name}, {before.head.number or before.head.subscription_name}"
     other = {"other": before.head, "other_name": before_name}
     return {
         **other,

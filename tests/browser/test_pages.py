@@ -32,6 +32,7 @@ NOT_PAGES = frozenset(
         "batch-revert-prepare",
         "batch-try-again",
         "bill-csv",
+        "bill-difference-csv",
         "bill-json",
         "bill-list-csv",
         "bill-pdf",
