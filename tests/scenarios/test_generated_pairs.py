@@ -40,6 +40,11 @@ def facts_of(number: int) -> tuple[BillFacts, BillFacts]:
     return bill_facts(pair.before), bill_facts(pair.after)
 
 
+@cache
+def difference_of(number: int) -> BillDifference:
+    return compare_bills(*facts_of(number))
+
+
 def numbers(part: int) -> range:
     return range(FIRST + part, FIRST + PAIRS, IN_PARTS)
 
@@ -59,8 +64,7 @@ def shuffled(bill: BillFacts, random: Random) -> BillFacts:
 @pytest.mark.parametrize("part", range(IN_PARTS))
 def test_every_cent_of_a_difference_has_a_cause(part: int) -> None:
     for number in numbers(part):
-        before, after = facts_of(number)
-        difference = compare_bills(before, after)
+        difference = difference_of(number)
         change = pair_of(number).totals[1] - pair_of(number).totals[0]
 
         assert difference.change.minor == change, number
@@ -74,7 +78,7 @@ def test_every_cent_of_a_difference_has_a_cause(part: int) -> None:
 def test_nothing_is_left_over_for_rounding(part: int) -> None:
     """Rounding is what rounding each line took and no more; no part is a minor unit away from what it is exactly."""
     for number in numbers(part):
-        for one in compare_bills(*facts_of(number)).parts:
+        for one in difference_of(number).parts:
             assert abs(one.amount.minor - one.exact) < 1, number
             if one.effect is Effect.ROUNDING:
                 due = (*one.match.before.due, *one.match.after.due)
@@ -91,14 +95,14 @@ def test_no_order_matters(part: int) -> None:
 
         again = compare_bills(shuffled(before, random), shuffled(after, random))
 
-        assert again.parts == compare_bills(before, after).parts, number
+        assert again.parts == difference_of(number).parts, number
 
 
 @pytest.mark.parametrize("part", range(IN_PARTS))
 def test_the_other_way_round_it_is_the_opposite(part: int) -> None:
     for number in numbers(part):
         before, after = facts_of(number)
-        there, back = compare_bills(before, after), compare_bills(after, before)
+        there, back = difference_of(number), compare_bills(after, before)
 
         assert back.change == -there.change, number
         of_there, of_back = (
@@ -124,7 +128,7 @@ def test_unchanged_inputs_give_the_stored_lines(part: int) -> None:
 def test_a_cause_is_only_named_where_it_is_there(part: int) -> None:
     for number in numbers(part):
         before, after = facts_of(number)
-        for one in compare_bills(before, after).parts:
+        for one in difference_of(number).parts:
             plans = {line.plan_key for side in (one.match.before, one.match.after) for line in side.due}
             if one.effect is Effect.PLAN_CHANGE:
                 assert len(before.plans | after.plans) > 1, number
@@ -141,7 +145,7 @@ def test_the_pairs_have_every_cause_and_more_than_one_each() -> None:
     seen: Counter[Effect] = Counter()
     currencies: Counter[str] = Counter()
     for number in range(FIRST, FIRST + PAIRS):
-        difference = compare_bills(*facts_of(number))
+        difference = difference_of(number)
         seen.update(bar.effect for bar in difference.bars)
         currencies[difference.change.currency] += 1
 
