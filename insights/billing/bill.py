@@ -193,7 +193,10 @@ class BillHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """A whole bill. `corrected_by` are later bills with corrections of this one."""
+    """A whole bill. `corrected_by` are later bills with corrections of this one.
+
+    `whole` is the billing period of which the bill's own may be a part.
+    """
 
     head: BillHead
     usage_as_of: int
@@ -208,6 +211,7 @@ class Bill:
     void_reason: str = ""
     settled_at: datetime | None = None
     corrected_by: tuple[tuple[UUID, str], ...] = ()
+    whole: Period | None = None
 
     @property
     def total(self) -> Money:

@@ -8,8 +8,10 @@ from decimal import Decimal
 
 from insights.billing.bill import Bill, BillLine, PlanSegment
 from insights.rating.invoice import LineKind
+from insights.rating.plan_change import ChangePolicy
 from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
 from insights.scenarios.facts import BilledLine, BillFacts, OfferedPrice, Values
+from insights.scenarios.ruler import PlanRuler, PlanStretch, measure_period
 
 # How `line_key` names a line that gives back what was billed ahead.
 _GIVEN_BACK = "correction:"
@@ -54,19 +56,25 @@ def _values(values: Mapping[str, str]) -> Values:
 def _offers(bill: Bill) -> Iterator[OfferedPrice]:
     parts = _parts_of_period(bill)
     for segment in bill.segments:
-        for price in segment.sheet.prices:
-            names = price.matrix.dimensions if price.matrix else ()
-            for cell, terms in price.every_terms():
-                yield OfferedPrice(
-                    price_key=price.key,
-                    plan_key=segment.sheet.plan_key,
-                    meter_key=price.meter_key,
-                    values=_values(dict(zip(names, cell, strict=True))) if cell else (),
-                    terms=terms,
-                    service_start=segment.period.start,
-                    segment=_part_of(segment, parts),
-                    is_add_on=segment.is_add_on,
-                )
+        yield from _offers_of(segment, _part_of(segment, parts))
+
+
+def _offers_of(segment: PlanSegment, part: Segment) -> Iterator[OfferedPrice]:
+    for price in segment.sheet.prices:
+        names = price.matrix.dimensions if price.matrix else ()
+        for cell, terms in price.every_terms():
+            yield OfferedPrice(
+                price_key=price.key,
+                plan_key=segment.sheet.plan_key,
+                meter_key=price.meter_key,
+                values=_values(dict(zip(names, cell, strict=True))) if cell else (),
+                terms=terms,
+                service_start=segment.period.start,
+                name=price.name,
+                segment=part,
+                is_counted=price.is_counted,
+                is_add_on=segment.is_add_on,
+            )
 
 
 def _parts_of_period(bill: Bill) -> dict[tuple[datetime, datetime], Segment]:
@@ -83,6 +91,23 @@ def _part_of(segment: PlanSegment, parts: Mapping[tuple[datetime, datetime], Seg
     part = parts.get((segment.period.start, segment.period.end), WHOLE_PERIOD)
     before = None if part.counted_before is None else _NO_USAGE
     return Segment(share=part.share, tier_share=part.tier_share, counted_before=before)
+
+
+def bill_ruler(bill: Bill) -> PlanRuler | None:
+    """The plans of the period in turn and what they changed; None for a bill of one plan throughout."""
+    stretches = [
+        PlanStretch(
+            service=segment.period,
+            plan_key=segment.sheet.plan_key,
+            policy=ChangePolicy(segment.policy or ChangePolicy.RESTART),
+            offers=tuple(_offers_of(segment, WHOLE_PERIOD)),
+            counts={key: Decimal(count) for key, count in segment.counts.items()},
+        )
+        for segment in bill.plan_changes
+    ]
+    if not stretches or bill.whole is None:
+        return None
+    return measure_period(bill_facts(bill), bill.whole, stretches)
 
 
 def plan_names(*bills: Bill) -> dict[str, str]:

@@ -9,6 +9,7 @@ from insights.billing.price_words import (
     cell_words,
     money_words,
     number_words,
+    one_of,
     price_amount,
     price_words,
     quantity_words,
@@ -18,7 +19,7 @@ from insights.rating.terms import PriceTerms
 from insights.scenarios.difference import Bar, BillDifference, Part
 from insights.scenarios.effects import Effect, Measured
 from insights.scenarios.facts import BilledLine
-from insights.scenarios.matching import Match, Side
+from insights.scenarios.matching import CORRECTED, Match, Side
 from insights.values.exact import exact_of
 from insights.values.money import Money, sum_money
 
@@ -81,24 +82,32 @@ _NAMES_IN_SENTENCE_MAX = 2
 
 
 def difference_sentence(difference: BillDifference, than: str) -> str:
-    """The answer: 3.20 USD more than in October: 4.10 more for usage (Requests), 0.90 less for credits."""
+    """The answer: 3.20 USD more than October 2026: 4.10 more for usage (Requests), 0.90 less for credits."""
+    causes = causes_words(difference)
+    return f"{change_words(difference, than)}: {causes}." if causes else f"{change_words(difference, than)}."
+
+
+def change_words(difference: BillDifference, than: str) -> str:
+    """How much more or less it is, without a full stop."""
     change = difference.change
+    if change.minor:
+        return f"{money_words(_size(change))} {_more(change)} than {than}"
+    return f"As much as {than}{'' if difference.parts else ', and nothing in it differs'}"
+
+
+def causes_words(difference: BillDifference) -> str:
+    """The causes, the largest first, each with what it changed most; empty if there are none."""
     bars = sorted(
         (bar for bar in difference.bars if bar.amount.minor), key=lambda bar: -abs(bar.amount.minor)
     )
-    if not change.minor:
-        head = f"As much as {than}"
-        if not bars:
-            return f"{head}, and nothing in it differs." if not difference.parts else f"{head}."
-    else:
-        head = f"{money_words(_size(change))} {_more(change)} than {than}"
     said = [_bar_words(bar) for bar in bars[:_CAUSES_IN_SENTENCE_MAX]]
     smaller = bars[_CAUSES_IN_SENTENCE_MAX:]
     if smaller:
-        together = sum_money((bar.amount for bar in smaller), change.currency)
-        count = f"{len(smaller)} smaller cause{'' if len(smaller) == 1 else 's'} below"
-        said.append(f"{count} come{'s' if len(smaller) == 1 else ''} to {_change_words(together)}")
-    return f"{head}: {', '.join(said)}."
+        together = sum_money((bar.amount for bar in smaller), difference.change.currency)
+        is_one = len(smaller) == 1
+        count = f"{len(smaller)} smaller cause{'' if is_one else 's'}"
+        said.append(f"{count} come{'s' if is_one else ''} to {_change_words(together)}")
+    return ", ".join(said)
 
 
 def _bar_words(bar: Bar) -> str:
@@ -127,7 +136,8 @@ def _size(money: Money) -> Money:
 def match_words(match: Match) -> str:
     """What a match is for: its name, and its dimension values where it has some."""
     values = cell_words(dict(match.values))
-    return f"{match.name}, {values}" if values else match.name
+    name = f"{match.name}, of an earlier bill" if match.place[0] == CORRECTED else match.name
+    return f"{name}, {values}" if values else name
 
 
 def part_words(part: Part, plan_names: Mapping[str, str]) -> str:
@@ -176,8 +186,10 @@ def _units(quantity: Fraction, terms: PriceTerms) -> str:
 
 
 def _each(amount: Fraction, terms: PriceTerms) -> str:
+    """What one unit of the price costs, for an amount for one of the meter's."""
     per = exact_of(terms.conversion.units_per) if terms.conversion else 1
-    return price_amount(amount * per, terms.currency)
+    unit = f" per {one_of(terms.priced_unit)}" if terms.priced_unit else " each"
+    return f"{price_amount(amount * per, terms.currency)}{unit}"
 
 
 def _usage_words(measured: Measured, terms: PriceTerms) -> str:
@@ -186,7 +198,7 @@ def _usage_words(measured: Measured, terms: PriceTerms) -> str:
     if not measured.each or not change:
         return f"{words}."
     more = "more" if change > 0 else "less"
-    return f"{words}: {_units(abs(change), terms)} {more} at {_each(measured.each, terms)} each."
+    return f"{words}: {_units(abs(change), terms)} {more} at {_each(measured.each, terms)}."
 
 
 def _included_words(match: Match, measured: Measured, terms: PriceTerms) -> str:
@@ -205,7 +217,7 @@ def _mix_words(measured: Measured, terms: PriceTerms) -> str:
     if measured.each == measured.average_after:
         return "An amount that is due once for a tier is due now, or no more."
     return (
-        f"At the old prices a charged unit cost {_each(measured.each, terms)} on average before and would cost "
+        f"At the old prices it was {_each(measured.each, terms)} on average before and would be "
         f"{_each(measured.average_after, terms)} now."
     )
 

@@ -17,12 +17,12 @@ DIFFERENCE_COLUMNS = (
 )  # fmt: skip
 
 
-def difference_rows(difference: BillDifference, before: Bill, after: Bill) -> Iterator[list[str]]:
+def difference_rows(difference: BillDifference | None, before: Bill, after: Bill) -> Iterator[list[str]]:
     """Every part under a heading; the amounts add to what the second bill comes to more than the first."""
     yield list(DIFFERENCE_COLUMNS)
     names = plan_names(before, after)
     bills = [safe_text(bill.head.number or str(bill.head.public_id)) for bill in (before, after)]
-    for part in difference.parts:
+    for part in difference.parts if difference else ():
         yield [
             *bills,
             str(part.effect),

@@ -62,7 +62,9 @@ class OfferedPrice:
     values: Values
     terms: PriceTerms
     service_start: datetime
+    name: str = ""
     segment: Segment = WHOLE_PERIOD
+    is_counted: bool = False
     is_add_on: bool = False
 
 

@@ -21,6 +21,8 @@ from insights.billing.difference_queries import TwoBills, find_two_bills
 from insights.billing.difference_words import (
     EFFECT_MEANINGS,
     EFFECT_TITLES,
+    causes_words,
+    change_words,
     difference_sentence,
     match_words,
     part_words,
@@ -28,7 +30,9 @@ from insights.billing.difference_words import (
 from insights.billing.price_words import money_words, share_words
 from insights.exports.bill_rows import as_csv
 from insights.exports.difference_rows import difference_rows
+from insights.rating.invoice import LineKind
 from insights.scenarios.difference import Bar, BillDifference, Part, compare_bills
+from insights.scenarios.effects import Effect
 from insights.scenarios.facts import DifferentCurrencies
 from insights.scenarios.matching import Match, Side
 from insights.values.money import Money
@@ -77,9 +81,10 @@ def bill_difference_csv(request: Any, bill_uuid: Any) -> HttpResponse:
     """Download every part."""
     compared = _compare(request, bill_uuid)
     found = compared.found
-    if compared.difference is None or found.other is None:
-        raise Http404
-    rows = difference_rows(compared.difference, found.other, found.bill)
+    if compared.fault:
+        return HttpResponse(compared.fault, content_type="text/plain; charset=utf-8", status=400)
+    # A bill with none before it has no rows under the heading.
+    rows = difference_rows(compared.difference, found.other or found.bill, found.bill)
     return csv_answer(as_csv(rows), f"{file_stem(found.bill.head)}-difference.csv")
 
 
@@ -114,7 +119,9 @@ def _context(account: Account, difference: BillDifference, before: Bill, after: 
         **other,
         "difference": difference,
         "sentence": difference_sentence(difference, before_name),
-        "covered": [_covered(bill.head) for bill in (before, after) if not bill.head.is_issued],
+        "answer": change_words(difference, before_name),
+        "because": causes_words(difference),
+        "covered": _covered(before.head, after.head),
         "figure": waterfall_figure(difference, before=before_name, after=after_name),
         "causes": [rows.cause(bar) for bar in difference.bars if any(p.amount.minor for p in bar.parts)],
         "matches": [rows.match(match, money) for match, money, _ in difference.by_match],
@@ -123,6 +130,7 @@ def _context(account: Account, difference: BillDifference, before: Bill, after: 
         "after": _plain(difference.after),
         "change": _signed(difference.change),
         "unchanged": _plain(difference.unchanged),
+        "nothing": _plain(Money(0, difference.change.currency)),
         "before_url": rows.bill_url(before),
         "after_url": rows.bill_url(after),
     }
@@ -148,10 +156,16 @@ def _offered(found: TwoBills) -> list[dict[str, Any]]:
     ]
 
 
-def _covered(head: BillHead) -> str:
-    """How much of its period a bill that is not issued can speak for."""
+def _covered(*heads: BillHead) -> list[str]:
+    """How much of its period each bill speaks for, if one of them is not issued yet."""
+    return [] if all(head.is_issued for head in heads) else [_covered_by(head) for head in heads]
+
+
+def _covered_by(head: BillHead) -> str:
     zone = ZoneInfo(head.zone)
     name = period_of(head.period, zone)
+    if head.is_issued:
+        return f"{name} is whole."
     end = head.complete_to and min(max(head.complete_to, head.period.start), head.period.end)
     if end is None:
         return f"No source has said yet how far usage of {name} is complete."
@@ -184,7 +198,7 @@ class _Rows:
             "name": match_words(part.match),
             "words": part_words(part, self.plan_names),
             "amount": _signed(part.amount),
-            "links": self.links(part.match),
+            "links": self.links(part),
         }
 
     def match(self, match: Match, change: Money) -> dict[str, Any]:
@@ -198,15 +212,16 @@ class _Rows:
     def bill_url(self, bill: Bill) -> str:
         return reverse("bill-detail", args=[self.account.public_id, bill.head.public_id])
 
-    def links(self, match: Match) -> list[tuple[str, str, str]]:
+    def links(self, part: Part) -> list[tuple[str, str, str]]:
         """What each link says, what it is of, and where it leads."""
         found = []
-        name = match_words(match)
+        match, name = part.match, match_words(part.match)
         for when, bill, side in (("before", self.before, match.before), ("now", self.after, match.after)):
-            if side.lines:
-                line_url = f"{self.bill_url(bill)}#line-{side.lines[0].position}"
-                found.append((f"Line {when}", name, line_url))
-            if match.meter_key:
+            is_correction = part.effect is Effect.CORRECTIONS
+            lines = [line for line in side.lines if (line.kind is LineKind.CORRECTION) == is_correction]
+            if lines:
+                found.append((f"Line {when}", name, f"{self.bill_url(bill)}#line-{lines[0].position}"))
+            if match.meter_key and not is_correction:
                 found.append((f"Usage {when}", name, self._usage_url(match, bill, side)))
         return found
 

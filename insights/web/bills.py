@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -42,12 +42,12 @@ from insights.values.money import Money, sum_money
 from insights.values.period import Period, local_day
 from insights.web import words
 from insights.web.bill_charts import totals_figure
+from insights.web.bill_ruler import ruler_context
 from insights.web.partials import render_page
 
 BILLS_PER_PAGE = 50
 BILLS_IN_FILE_MAX = 10_000
 BARS_MAX = 24
-_INSTANT = timedelta(microseconds=1)
 
 
 @account_page
@@ -107,9 +107,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
             for section in bill.sections
         ],
         "subtotals": bill.sections,
-        "segments": [
-            (segment, words.period_words(*_days(segment.period, zone))) for segment in bill.plan_changes
-        ],
+        "ruler": ruler_context(bill),
         "zone": bill.head.zone,
         "page": {},
     }
@@ -202,11 +200,7 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
 
 def period_of(period: Period, zone: tzinfo) -> str:
     """The days of a period on the account's clock, in words."""
-    return words.period_words(*_days(period, zone))
-
-
-def _days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
-    return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
+    return words.period_words(*words.days_of(period, zone))
 
 
 def _values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
@@ -253,7 +247,7 @@ def usage_url(
     account: Account, meter_key: str, values: Mapping[str, str], period: Period, zone: tzinfo
 ) -> str:
     """The usage of a meter with these dimension values in the days of a period."""
-    first, last = _days(period, zone)
+    first, last = words.days_of(period, zone)
     query = {"meter": meter_key, "from": first.isoformat(), "to": last.isoformat()}
     query |= {f"dimension.{name}": value for name, value in values.items()}
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"

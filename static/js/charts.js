@@ -162,7 +162,8 @@
   function lyingDown(data, given) {
     if (data[0]?.orientation !== "h") return given;
     const amounts = { showgrid: true, ticks: "", rangemode: "tozero", nticks: 5 };
-    return { ...given, xaxis: { ...amounts, ...given.xaxis }, yaxis: { autorange: "reversed", nticks: 0, ...given.yaxis } };
+    // The words on the longest bar stand beside it.
+    return { margin: { l: 4, r: 72, t: 28, b: 4 }, ...given, xaxis: { ...amounts, ...given.xaxis }, yaxis: { autorange: "reversed", nticks: 0, ...given.yaxis } };
   }
 
   function layoutOf(given, font) {

@@ -66,11 +66,13 @@ TAXES: tuple[dict[str, Decimal], ...] = (
 
 @dataclass(frozen=True)
 class Pair:
-    """Two bills, and what their drafts came to."""
+    """Two bills, what their drafts came to, and what the first one was made of."""
 
     before: Bill
     after: Bill
     totals: tuple[int, int]
+    basis: Basis
+    usage: BilledUsage
 
 
 def make_pair(number: int) -> Pair:
@@ -312,7 +314,8 @@ class _Maker:
     def pair(self) -> Pair:
         plans = [self.sheet(key) for key in ("a", "b")[: self.random.choice((1, 2))]]
         march = self.basis(MARCH, plans, APRIL)
-        first = draft_invoice(march, BilledUsage(meters=self.meters, current=self.usage(march), earlier={}))
+        used = BilledUsage(meters=self.meters, current=self.usage(march), earlier={})
+        first = draft_invoice(march, used)
         stored = tuple(
             StoredLine(id=number, invoice_id=7, invoice_number="TG-7", line=line)
             for number, line in enumerate(first.lines, 1)
@@ -335,7 +338,13 @@ class _Maker:
         second = draft_invoice(
             april, BilledUsage(meters=self.meters, current=self.usage(april), earlier={7: late})
         )
-        return Pair(bill_of(march, first), bill_of(april, second), (first.total_minor, second.total_minor))
+        return Pair(
+            before=bill_of(march, first),
+            after=bill_of(april, second),
+            totals=(first.total_minor, second.total_minor),
+            basis=march,
+            usage=used,
+        )
 
 
 def bill_of(basis: Basis, draft: Draft) -> Bill:
@@ -373,4 +382,5 @@ def bill_of(basis: Basis, draft: Draft) -> Bill:
         buyer=Party(),
         segments=segments_of(details),
         lines=tuple(line_of(row, basis.currency, meter_names={}) for row in rows),
+        whole=basis.whole,
     )

@@ -15,6 +15,7 @@ import pytest
 import time_machine
 from django.urls import reverse
 
+from insights.exports.difference_rows import DIFFERENCE_COLUMNS
 from insights.models import Invoice
 from insights.values.quantity import MINUS
 from tests.billing.bills import (
@@ -96,9 +97,9 @@ class TestPage:
             f"{Decimal(abs(change)) / 100:.2f} EUR {'more' if change > 0 else 'less'} than October 2026"
             in text
         )
-        assert "62 GB before, 100 GB now: 38 GB more at 0.10 EUR each." in text
+        assert "62 GB before, 100 GB now: 38 GB more at 0.10 EUR per GB." in text
         assert "Before: 0.10 EUR per GB, 5 GB included. Now: 0.08 EUR per GB, 5 GB included." in text
-        assert "At the old prices a charged unit cost 0.00006 EUR on average before" in text
+        assert "At the old prices it was 0.00006 EUR per request on average before" in text
         assert f"{MINUS}1.90" in text, "95 GB at 0.02 less"
         assert "+3.80" in text, "38 GB at 0.10"
 
@@ -146,7 +147,10 @@ class TestPage:
         text = text_of(signed_in(cast.viewer).get(address(cast, draft)))
 
         assert "What changed in November 2026 so far" in text
-        assert "Usage of November 2026 is complete to 10 Nov 2026, 00:00, which is 9 of 30 days." in text
+        assert (
+            "October 2026 is whole. Usage of November 2026 is complete to 10 Nov 2026, 00:00, which is 9 of 30 days."
+            in text
+        )
 
     def test_the_first_bill_has_nothing_to_be_compared_with(self, cast: Cast, signed_in: Any) -> None:
         first = make_invoice(cast.ours)
@@ -174,7 +178,7 @@ class TestPage:
 
         text = text_of(signed_in(cast.viewer).get(address(cast, second, first.public_id)))
 
-        assert f"more than October 2026, {first.number}:" in text
+        assert f"more than October 2026, {first.number}." in text
 
 
 class TestHostile:
@@ -187,6 +191,16 @@ class TestHostile:
         for path in (gone, not_ours, address(cast, ours, uuid4()), address(cast, ours, theirs.public_id)):
             assert client.get(path).status_code == 404
             assert client.get(path.replace("difference/", "difference.csv")).status_code == 404
+
+    def test_a_file_of_nothing_has_its_heading(self, cast: Cast, signed_in: Any) -> None:
+        first = make_invoice(cast.ours)
+        client = signed_in(cast.viewer)
+
+        alone = client.get(address(cast, first, name="bill-difference-csv"))
+        itself = client.get(address(cast, first, first.public_id, name="bill-difference-csv"))
+
+        assert alone.content.decode().splitlines() == [",".join(DIFFERENCE_COLUMNS)]
+        assert (itself.status_code, itself["Content-Type"]) == (400, "text/plain; charset=utf-8")
 
     @pytest.mark.parametrize("wrong", ["x", "0", "' OR 1=1", "%00", "{}" * 300, "-" * 36])
     def test_what_is_no_id_is_said_at_the_field(self, cast: Cast, signed_in: Any, wrong: str) -> None:
