@@ -16,7 +16,7 @@ from accounts.models import Account
 from insights.billing.bill import Bill, BillHead
 from insights.billing.bill_mapping import head_of
 from insights.billing.bill_queries import get_bill
-from insights.models import Invoice, Settlement, SettlementState
+from insights.models import Invoice, InvoiceKind, Settlement, SettlementState
 
 BILLS_OFFERED_MAX = 60
 
@@ -35,7 +35,7 @@ def find_two_bills(
 ) -> TwoBills | None:
     """Read a bill and another one, or the one before it if none is named; None where one of them is not the account's.
 
-    The one before is of the same subscription and kind and not void.
+    The one before is of the same subscription and kind and not void; before a closing bill stand those of periods.
     """
     bill = get_bill(account, public_id=public_id, now=now)
     if bill is None:
@@ -52,8 +52,9 @@ def find_two_bills(
 def _find_before(account: Account, public_id: UUID) -> UUID | None:
     of_account = Invoice.objects.for_account(account)
     invoice = of_account.only("subscription_id", "kind", "period_start").get(public_id=public_id)
+    kind = InvoiceKind.PERIOD if invoice.kind == InvoiceKind.CLOSING else invoice.kind
     earlier = of_account.filter(
-        subscription=invoice.subscription_id, kind=invoice.kind, period_start__lt=invoice.period_start
+        subscription=invoice.subscription_id, kind=kind, period_start__lt=invoice.period_start
     ).exclude(pk__in=_void(account))
     return earlier.order_by("-period_start", "-id").values_list("public_id", flat=True).first()
 

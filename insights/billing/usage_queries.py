@@ -15,6 +15,7 @@ from insights.metering.metered_queries import (
     BilledMeter,
     Metered,
     list_billed_meters,
+    list_unbilled_sources,
     read_metered,
     read_position,
 )
@@ -23,12 +24,16 @@ from insights.models import Source, Watermark
 
 @dataclass(frozen=True, slots=True)
 class UsageRead:
-    """Everything metered that some bases asked for, the position it is as known at, and how complete it was then."""
+    """Everything metered that some bases asked for, the position it is as known at, and how complete it was then.
+
+    `unbilled` are the sources that were left out, since their usage is shown and not charged.
+    """
 
     position: int
     meters: tuple[BilledMeter, ...]
     metered: dict[Ask, Metered]
     sources: dict[int, list[SourceState]]
+    unbilled: tuple[int, ...] = ()
 
     def answers(self, basis: Basis) -> bool:
         """Whether all that the basis asks for was read."""
@@ -60,7 +65,8 @@ def read_usage(bases: Iterable[Basis]) -> UsageRead:
     bases = list(bases)
     asks = [ask for basis in bases for ask in _asks(basis, meters)]
     sources = _source_states([basis.account_id for basis in bases])
-    return UsageRead(position, meters, read_metered(asks, meters), sources)
+    metered = read_metered(asks, meters)
+    return UsageRead(position, meters, metered, sources, tuple(list_unbilled_sources()))
 
 
 def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:

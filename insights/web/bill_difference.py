@@ -33,7 +33,7 @@ from insights.exports.difference_rows import difference_rows
 from insights.rating.invoice import LineKind
 from insights.scenarios.difference import Bar, BillDifference, Part, compare_bills
 from insights.scenarios.effects import Effect
-from insights.scenarios.facts import DifferentCurrencies
+from insights.scenarios.facts import BilledLine, DifferentCurrencies
 from insights.scenarios.matching import Match, Side
 from insights.values.money import Money
 from insights.values.period import Period
@@ -44,6 +44,7 @@ from insights.web.bills import csv_answer, file_stem, period_of, usage_url, uuid
 
 PAGE = "bills/difference.html"
 WITH = "with"
+_KINDS = {"opening": "in advance", "closing": "after the end"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,8 @@ def _context(account: Account, difference: BillDifference, before: Bill, after: 
 def _name(head: BillHead) -> str:
     """A bill by its days, and by its number where other bills may be for the same days."""
     period = period_of(head.period, ZoneInfo(head.zone))
-    if head.kind == "opening":
-        return f"{period}, in advance"
+    if head.kind in _KINDS:
+        return f"{period}, {_KINDS[head.kind]}"
     return period if head.is_issued else f"{period} so far"
 
 
@@ -220,10 +221,13 @@ class _Rows:
             is_correction = part.effect is Effect.CORRECTIONS
             lines = [line for line in side.lines if (line.kind is LineKind.CORRECTION) == is_correction]
             if lines:
-                found.append((f"Line {when}", name, f"{self.bill_url(bill)}#line-{lines[0].position}"))
+                found.append((f"Line {when}", name, self._line_url(bill, lines[0])))
             if match.meter_key and not is_correction:
                 found.append((f"Usage {when}", name, self._usage_url(match, bill, side)))
         return found
+
+    def _line_url(self, bill: Bill, line: BilledLine) -> str:
+        return reverse("bill-line", args=[self.account.public_id, bill.head.public_id, line.position])
 
     def _usage_url(self, match: Match, bill: Bill, side: Side) -> str:
         period = _service(bill, side) or bill.head.period

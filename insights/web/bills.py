@@ -32,6 +32,7 @@ from insights.billing.price_words import money_words, number_words
 from insights.billing.words import (
     StepRow,
     bill_answer,
+    bill_why,
     line_price_words,
     line_sentence,
     step_rows,
@@ -98,6 +99,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         "bill": bill,
         "head": bill.head,
         "answer": bill_answer(bill),
+        "why": bill_why(bill.head.kind),
         "period": period_of(bill.head.period, zone),
         "due": local_day(bill.head.due_at, zone) if bill.head.due_at else None,
         "period_end": local_day(bill.head.period.end, zone),
@@ -186,6 +188,9 @@ def _sums(heads: Any) -> str:
     return " and ".join(money_words(sum_money(amounts, code)) for code, amounts in by_currency.items())
 
 
+_KIND_NAMES = {"opening": "In advance", "closing": "After the end"}
+
+
 def _row(account: Account, head: BillHead) -> dict[str, Any]:
     zone = ZoneInfo(head.zone)
     return {
@@ -194,7 +199,7 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
         "due": local_day(head.due_at, zone) if head.due_at else None,
         "total": money_words(head.total),
         "url": reverse("bill-detail", args=[account.public_id, head.public_id]),
-        "name": head.number or ("In advance" if head.kind == "opening" else head.subscription_name),
+        "name": head.number or _KIND_NAMES.get(head.kind) or head.subscription_name,
     }
 
 
@@ -203,7 +208,7 @@ def period_of(period: Period, zone: tzinfo) -> str:
     return words.period_words(*words.days_of(period, zone))
 
 
-def _values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
+def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
     """What the line is for; beside lines of some values, the one without is for all others."""
     is_rest = any(other.values for other in lines if other.price_key == line.price_key)
     return values_words(line) or ("everything else" if is_rest else "")
@@ -217,7 +222,7 @@ def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[Bi
     return {
         "line": line,
         "name": line.name,
-        "values": _values_of(line, lines),
+        "values": values_of(line, lines),
         "service": service,
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "unit": line.unit,
