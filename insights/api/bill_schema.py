@@ -8,6 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from insights.api import bill_serializers as shapes
+from insights.api.difference_serializers import DifferenceSerializer
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
 
@@ -101,7 +102,7 @@ READ_DIFFERENCE: dict[str, Any] = {
             type=OpenApiTypes.UUID,
         ),
     ],
-    "responses": {200: shapes.DifferenceSerializer, **problems(404)},
+    "responses": {200: DifferenceSerializer, **problems(404)},
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",

@@ -8,7 +8,6 @@ from rest_framework import serializers
 
 from insights.billing.bill import BillStatus, LineGroup
 from insights.rating.invoice import LineKind
-from insights.scenarios.effects import Effect
 
 AMOUNT_HELP = "With the currency's decimals, as text."
 EXACT_HELP = "Exact: decimal digits, or `a/b` where no decimal ends."
@@ -146,39 +145,6 @@ class InvoiceSerializer(InvoiceHeadSerializer):
     lines = InvoiceLineSerializer(many=True)
     unpriced = UnpricedSerializer(many=True)
     corrected_by = LaterInvoiceSerializer(many=True)
-
-
-class EffectSerializer(serializers.Serializer[Json]):
-    """What one cause changed in everything."""
-
-    effect = serializers.ChoiceField(choices=[str(effect) for effect in Effect])
-    amount = serializers.CharField(help_text=AMOUNT_HELP)
-
-
-class DifferencePartSerializer(EffectSerializer):
-    """What one cause changed in one meter, dimension value or fee."""
-
-    name = serializers.CharField()
-    meter = serializers.CharField(allow_null=True)
-    values = serializers.DictField(child=serializers.CharField(), help_text="Dimension values it is for.")
-    exact = serializers.CharField(help_text=f"Before rounding. {EXACT_HELP}")
-    words = serializers.CharField()
-    lines_before = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Positions of its lines on the invoice before."
-    )
-    lines_after = serializers.ListField(child=serializers.IntegerField(), help_text="And on this one.")
-
-
-class DifferenceSerializer(serializers.Serializer[Json]):
-    """From one invoice to another. Parts add to `change`, and those of one effect to its amount."""
-
-    before = InvoiceHeadSerializer()
-    after = InvoiceHeadSerializer()
-    currency = serializers.CharField()
-    change = serializers.CharField(help_text=AMOUNT_HELP)
-    sentence = serializers.CharField(help_text="The answer in words.")
-    effects = EffectSerializer(many=True)
-    parts = DifferencePartSerializer(many=True)
 
 
 class LineDaySerializer(serializers.Serializer[Json]):

@@ -52,10 +52,12 @@ def find_two_bills(
 def _find_before(account: Account, public_id: UUID) -> UUID | None:
     of_account = Invoice.objects.for_account(account)
     invoice = of_account.only("subscription_id", "kind", "period_start").get(public_id=public_id)
-    kind = InvoiceKind.PERIOD if invoice.kind == InvoiceKind.CLOSING else invoice.kind
-    earlier = of_account.filter(
-        subscription=invoice.subscription_id, kind=kind, period_start__lt=invoice.period_start
-    ).exclude(pk__in=_void(account))
+    of_subscription = of_account.filter(subscription=invoice.subscription_id).exclude(pk__in=_void(account))
+    if invoice.kind == InvoiceKind.CLOSING:
+        # It has the last period as its own, whose bill is the one before it.
+        earlier = of_subscription.filter(kind=InvoiceKind.PERIOD, period_start__lte=invoice.period_start)
+    else:
+        earlier = of_subscription.filter(kind=invoice.kind, period_start__lt=invoice.period_start)
     return earlier.order_by("-period_start", "-id").values_list("public_id", flat=True).first()
 
 

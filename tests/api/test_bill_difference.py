@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import time_machine
 
-from insights.api import bill_serializers as shapes
+from insights.api.difference_serializers import DifferenceSerializer
 from tests import factories
 from tests.api.conftest import Caller, problem_of
 from tests.api.test_bills import assert_shape
@@ -44,7 +44,7 @@ def test_the_parts_add_to_the_change_from_the_invoice_before(cast: Cast, bill_re
 
     document = bill_reader.get(path(second)).json()
 
-    assert_shape(shapes.DifferenceSerializer(), document)
+    assert_shape(DifferenceSerializer(), document)
     assert (document["before"]["id"], document["after"]["id"]) == (
         str(first.public_id),
         str(second.public_id),

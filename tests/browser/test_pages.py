@@ -166,6 +166,8 @@ STATES = {
     "billing-details-empty": ("owner", "/a/{empty}/billing-details/"),
     "bill-being-checked": ("owner", "/a/{account}/bills/{checked}/"),
     "bill-so-far": ("owner", "/a/{account}/bills/{draft}/"),
+    "bill-difference-of-nothing": ("owner", "/a/{account}/bills/{draft}/difference/?with={draft}"),
+    "bill-difference-so-far": ("owner", "/a/{account}/bills/{draft}/difference/?with={issued}"),
     "bill-to-support": ("looker", "/a/{account}/bills/{checked}/"),
     "billing-details-to-support": ("looker", "/a/{account}/billing-details/"),
     "bill-of-no-file": ("owner", "/a/{account}/bills/{issued}/bill.pdf"),
