@@ -40,6 +40,7 @@ _NAV_OF_URL = {
     "bill-detail": "bills",
     "bill-pdf": "bills",
     "bill-difference": "bills",
+    "bill-difference-values": "bills",
     "price-list": "bills",
     "credit-list": "bills",
     "billing-details": "bills",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpResponse
@@ -48,8 +50,8 @@ _KINDS = {"opening": "in advance", "closing": "after the end"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
-    """Both bills and what they differ by; or what is wrong with the question."""
+class Compared:
+    """Both bills and what they differ by, or what is wrong with the question."""
 
     found: TwoBills
     difference: BillDifference | None = None
@@ -58,14 +60,14 @@ class _Compared:
 
 @account_page
 @require_safe
-def bill_difference(request: Any, bill_uuid: Any) -> HttpResponse:
+def bill_difference(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Show what changed from another bill, the one before unless another is chosen, to this one, and why."""
-    compared = _compare(request, bill_uuid)
+    compared = compare(request, bill_uuid)
     found = compared.found
     context: dict[str, Any] = {
         "nav": "bills",
         "head": found.bill.head,
-        "name": _name(found.bill.head),
+        "name": name_of(found.bill.head),
         "zone": found.bill.head.zone,
         "fault": compared.fault,
         "offered": _offered(found),
@@ -78,9 +80,9 @@ def bill_difference(request: Any, bill_uuid: Any) -> HttpResponse:
 
 @account_page
 @require_safe
-def bill_difference_csv(request: Any, bill_uuid: Any) -> HttpResponse:
+def bill_difference_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download every part."""
-    compared = _compare(request, bill_uuid)
+    compared = compare(request, bill_uuid)
     found = compared.found
     if compared.fault:
         return HttpResponse(compared.fault, content_type="text/plain; charset=utf-8", status=400)
@@ -89,29 +91,30 @@ def bill_difference_csv(request: Any, bill_uuid: Any) -> HttpResponse:
     return csv_answer(as_csv(rows), f"{file_stem(found.bill.head)}-difference.csv")
 
 
-def _compare(request: Any, bill_uuid: Any) -> _Compared:
+def compare(request: Any, bill_uuid: UUID) -> Compared:
+    """The bill and the one that the address names, or the one before; 404 where one of them is not the account's."""
     asked = request.GET.get(WITH, "")
     other_id = uuid_of(asked)
     found = find_two_bills(request.account, public_id=bill_uuid, other_id=other_id, now=timezone.now())
     if found is None:
         raise Http404
     if asked and other_id is None:
-        return _Compared(found, fault="That is not the id of a bill. Choose one from the list.")
+        return Compared(found, fault="That is not the id of a bill. Choose one from the list.")
     if found.other is None:
-        return _Compared(found)
+        return Compared(found)
     if found.other.head.public_id == found.bill.head.public_id:
-        return _Compared(found, fault="A bill does not differ from itself. Choose another one.")
+        return Compared(found, fault="A bill does not differ from itself. Choose another one.")
     try:
-        return _Compared(found, compare_bills(bill_facts(found.other), bill_facts(found.bill)))
+        return Compared(found, compare_bills(bill_facts(found.other), bill_facts(found.bill)))
     except DifferentCurrencies:
         currencies = f"{found.other.head.currency} and {found.bill.head.currency}"
-        return _Compared(found, fault=f"Bills in {currencies} cannot be compared. Choose one in the same.")
+        return Compared(found, fault=f"Bills in {currencies} cannot be compared. Choose one in the same.")
 
 
 def _context(account: Account, difference: BillDifference, before: Bill, after: Bill) -> dict[str, Any]:
     names = plan_names(before, after)
     rows = _Rows(account, before, after, names)
-    before_name, after_name = _name(before.head), _name(after.head)
+    before_name, after_name = name_of(before.head), name_of(after.head)
     if before_name == after_name:
         # Of two bills for the same days the other one is told apart by its number.
         before_name = f"{before_name}, {before.head.number or before.head.subscription_name}"
@@ -137,7 +140,7 @@ def _context(account: Account, difference: BillDifference, before: Bill, after: 
     }
 
 
-def _name(head: BillHead) -> str:
+def name_of(head: BillHead) -> str:
     """A bill by its days, and by its number where other bills may be for the same days."""
     period = period_of(head.period, ZoneInfo(head.zone))
     if head.kind in _KINDS:
@@ -150,7 +153,7 @@ def _offered(found: TwoBills) -> list[dict[str, Any]]:
     return [
         {
             "id": str(head.public_id),
-            "words": f"{_name(head)}{f', {head.number}' if head.number else ''}, {money_words(head.total)}",
+            "words": f"{name_of(head)}{f', {head.number}' if head.number else ''}, {money_words(head.total)}",
             "is_chosen": head.public_id == chosen,
         }
         for head in found.offered
@@ -224,7 +227,13 @@ class _Rows:
                 found.append((f"Line {when}", name, self._line_url(bill, lines[0])))
             if match.meter_key and not is_correction:
                 found.append((f"Usage {when}", name, self._usage_url(match, bill, side)))
+        if part.effect is Effect.USAGE and match.meter_key:
+            found.append(("By value", name, self._values_url(match)))
         return found
+
+    def _values_url(self, match: Match) -> str:
+        path = reverse("bill-difference-values", args=[self.account.public_id, self.after.head.public_id])
+        return f"{path}?{urlencode({WITH: str(self.before.head.public_id), **values_query(match)})}"
 
     def _line_url(self, bill: Bill, line: BilledLine) -> str:
         return reverse("bill-line", args=[self.account.public_id, bill.head.public_id, line.position])
@@ -253,3 +262,8 @@ def _signed(money: Money) -> str:
 
 def _plain(money: Money) -> str:
     return signed_number(money, is_change=False)
+
+
+def values_query(match: Match) -> dict[str, str]:
+    """How the address of a split names what is split: the meter, and the dimension values it is for."""
+    return {"meter": match.meter_key, **{f"dimension.{name}": value for name, value in match.values}}

@@ -8,6 +8,7 @@ from insights.web import (
     bill_conservation,
     bill_credits,
     bill_difference,
+    bill_difference_values,
     bill_line,
     bill_line_records,
     billing_details,
@@ -27,6 +28,16 @@ urlpatterns = [
         "bills/<uuid:bill_uuid>/difference.csv",
         bill_difference.bill_difference_csv,
         name="bill-difference-csv",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/difference/values/",
+        bill_difference_values.bill_difference_values,
+        name="bill-difference-values",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/difference/values.csv",
+        bill_difference_values.bill_difference_values_csv,
+        name="bill-difference-values-csv",
     ),
     path(
         "bills/<uuid:bill_uuid>/where-usage-went/",

@@ -36,6 +36,7 @@ NOT_PAGES = frozenset(
         "bill-conservation-csv",
         "bill-csv",
         "bill-difference-csv",
+        "bill-difference-values-csv",
         "bill-json",
         "bill-line-days-csv",
         "bill-line-records-csv",
