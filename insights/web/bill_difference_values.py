@@ -65,7 +65,7 @@ def bill_difference_values_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download every value of every dimension."""
     compared = compare(request, bill_uuid)
     split = _split_of(request, compared)
-    rows = value_rows(split and split.part, split.dimensions if split else ())
+    rows = value_rows(split.part if split else None, split.dimensions if split else ())
     return csv_file(rows, f"{file_stem(compared.found.bill.head)}-difference-values.csv")
 
 
