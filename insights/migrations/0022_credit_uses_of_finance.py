@@ -13,5 +13,5 @@ DROP = "DROP POLICY every_row_portal_staff ON insights_credituse"
 class Migration(migrations.Migration):
     """One more policy."""
 
-    dependencies = [("insights", "0020_billing_guards")]
+    dependencies = [("insights", "0021_closing_invoices")]
     operations = [migrations.RunSQL(POLICY, DROP)]
