@@ -15,7 +15,7 @@ from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
-from insights.rating.rate import Segment, Usage
+from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
 from insights.rating.sheet import parse_sheet, sheet_document
 from insights.rating.terms_json import parse_terms, terms_document
 from insights.values.exact import exact_number_text, parse_exact_number
@@ -110,6 +110,9 @@ def _segment_document(segment: Segment) -> dict[str, Any]:
 
 
 def _segment_of(document: Mapping[str, Any]) -> Segment:
+    """The place of a line in its period; a line of which nothing is said is for the whole."""
+    if not document:
+        return WHOLE_PERIOD
     before = document["counted_before"]
     return Segment(
         share=Share(*document["share"]),
@@ -201,7 +204,7 @@ _LINE_FIELDS = (
     "values", "service_start", "service_end", "metered_quantity", "billed_quantity", "unit", "terms", "segment",
     "steps", "allotted", "taxes", "takes_credit", "amount_minor",
 )  # fmt: skip
-_DETAILS_OF_ROWS = ("corrected",)
+_DETAILS_OF_ROWS = ("corrected", "uncorrected", "credit_uses", "unbilled_sources")
 _CREDITS_OF_ROWS = ("grant_id",)
 
 

@@ -31,6 +31,7 @@ from insights.models import (
     Series,
     Settlement,
     SettlementState,
+    Watermark,
 )
 from insights.rating.invoice import LineKind
 from insights.rating.terms import FeeTiming
@@ -70,6 +71,7 @@ def load_bundle(account: Account, *, public_id: UUID) -> Bundle | None:
             for meter_id, meter in sorted(meters.items())
             if meter_id in used
         ),
+        not_billed=tuple(_not_billed(account, invoice)),
         not_contained=tuple(
             (one.number, archived[one.pk]) for one in (invoice, *corrected) if archived[one.pk]
         ),
@@ -111,7 +113,7 @@ def _earlier(account: Account, invoice: Invoice, corrected: Sequence[Invoice]) -
         issued_at=invoice.issued_at, period_start__lte=invoice.period_start
     )
     referred = (
-        Exists(corrections) if invoice.kind == InvoiceKind.OPENING else Exists(corrections) | Exists(ahead)
+        Exists(corrections) | Exists(ahead) if invoice.kind == InvoiceKind.PERIOD else Exists(corrections)
     )
     rows = _issued(account).exclude(pk=invoice.pk).filter(before, ~Exists(void_then), referred)
     found = {one.pk: one for one in (*corrected, *rows)}
@@ -134,6 +136,13 @@ def _lines_of(account: Account, invoices: Iterable[Invoice]) -> dict[int, list[L
 
 def _text(invoice: Invoice, lines: dict[int, list[LineItem]]) -> IssuedText:
     return IssuedText(number=invoice.number or "", text=invoice_text(invoice, lines.get(invoice.pk, [])))
+
+
+def _not_billed(account: Account, invoice: Invoice) -> QuerySet[Any]:
+    """The account's sources whose usage the bill says it left out."""
+    sources = invoice.details.get("unbilled_sources", [])
+    marks = Watermark.objects.for_account(account).filter(source__in=sources)
+    return marks.order_by("source_slug").values_list("source_slug", flat=True)
 
 
 def _named(

@@ -74,6 +74,7 @@ class World:
             "bill_uuid": self.bill,
             "plan_key": "pro",
             "subscription_uuid": self.subscription.public_id,
+            "position": 1,
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
             "slug": self.source.slug,
