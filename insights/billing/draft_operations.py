@@ -34,15 +34,15 @@ _DEFAULT_GRACE = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drafted:
-    """A draft with all that storing or issuing it needs."""
+    """A draft with all that storing or issuing it needs. `not_billed` are sources of the account that do not count."""
 
     loaded: LoadedBasis
     draft: Draft
     position: int
     records: int
+    not_billed: tuple[str, ...]
     problems: tuple[Problem, ...]
     complete_to: datetime | None
-    unbilled: tuple[int, ...]
 
     @property
     def basis(self) -> Basis:
@@ -109,9 +109,9 @@ def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted
                 draft=draft,
                 position=usage.position,
                 records=records,
+                not_billed=usage.not_billed.get(one.basis.account_id, ()),
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
-                unbilled=usage.unbilled,
             )
         )
     return drafted
@@ -229,7 +229,7 @@ def details_document(one: Drafted) -> dict[str, Any]:
         "unpriced": _unpriced(one.draft.unpriced),
         "priced_elsewhere": _unpriced(one.draft.priced_elsewhere),
         "records": one.records,
-        "unbilled_sources": list(one.unbilled),
+        "not_billed": list(one.not_billed),
         "corrected": [bill.id for bill in basis.to_correct],
         "uncorrected": list(one.draft.uncorrected),
     }

@@ -76,8 +76,8 @@ class Bundle:
     """Everything of a proof but the records themselves.
 
     `earlier` are other bills that its lines refer to, `corrected` the numbers of those it corrects in their order,
-    `named` the meters that lines of all of them name with their other versions, `not_billed` the sources
-    that do not count, `not_contained` by number the months without records.
+    `named` the meters that lines of all of them name with their other versions, `not_contained` by number the months
+    without records.
     """
 
     bill: IssuedText
@@ -89,7 +89,6 @@ class Bundle:
     corrected: tuple[str, ...]
     named: tuple[MeterOfProof, ...]
     tables: tuple[Table, ...]
-    not_billed: tuple[str, ...] = ()
     not_contained: tuple[tuple[str, tuple[ArchivedMonth, ...]], ...] = ()
 
     @property
@@ -260,7 +259,6 @@ def _manifest(bundle: Bundle, members: Iterable[dict[str, Any]]) -> dict[str, An
         "ledger_position": bundle.position,
         "made_at": instant_text(bundle.issued_at),
         "corrected": list(bundle.corrected),
-        "not_billed": list(bundle.not_billed),
         "not_contained": [
             {"bill": number, "months": [_archived(month) for month in months]}
             for number, months in bundle.not_contained

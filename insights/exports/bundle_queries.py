@@ -31,7 +31,6 @@ from insights.models import (
     Series,
     Settlement,
     SettlementState,
-    Watermark,
 )
 from insights.rating.invoice import LineKind
 from insights.rating.terms import FeeTiming
@@ -71,7 +70,6 @@ def load_bundle(account: Account, *, public_id: UUID) -> Bundle | None:
             for meter_id, meter in sorted(meters.items())
             if meter_id in used
         ),
-        not_billed=tuple(_not_billed(account, invoice)),
         not_contained=tuple(
             (one.number, archived[one.pk]) for one in (invoice, *corrected) if archived[one.pk]
         ),
@@ -136,13 +134,6 @@ def _lines_of(account: Account, invoices: Iterable[Invoice]) -> dict[int, list[L
 
 def _text(invoice: Invoice, lines: dict[int, list[LineItem]]) -> IssuedText:
     return IssuedText(number=invoice.number or "", text=invoice_text(invoice, lines.get(invoice.pk, [])))
-
-
-def _not_billed(account: Account, invoice: Invoice) -> QuerySet[Any]:
-    """The account's sources whose usage the bill says it left out."""
-    sources = invoice.details.get("unbilled_sources", [])
-    marks = Watermark.objects.for_account(account).filter(source__in=sources)
-    return marks.order_by("source_slug").values_list("source_slug", flat=True)
 
 
 def _named(

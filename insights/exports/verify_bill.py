@@ -1704,7 +1704,7 @@ def _usage(
 ) -> tuple[Usage, int | None]:
     """Sum the records of the bill and of those it corrects; the second is how many the bill itself is made of."""
     archived = {each["bill"]: each["months"] for each in proof.manifest["not_contained"]}
-    not_billed = frozenset(proof.manifest["not_billed"])
+    not_billed = frozenset(bill.details["not_billed"])
     metered: dict[str, Metered] = {}
     records: int | None = None
     for one in (bill, *(old for old in earlier if old.number in proof.manifest["corrected"])):

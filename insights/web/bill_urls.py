@@ -22,8 +22,6 @@ urlpatterns = [
     path("bills/<uuid:bill_uuid>/bill.pdf", bills.bill_pdf, name="bill-pdf"),
     path("bills/<uuid:bill_uuid>/lines.csv", bills.bill_csv, name="bill-csv"),
     path("bills/<uuid:bill_uuid>/bill.json", bills.bill_json, name="bill-json"),
-    path("bills/<uuid:bill_uuid>/proof.zip", bill_proof.bill_proof, name="bill-proof"),
-    path("bills/verify_bill.py", bill_proof.bill_verifier, name="bill-verifier"),
     path(
         "bills/<uuid:bill_uuid>/where-usage-went/",
         bill_conservation.bill_conservation,
@@ -55,6 +53,8 @@ urlpatterns = [
         bill_line_records.bill_line_records_csv,
         name="bill-line-records-csv",
     ),
+    path("bills/<uuid:bill_uuid>/proof.zip", bill_proof.bill_proof, name="bill-proof"),
+    path("bills/verify_bill.py", bill_proof.bill_verifier, name="bill-verifier"),
     path("prices/", prices.price_list, name="price-list"),
     path("prices.csv", prices.prices_csv, name="prices-csv"),
     path("credits/", bill_credits.credit_list, name="credit-list"),

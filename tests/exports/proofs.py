@@ -468,7 +468,7 @@ class Chain:
         drafted = Drafted(
             loaded=LoadedBasis(to_bill=to_bill, basis=basis, profile=None), draft=draft, position=len(self.bills),
             records=sum(record.source == "edge" for record in own), problems=(), complete_to=None,
-            unbilled=(99,),
+            not_billed=("trial",),
         )  # fmt: skip
         at = basis.service.start if basis.is_opening else basis.service.end
         invoice = Invoice(
@@ -504,7 +504,6 @@ class Chain:
             earlier=tuple(_text(one) for one in before),
             corrected=tuple(one.number for one in bill.corrected),
             named=tuple(map(_facts, self.meters)),
-            not_billed=("trial",),
             tables=tuple(
                 Table(
                     meter=_facts(meter), number=number, is_corrected=number != bill.number,
