@@ -204,7 +204,7 @@ _LINE_FIELDS = (
     "values", "service_start", "service_end", "metered_quantity", "billed_quantity", "unit", "terms", "segment",
     "steps", "allotted", "taxes", "takes_credit", "amount_minor",
 )  # fmt: skip
-_DETAILS_OF_ROWS = ("corrected",)
+_DETAILS_OF_ROWS = ("corrected", "uncorrected", "credit_uses")
 _CREDITS_OF_ROWS = ("grant_id",)
 
 
