@@ -24,6 +24,7 @@ from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.periods import period_containing
 from insights.billing.row_queries import (
+    any_of,
     count_records,
     list_add_ons,
     list_archived_until,
@@ -103,7 +104,9 @@ class _Loader:
         self.overrides = list_overrides(accounts)
         self.profiles = {
             profile.account_id: profile
-            for profile in BillingProfile.objects.filter(account__in=accounts).select_related("legal_entity")
+            for profile in BillingProfile.objects.filter(account__in=any_of(accounts)).prefetch_related(
+                "legal_entity"
+            )
         }
         self.grants = list_grants(accounts)
         self.invoices = list_invoices(subscriptions)

@@ -89,10 +89,14 @@ def _graduated(charge: Graduated | GraduatedPercentage, units: Units) -> list[St
     start, end = units.start, units.end
     for number, tier in enumerate(charge.tiers, 1):
         above, up_to = bounds_of(tier, units.tier_share)
+        if number > 1 and above >= end:
+            break
         inside = (end if up_to is None else min(end, up_to)) - max(start, above)
         if inside > 0:
             steps.append(_tier_units(charge, number, inside, units.tier_share))
-        if _is_fee_due(charge, number, units, is_entered=inside > 0 and start <= above):
+        if tier.flat_amount and _is_fee_due(
+            charge, number, units, is_entered=inside > 0 and start <= above
+        ):
             steps.append(_tier_fee(number, tier, units.tier_share))
     return steps
 
@@ -161,15 +165,14 @@ def _tier_units(
     tier = charge.tiers[number - 1]
     above, up_to = bounds_of(tier, tier_share)
     is_percent = isinstance(charge, GraduatedPercentage)
-    percent = exact_of(tier.percent) if is_percent else None
-    unit_amount = None if is_percent else exact_of(tier.unit_amount)
+    price = exact_of(tier.percent if is_percent else tier.unit_amount)
     return Step(
         kind=StepKind.TIER,
         quantity=quantity,
         base=quantity,
-        unit_amount=unit_amount,
-        percent=percent,
-        amount=quantity * (exact_of(tier.percent) * PER_CENT if is_percent else exact_of(tier.unit_amount)),
+        unit_amount=None if is_percent else price,
+        percent=price if is_percent else None,
+        amount=quantity * (price * PER_CENT if is_percent else price),
         tier=number,
         above=above,
         up_to=up_to,

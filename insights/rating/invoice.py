@@ -130,7 +130,7 @@ class _Bill:
     def _add(self, line: InvoiceLine) -> None:
         if line.key in self.left:
             raise InvalidInvoice(f"there are two lines {line.key!r}")
-        if missing := set(line.taxes) - set(self.terms.taxes):
+        if missing := {name for name in line.taxes if name not in self.terms.taxes}:
             raise InvalidInvoice(f"line {line.key!r} has unknown taxes: {', '.join(sorted(missing))}")
         self.lines.append(line)
         self.left[line.key] = 0 if line.allotted else line.minor

@@ -56,7 +56,8 @@ def currency_decimals(currency: str) -> int:
 
 def minor_of(amount: Fraction | Decimal, currency: str) -> Fraction:
     """An amount in major units as exact minor units: 49.23 USD is 4923."""
-    return Fraction(amount) * _MINOR_UNITS[currency_decimals(currency)]
+    exact = amount if isinstance(amount, Fraction) else Fraction(amount)
+    return exact * _MINOR_UNITS[currency_decimals(currency)]
 
 
 @dataclass(frozen=True, slots=True)
