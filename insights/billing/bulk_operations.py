@@ -23,7 +23,11 @@ _CHARACTERS_AT_ONCE = 1 << 18
 
 
 def stage_rows(
-    model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]], *, shared: Sequence[str] = ()
+    model: type[models.Model],
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    shared: Sequence[str] = (),
 ) -> None:
     """Put rows, as values of the columns named, where `insert_staged` and `update_staged` find them, in this order.
 

@@ -45,8 +45,9 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     used = usage_lines(basis.whole, basis.plans, usage.meters, usage.current, taxes=taxes)
     corrected = correct_bills(basis, usage.meters, usage.earlier)
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
-    # Corrections come first, so that they and the invoice's own lines never take the same credit.
-    basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
+    if corrected.credit_uses:
+        # Corrections come first, so that they and the invoice's own lines never take the same credit.
+        basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
     return _finish(
         basis, lines, used.unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
     )

@@ -20,7 +20,7 @@ from django.db import transaction
 from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
-from insights.billing.bounds import History, SourceState, find_problems, still_parked
+from insights.billing.bounds import EARLIER_MIN, History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import insert_staged, stage_rows, update_staged
 from insights.billing.draft import draft_invoice
 from insights.billing.invoice_mapping import (
@@ -31,7 +31,7 @@ from insights.billing.invoice_mapping import (
     line_values,
     segments_document,
 )
-from insights.billing.row_queries import any_of
+from insights.billing.row_queries import any_of, count_records
 from insights.billing.usage_queries import UsageRead, read_usage
 from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
 from insights.values.quantity import exact_text
@@ -78,18 +78,17 @@ def make_drafts(
     loaded: Sequence[LoadedBasis], usage: UsageRead, wanted: Sequence[PeriodToBill]
 ) -> list[Drafted]:
     """Make the draft of each basis, and find what speaks against issuing it."""
+    records = [usage.records(one.basis) for one in loaded]
+    histories = _histories(loaded, records)
     drafted = []
-    for one in loaded:
+    for one, used, history in zip(loaded, records, histories, strict=True):
         states = usage.sources.get(one.basis.account_id, ())
         draft = draft_invoice(one.basis, usage.of(one.basis))
-        records = usage.records(one.basis)
         problems = find_problems(
             one.basis,
             draft,
-            records=records,
-            history=History(
-                totals=one.earlier_totals, records=one.earlier_records, overlapping=one.overlapping
-            ),
+            records=used,
+            history=history,
             sources=states,
             has_profile=one.profile is not None,
         )
@@ -98,12 +97,27 @@ def make_drafts(
                 loaded=one,
                 draft=draft,
                 position=usage.position,
-                records=records,
+                records=used,
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
             )
         )
     return drafted
+
+
+def _histories(loaded: Sequence[LoadedBasis], records: Sequence[int]) -> list[History]:
+    """The invoices before each; their records only where this one has none, since nothing else asks for them."""
+    quiet = [one.earlier for one, used in zip(loaded, records, strict=True) if not used and one.earlier]
+    ids = [invoice.pk for earlier in quiet for invoice in earlier[-EARLIER_MIN:]]
+    counted = count_records([earlier[0].account_id for earlier in quiet], ids) if ids else {}
+    return [
+        History(
+            totals=tuple(int(invoice.total_minor) for invoice in one.earlier),
+            records=tuple(counted.get(invoice.pk, 0) for invoice in one.earlier[-EARLIER_MIN:]),
+            overlapping=one.overlapping,
+        )
+        for one in loaded
+    ]
 
 
 def _complete_to(sources: Sequence[SourceState], basis: Basis) -> datetime | None:
@@ -139,7 +153,9 @@ def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:
     new_ids: Iterator[int] = iter(())
     if len(old_ids) < len(drafted):
         new_ids = iter(
-            insert_staged(Invoice, (*_FIXED_COLUMNS, *_DRAFT_COLUMNS), public_id="gen_random_uuid()", released="'{}'")
+            insert_staged(
+                Invoice, (*_FIXED_COLUMNS, *_DRAFT_COLUMNS), public_id="gen_random_uuid()", released="'{}'"
+            )
         )
     ids = [next(new_ids) if before is None else before.id for before in stored]
     _store_lines(drafted, ids, documents)

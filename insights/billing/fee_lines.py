@@ -68,8 +68,8 @@ def fees_ahead(
 def _stretches(segments: Iterable[ServiceSegment]) -> Iterator[_Stretch]:
     open_stretches: dict[tuple[str, str, int | None], _Stretch] = {}
     for segment in segments:
-        for price in segment.sheet.prices:
-            if price.meter_key or price.terms is None:
+        for price in segment.sheet.fees:
+            if price.terms is None:
                 continue
             stretch = _Stretch(
                 service=segment.service,

@@ -29,6 +29,7 @@ _HASH_VERSION = 1
 
 Thing = TypeVar("Thing")
 
+
 class Documents:
     """Documents of what many invoices share, each made once. They are only written out, never changed."""
 

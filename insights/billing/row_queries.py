@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Max, Sum
 from django.db.models.expressions import RawSQL
@@ -23,7 +23,6 @@ from insights.models import (
     CreditGrant,
     CreditUse,
     Invoice,
-    InvoiceState,
     LineItem,
     Price,
     PriceOverride,
@@ -43,37 +42,51 @@ def any_of(ids: Iterable[int]) -> RawSQL:
     return RawSQL("SELECT unnest(%s::bigint[])", [list(ids)])
 
 
+class EarlierInvoice(NamedTuple):
+    """An invoice of a subscription as the next one's basis needs it; the number is None while it is a draft."""
+
+    pk: int
+    account_id: int
+    subscription_id: int
+    kind: str
+    state: str
+    number: str | None
+    period_start: datetime
+    period_end: datetime
+    usage_as_of: int
+    total_minor: Decimal
+
+
 def list_phases(subscriptions: Sequence[int]) -> Mapping[int, list[PhaseFacts]]:
+    rows = SubscriptionPhase.objects.filter(
+        subscription__in=any_of(subscriptions), cancelled_at__isnull=True
+    ).values_list("subscription_id", "starts_at", "plan_id", "policy", "counts")
     found: dict[int, list[PhaseFacts]] = defaultdict(list)
-    for row in SubscriptionPhase.objects.filter(subscription__in=any_of(subscriptions), cancelled_at__isnull=True):
-        found[row.subscription_id].append(
+    for subscription_id, starts_at, plan_id, policy, counts in rows:
+        found[subscription_id].append(
             PhaseFacts(
-                starts_at=row.starts_at,
-                plan_id=row.plan_id,
-                policy=ChangePolicy(row.policy),
-                counts=_counts(row.counts),
+                starts_at=starts_at, plan_id=plan_id, policy=ChangePolicy(policy), counts=_counts(counts)
             )
         )
     return found
 
 
 def list_add_ons(subscriptions: Sequence[int]) -> Mapping[int, list[AddOnFacts]]:
+    rows = AddOn.objects.filter(subscription__in=any_of(subscriptions)).values_list(
+        "subscription_id", "id", "plan_id", "starts_at", "ends_at", "counts"
+    )
     found: dict[int, list[AddOnFacts]] = defaultdict(list)
-    for row in AddOn.objects.filter(subscription__in=any_of(subscriptions)):
-        found[row.subscription_id].append(
+    for subscription_id, add_on_id, plan_id, starts_at, ends_at, counts in rows:
+        found[subscription_id].append(
             AddOnFacts(
-                id=row.pk,
-                plan_id=row.plan_id,
-                starts_at=row.starts_at,
-                ends_at=row.ends_at,
-                counts=_counts(row.counts),
+                id=add_on_id, plan_id=plan_id, starts_at=starts_at, ends_at=ends_at, counts=_counts(counts)
             )
         )
     return found
 
 
 def _counts(stored: Mapping[str, Any]) -> dict[str, Decimal]:
-    return {key: Decimal(str(count)) for key, count in stored.items()}
+    return {key: Decimal(str(count)) for key, count in stored.items()} if stored else {}
 
 
 def list_overrides(accounts: Sequence[int]) -> Mapping[tuple[int, int], list[PriceOverride]]:
@@ -85,7 +98,9 @@ def list_overrides(accounts: Sequence[int]) -> Mapping[tuple[int, int], list[Pri
 
 def list_grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[CreditOffer]]:
     used = dict(
-        CreditUse.objects.filter(account__in=any_of(accounts)).values_list("grant").annotate(Sum("amount_minor"))
+        CreditUse.objects.filter(account__in=any_of(accounts))
+        .values_list("grant")
+        .annotate(Sum("amount_minor"))
     )
     found: dict[tuple[int, str], list[CreditOffer]] = defaultdict(list)
     for row in CreditGrant.objects.filter(account__in=any_of(accounts)):
@@ -104,32 +119,36 @@ def list_grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[Credit
     return found
 
 
-def list_invoices(subscriptions: Sequence[int]) -> Mapping[int, list[Invoice]]:
+def list_invoices(subscriptions: Sequence[int]) -> Mapping[int, list[EarlierInvoice]]:
     """Invoices that count: voided ones do not, and are billed anew where they have to be."""
     rows = (
         Invoice.objects.filter(subscription__in=any_of(subscriptions))
         .exclude(settlements__state=SettlementState.VOID)
-        .defer("details")
         .order_by("period_start", "id")
+        .values_list(*EarlierInvoice._fields)
     )
-    found: dict[int, list[Invoice]] = defaultdict(list)
-    for row in rows:
+    found: dict[int, list[EarlierInvoice]] = defaultdict(list)
+    for row in map(EarlierInvoice._make, rows):
         found[row.subscription_id].append(row)
     return found
 
 
-def count_records(accounts: Sequence[int]) -> Mapping[int, int]:
-    """How many records each issued invoice was made of."""
-    rows = Invoice.objects.filter(account__in=any_of(accounts), state=InvoiceState.ISSUED)
+def count_records(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[int, int]:
+    """How many records each of these invoices was made of."""
+    rows = Invoice.objects.filter(account__in=any_of(accounts), pk__in=any_of(invoices))
     counted = rows.annotate(records=KeyTextTransform("records", "details")).values_list("pk", "records")
     return {invoice_id: int(records or 0) for invoice_id, records in counted}
 
 
-def list_lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[int, list[StoredLine]]:
+def list_lines_ahead(
+    accounts: Sequence[int], invoices: Sequence[int], since: datetime
+) -> Mapping[int, list[StoredLine]]:
+    """Lines that were due in advance for a time that begins at the instant or later, by subscription."""
     rows = LineItem.objects.filter(
         account__in=any_of(accounts),
         invoice__in=any_of(invoices),
         kind=LineKind.CHARGE,
+        service_start__gte=since,
         terms__timing=FeeTiming.IN_ADVANCE,
         corrects_invoice__isnull=True,
     ).select_related("invoice")
@@ -141,7 +160,9 @@ def list_lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mappin
 
 def list_archived_until(accounts: Sequence[int]) -> Mapping[int, date]:
     """The first day after the newest archived month of each account that has any."""
-    newest = RollupSeal.objects.filter(account__in=any_of(accounts)).values_list("account").annotate(Max("month"))
+    newest = (
+        RollupSeal.objects.filter(account__in=any_of(accounts)).values_list("account").annotate(Max("month"))
+    )
     return {account_id: months_after(month, 1) for account_id, month in newest}
 
 
@@ -149,18 +170,19 @@ def list_priced_meters(accounts: Sequence[int]) -> Mapping[int, Mapping[int, fro
     """The meters that each subscription of the accounts has a price for, in any version of its plans, by account."""
     phases = SubscriptionPhase.objects.filter(account__in=any_of(accounts), cancelled_at__isnull=True)
     plans = list(phases.values_list("account_id", "subscription_id", "plan_id").distinct())
-    priced: dict[int, set[str]] = defaultdict(set)
-    prices = Price.objects.filter(plan_version__plan__in={plan_id for _, _, plan_id in plans})
+    prices = Price.objects.filter(plan_version__plan__in=any_of({plan_id for _, _, plan_id in plans}))
+    keys: dict[int, set[str]] = defaultdict(set)
     for plan_id, meter_key in prices.exclude(meter_key="").values_list("plan_version__plan_id", "meter_key"):
-        priced[plan_id].add(meter_key)
+        keys[plan_id].add(meter_key)
+    priced = {plan_id: frozenset(found) for plan_id, found in keys.items()}
     found: dict[int, dict[int, frozenset[str]]] = defaultdict(dict)
     for account_id, subscription_id, plan_id in plans:
-        known = found[account_id].get(subscription_id, frozenset())
-        found[account_id][subscription_id] = known | priced[plan_id]
+        of_plan, known = priced.get(plan_id, frozenset()), found[account_id].get(subscription_id)
+        found[account_id][subscription_id] = of_plan if known is None else known | of_plan
     return found
 
 
 def meters_of_others(claims: Mapping[int, frozenset[str]], subscription_id: int) -> frozenset[str]:
     """The meters that an account's other subscriptions have a price for."""
     others = [meter_keys for other, meter_keys in claims.items() if other != subscription_id]
-    return frozenset().union(*others)
+    return frozenset().union(*others) if others else frozenset()

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 
-from insights.billing.basis_queries import PeriodToBill, load_bases
+from insights.billing.basis_queries import PeriodToBill, list_opening_segments
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
 from insights.billing.issue_operations import issue_invoice, issue_invoices
@@ -169,7 +169,7 @@ def _list_wanted(
 ) -> list[list[PeriodToBill]]:
     """What each subscription needs; one of which that cannot be said is noted, and holds up no other."""
     try:
-        return list(_without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now))
+        return list(_without_empty_openings(list_periods_to_bill(subscriptions, now).values()))
     except Exception as error:
         if len(subscriptions) == 1:
             _note_subscription(tally, subscriptions[0].pk, error)
@@ -178,15 +178,15 @@ def _list_wanted(
 
 
 def _without_empty_openings(
-    wanted: Iterable[Sequence[PeriodToBill]], now: datetime
+    wanted: Iterable[Sequence[PeriodToBill]],
 ) -> Iterator[list[PeriodToBill]]:
     """Leave out the opening invoice of every subscription that begins without anything due in advance."""
     wanted = list(wanted)
     openings = [one for many in wanted for one in many if one.kind == InvoiceKind.OPENING]
     empty = {
-        loaded.to_bill.subscription.pk
-        for loaded in load_bases(openings, now)
-        if not fees_ahead(loaded.basis.whole, loaded.basis.segments, taxes=())
+        opening.subscription.pk
+        for opening, segments in zip(openings, list_opening_segments(openings), strict=True)
+        if not fees_ahead(opening.whole, segments, taxes=())
     }
     for many in wanted:
         yield [one for one in many if one.kind != InvoiceKind.OPENING or one.subscription.pk not in empty]

@@ -100,10 +100,8 @@ def usage_lines(
 
 def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
     """The price whose meter and unit are those of this version; another unit is another thing."""
-    for price in segment.sheet.prices:
-        if price.meter_key == meter.key and all(terms.unit == meter.unit for _, terms in price.every_terms()):
-            return price
-    return None
+    price = segment.sheet.by_meter.get(meter.key)
+    return price if price is not None and price.units <= {meter.unit} else None
 
 
 def _places(

@@ -15,6 +15,7 @@ from insights.rating.proration import share_of
 from insights.rating.terms import Bound, Discount
 from insights.values.exact import decimal_of
 from insights.values.money import Money, currency_decimals
+from insights.values.period import Period
 
 _NAMES = {
     LineKind.DISCOUNT: "Discount",
@@ -107,19 +108,21 @@ def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], basis: Basis) -
     )
 
 
-def offer_included_credits(basis: Basis) -> tuple[CreditOffer, ...]:
+def offer_included_credits(
+    whole: Period, service: Period, plans: Sequence[ServiceSegment], currency: str
+) -> tuple[CreditOffer, ...]:
     """The money that comes with the plans of the period, by the time each was held; used before any grant."""
     offers = []
-    for number, segment in enumerate(basis.plans):
+    for number, segment in enumerate(plans):
         included = segment.sheet.included_credit
         if included is None:
             continue
-        exact = Fraction(included.amount) * share_of(segment.service, basis.whole).fraction
+        exact = Fraction(included.amount) * share_of(segment.service, whole).fraction
         credit = Credit(
             key=f"plan {segment.sheet.plan_key} {number}",
-            remaining_minor=Money.rounded(exact, basis.currency).minor,
-            granted_at=basis.service.start,
-            expires_at=basis.service.end,
+            remaining_minor=Money.rounded(exact, currency).minor,
+            granted_at=service.start,
+            expires_at=service.end,
             priority=0,
             covers=None if included.covers is None else frozenset(included.covers),
         )

@@ -94,9 +94,7 @@ def _graduated(charge: Graduated | GraduatedPercentage, units: Units) -> list[St
         inside = (end if up_to is None else min(end, up_to)) - max(start, above)
         if inside > 0:
             steps.append(_tier_units(charge, number, inside, units.tier_share))
-        if tier.flat_amount and _is_fee_due(
-            charge, number, units, is_entered=inside > 0 and start <= above
-        ):
+        if tier.flat_amount and _is_fee_due(charge, number, units, is_entered=inside > 0 and start <= above):
             steps.append(_tier_fee(number, tier, units.tier_share))
     return steps
 
