@@ -1,7 +1,7 @@
 """Loads bases: everything a period's invoice follows from but the usage, for many subscriptions at once.
 
-A fixed number of statements however many there are, and three more for each invoice that usage came late for. Runs as the
-worker, inside the caller's transaction.
+A fixed number of statements however many there are, and three more for each invoice that usage came late for. Runs as
+the worker, inside the caller's transaction.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 
@@ -26,8 +27,9 @@ from insights.models import BillingRun, InvoiceKind, InvoiceState, Subscription
 
 logger = structlog.get_logger(__name__)
 
-SUBSCRIPTIONS_AT_ONCE = 250
+SUBSCRIPTIONS_AT_ONCE = 1_000
 _PROBLEM_CHARACTERS = 300
+Thing = TypeVar("Thing")
 
 
 @dataclass(slots=True)
@@ -143,8 +145,14 @@ def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally)
             _note(tally, wanted[0], error)
             return
         # One of them was issued or drafted by somebody else meanwhile, or fails; the others are not to wait for it.
-        for one in wanted:
-            _draft_together([one], now, tally)
+        for half in _halves(wanted):
+            _draft_together(half, now, tally)
+
+
+def _halves(things: Sequence[Thing]) -> tuple[Sequence[Thing], Sequence[Thing]]:
+    """Which of many fails is found in steps as few as the number has binary digits, and the rest is done on the way."""
+    middle = len(things) // 2
+    return things[:middle], things[middle:]
 
 
 def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> None:
@@ -174,7 +182,7 @@ def _list_wanted(
         if len(subscriptions) == 1:
             _note_subscription(tally, subscriptions[0].pk, error)
             return []
-        return [wanted for one in subscriptions for wanted in _list_wanted([one], now, tally)]
+        return [wanted for half in _halves(subscriptions) for wanted in _list_wanted(half, now, tally)]
 
 
 def _without_empty_openings(

@@ -282,7 +282,7 @@ SELECT DISTINCT account_id, meter_id FROM (
 
 
 def _asks_with_shared_windows(asks: Sequence[Ask]) -> frozenset[int]:
-    """The numbers of those whose distinct windows only the records can tell apart, because two series share what makes one."""
+    """The numbers of those whose windows only records can tell apart, because two series share what makes one."""
     parameters = {
         "accounts": sorted({ask.account_id for ask in asks}),
         "meters": sorted({ask.meter_id for ask in asks}),

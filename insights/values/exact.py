@@ -50,9 +50,9 @@ def exact_number_text(number: Fraction) -> str:
     places = _decimal_places(number.denominator)
     if places is None:
         return f"{number.numerator}/{number.denominator}"
-    scaled = abs(number.numerator) * (10**places // number.denominator)
-    digits = str(scaled).rjust(places + 1, "0")
-    sign = "-" if number < 0 else ""
+    numerator = number.numerator
+    digits = str(abs(numerator) * (10**places // number.denominator)).rjust(places + 1, "0")
+    sign = "-" if numerator < 0 else ""
     return f"{sign}{digits[:-places]}.{digits[-places:]}"
 
 
@@ -82,9 +82,9 @@ def _decimal_places(denominator: int) -> int | None:
 
 def round_half_away(number: Fraction) -> int:
     """The nearest whole number; a half goes away from zero, so that a reversal rounds as its original did."""
-    doubled, unit = 2 * abs(number.numerator), 2 * number.denominator
-    nearest = (doubled + number.denominator) // unit
-    return -nearest if number < 0 else nearest
+    numerator, denominator = number.numerator, number.denominator
+    nearest = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return -nearest if numerator < 0 else nearest
 
 
 def decimal_of(whole: int, places: int) -> Decimal:

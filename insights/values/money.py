@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TypeVar
 
-from insights.values.exact import decimal_of, round_half_away
+from insights.values.exact import add_exact, decimal_of, round_half_away
 
 # ISO 4217, list one, without funds codes, precious metals and the test code.
 _DECIMALS_0 = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
@@ -115,7 +115,8 @@ def allot(total: int, parts: Mapping[Key, Fraction]) -> dict[Key, int]:
     when every sign is turned, stays within one unit of each part, changes no sign and leaves a zero part zero.
     The total may differ from the parts' sum by up to one, which is what rounding takes; otherwise UnableToAllot.
     """
-    if abs(total - sum(parts.values(), Fraction(0))) > 1:
+    whole = add_exact(parts.values())
+    if abs(total * whole.denominator - whole.numerator) > whole.denominator:
         raise UnableToAllot(f"{total} is not the sum of the parts rounded")
     units = {key: _towards_zero(part) for key, part in parts.items()}
     missing = total - sum(units.values())
@@ -132,8 +133,8 @@ def allot(total: int, parts: Mapping[Key, Fraction]) -> dict[Key, int]:
 
 
 def _towards_zero(part: Fraction) -> int:
-    whole = abs(part.numerator) // part.denominator
-    return -whole if part < 0 else whole
+    numerator, denominator = part.numerator, part.denominator
+    return -(-numerator // denominator) if numerator < 0 else numerator // denominator
 
 
 def split(total: int, weights: Mapping[Key, Fraction]) -> dict[Key, int]:

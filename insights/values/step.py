@@ -69,7 +69,7 @@ class Step:
         return self.kind not in (StepKind.MINIMUM, StepKind.MAXIMUM) and not is_fixed_discount
 
     def with_minor(self, minor: int) -> Step:
-        """The same step with so many minor units allotted to it. Written out, since `replace` takes three times as long."""
+        """The same step with these minor units allotted to it; written out, since `replace` is three times as slow."""
         return Step(
             kind=self.kind,
             amount=self.amount,
