@@ -71,6 +71,15 @@ def update_staged(model: type[models.Model], names: Sequence[str]) -> None:
         )
 
 
+def delete_of_staged(model: type[models.Model], name: str, staged: type[models.Model]) -> None:
+    """Delete the rows that point by this column at rows which are staged with their id and account."""
+    with connection().cursor() as cursor:
+        cursor.execute(
+            f'DELETE FROM "{model._meta.db_table}" t USING {_stage_of(staged)} s '
+            f'WHERE t.account_id = s.account_id AND t."{name}" = s.id'
+        )
+
+
 def _stage_of(model: type[models.Model]) -> str:
     return f'"staged_{model._meta.db_table}"'
 

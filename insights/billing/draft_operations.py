@@ -21,7 +21,7 @@ from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
 from insights.billing.bounds import EARLIER_MIN, History, SourceState, find_problems, still_parked
-from insights.billing.bulk_operations import insert_staged, stage_rows, update_staged
+from insights.billing.bulk_operations import delete_of_staged, insert_staged, stage_rows, update_staged
 from insights.billing.draft import draft_invoice
 from insights.billing.invoice_mapping import (
     LINE_COLUMNS,
@@ -147,8 +147,7 @@ def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:
     stage_rows(Invoice, ("id", *_FIXED_COLUMNS, *_DRAFT_COLUMNS), rows)
     old_ids = [before.id for before in stored if before is not None]
     if old_ids:
-        accounts = [one.basis.account_id for one in drafted]
-        LineItem.objects.filter(account__in=any_of(accounts), invoice__in=any_of(old_ids)).delete()
+        delete_of_staged(LineItem, "invoice_id", Invoice)
         update_staged(Invoice, _DRAFT_COLUMNS)
     new_ids: Iterator[int] = iter(())
     if len(old_ids) < len(drafted):

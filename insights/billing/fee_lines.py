@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from insights.billing.basis import DraftLine, ServiceSegment, StoredLine, line_key
 from insights.rating.invoice import LineKind
@@ -116,9 +118,7 @@ def _fee_line(whole: Period, stretch: _Stretch, taxes: tuple[str, ...]) -> Draft
     price, sheet = stretch.price, stretch.sheet
     add_on = () if stretch.add_on_id is None else (str(stretch.add_on_id),)
     return DraftLine(
-        key=line_key(
-            "fee", sheet.plan_key, price.key, stretch.service.start.strftime("%Y%m%dT%H%M%S"), *add_on
-        ),
+        key=line_key("fee", sheet.plan_key, price.key, _instant_text(stretch.service.start), *add_on),
         kind=LineKind.CHARGE,
         name=price.name,
         service=stretch.service,
@@ -135,6 +135,11 @@ def _fee_line(whole: Period, stretch: _Stretch, taxes: tuple[str, ...]) -> Draft
         taxes=taxes if price.is_taxable else (),
         takes_credit=price.takes_credit,
     )
+
+
+@lru_cache(maxsize=1024)
+def _instant_text(instant: datetime) -> str:
+    return instant.strftime("%Y%m%dT%H%M%S")
 
 
 def _settle_ahead(

@@ -144,7 +144,9 @@ def meter_is_current(meter: MeterOfBill, meters: Sequence[MeterOfBill], at: date
 
 def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metered: MeteredUsage) -> Decimal:
     name = getattr(terms.charge, "count_meter", "")
-    counted = [metered.get((number, meter.id), {}) for meter in meters if name and meter.key == name]
+    if not name:
+        return _ZERO
+    counted = [metered.get((number, meter.id), {}) for meter in meters if meter.key == name]
     return sum((quantity for found in counted for quantity in found.values()), _ZERO)
 
 

@@ -18,7 +18,7 @@ from insights.rating.credits import Credit, CreditUse, burn_credits, burn_order
 from insights.rating.figures import InvalidTerms, check_amount
 from insights.rating.terms import Bound, Discount, check_discount
 from insights.values.exact import PER_CENT, round_half_away
-from insights.values.money import Money, currency_decimals, minor_of, split
+from insights.values.money import Money, currency_decimals, minor_of, rounded_minor, split
 from insights.values.share import WHOLE
 
 
@@ -205,4 +205,4 @@ class _Bill:
                 self._add(InvoiceLine(key=f"tax {key}", kind=LineKind.TAX, minor=minor))
 
     def _rounded(self, amount: Fraction) -> int:
-        return round_half_away(minor_of(amount, self.terms.currency))
+        return rounded_minor(amount, self.terms.currency)

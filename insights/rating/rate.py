@@ -16,8 +16,8 @@ from insights.rating.adjustments import adjust_steps, take_included
 from insights.rating.charge_models import Units, charge_steps
 from insights.rating.proration import prorate_steps
 from insights.rating.terms import PriceTerms
-from insights.values.exact import EXACT, ZERO, add_exact, exact_of, round_half_away
-from insights.values.money import Money, allot, minor_of
+from insights.values.exact import EXACT, ZERO, add_exact, exact_of
+from insights.values.money import Money, allot, minor_of, rounded_minor
 from insights.values.share import WHOLE, Share
 from insights.values.step import Step, StepKind
 
@@ -151,7 +151,7 @@ def _exempt(units: Fraction, reason: str) -> tuple[Step, ...]:
 
 
 def _rounded_minor(steps: Sequence[Step], currency: str) -> int:
-    return round_half_away(minor_of(add_exact(step.amount for step in steps), currency))
+    return rounded_minor(add_exact(step.amount for step in steps), currency)
 
 
 def _allotted(steps: Sequence[Step], minor: int, currency: str) -> tuple[Step, ...]:

@@ -82,7 +82,11 @@ def _decimal_places(denominator: int) -> int | None:
 
 def round_half_away(number: Fraction) -> int:
     """The nearest whole number; a half goes away from zero, so that a reversal rounds as its original did."""
-    numerator, denominator = number.numerator, number.denominator
+    return rounded_ratio(number.numerator, number.denominator)
+
+
+def rounded_ratio(numerator: int, denominator: int) -> int:
+    """The same of a fraction that is not in lowest terms; the denominator is above zero."""
     nearest = (2 * abs(numerator) + denominator) // (2 * denominator)
     return -nearest if numerator < 0 else nearest
 
