@@ -46,6 +46,11 @@ class ServiceSegment:
     is_first: bool = False
     add_on_id: int | None = None
 
+    def __hash__(self) -> int:
+        return hash(
+            (self.service, self.sheet, self.policy, self.is_first, self.add_on_id, *self.counts.items())
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterOfBill:

@@ -18,8 +18,16 @@ from django.db import models
 from accounts.tenancy import connection
 
 _NULL = "\\N"
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CHARACTERS_AT_ONCE = 1 << 18
+
+
+class JsonText(str):
+    """A value of a JSON column that is text already."""
+
+    __slots__ = ()
+
+
+json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def stage_rows(
@@ -143,8 +151,11 @@ def _copy_texts(writers: Sequence[Writer], rows: Iterable[Sequence[Any]]) -> Ite
 
 
 def _json_text(value: Any) -> str:
+    if value is None:
+        return _NULL
     # Control characters are escaped in JSON already, so the backslash is all that COPY would misread.
-    return _NULL if value is None else _encode(value).replace("\\", "\\\\")
+    text = value if isinstance(value, JsonText) else json_text(value)
+    return text.replace("\\", "\\\\")
 
 
 def _plain_text(value: str | None) -> str:

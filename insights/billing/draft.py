@@ -24,11 +24,15 @@ _TAXES_CHANGED = Problem(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledUsage:
-    """What was metered at one position: in the period itself, and in the periods of bills to correct, by their id."""
+    """What was metered at one position: in the period itself, and in the periods of bills to correct, by their id.
+
+    `records` is how many records the period itself is made of.
+    """
 
     meters: tuple[MeterOfBill, ...]
     current: MeteredUsage
     earlier: Mapping[int, MeteredUsage]
+    records: int = 0
 
 
 def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:

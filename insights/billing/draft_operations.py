@@ -21,7 +21,14 @@ from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
 from insights.billing.bounds import EARLIER_MIN, History, SourceState, find_problems, still_parked
-from insights.billing.bulk_operations import delete_of_staged, insert_staged, stage_rows, update_staged
+from insights.billing.bulk_operations import (
+    JsonText,
+    delete_of_staged,
+    insert_staged,
+    json_text,
+    stage_rows,
+    update_staged,
+)
 from insights.billing.draft import draft_invoice
 from insights.billing.invoice_mapping import (
     LINE_COLUMNS,
@@ -29,7 +36,6 @@ from insights.billing.invoice_mapping import (
     Documents,
     credits_document,
     line_values,
-    segments_document,
 )
 from insights.billing.row_queries import any_of, count_records
 from insights.billing.usage_queries import UsageRead, read_usage
@@ -78,16 +84,16 @@ def make_drafts(
     loaded: Sequence[LoadedBasis], usage: UsageRead, wanted: Sequence[PeriodToBill]
 ) -> list[Drafted]:
     """Make the draft of each basis, and find what speaks against issuing it."""
-    records = [usage.records(one.basis) for one in loaded]
-    histories = _histories(loaded, records)
+    billed = [usage.of(one.basis) for one in loaded]
+    histories = _histories(loaded, [used.records for used in billed])
     drafted = []
-    for one, used, history in zip(loaded, records, histories, strict=True):
+    for one, used, history in zip(loaded, billed, histories, strict=True):
         states = usage.sources.get(one.basis.account_id, ())
-        draft = draft_invoice(one.basis, usage.of(one.basis))
+        draft = draft_invoice(one.basis, used)
         problems = find_problems(
             one.basis,
             draft,
-            records=used,
+            records=used.records,
             history=history,
             sources=states,
             has_profile=one.profile is not None,
@@ -97,7 +103,7 @@ def make_drafts(
                 loaded=one,
                 draft=draft,
                 position=usage.position,
-                records=used,
+                records=used.records,
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
             )
@@ -229,7 +235,7 @@ def _invoice_values(
         one.position,
         one.complete_to,
         now,
-        _details_document(one, documents),
+        _details_text(one, documents),
         [{"code": problem.code, "message": problem.message} for problem in problems],
     )
 
@@ -243,18 +249,15 @@ def issue_from(loaded: LoadedBasis) -> datetime:
     return service.end + grace
 
 
-def _details_document(one: Drafted, documents: Documents) -> dict[str, Any]:
+def _details_text(one: Drafted, documents: Documents) -> JsonText:
     """What the lines cannot say alone, in the form that pages read and that a later re-rating starts from."""
     basis, profile = one.basis, one.loaded.profile
-    add_ons = [segment for segment in basis.segments if segment.add_on_id is not None]
-    return {
+    own = {
         "seller": _seller(profile),
         "buyer": _buyer(one.loaded),
         "zone": one.loaded.to_bill.subscription.billing_zone,
         "tzdata": _tzdata_version(),
         "whole": [basis.whole.start.isoformat(), basis.whole.end.isoformat()],
-        "segments": segments_document(basis.plans, documents),
-        "add_ons": segments_document(add_ons, documents),
         "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
         "credits": credits_document(one.draft.credits),
@@ -265,6 +268,8 @@ def _details_document(one: Drafted, documents: Documents) -> dict[str, Any]:
         "records": one.records,
         "corrected": [bill.id for bill in basis.to_correct],
     }
+    # Most of it is the plans, which many accounts share.
+    return JsonText(f"{json_text(own)[:-1]},{documents.segments(basis.segments)}}}")
 
 
 @cache

@@ -51,6 +51,27 @@ def fee_lines(
     taxes: tuple[str, ...],
 ) -> tuple[DraftLine, ...]:
     """Fees of a period that are due at its end, and the difference to what was billed ahead for it."""
+    return (
+        _fee_lines(whole, tuple(segments), tuple(billed_ahead), taxes)
+        if billed_ahead
+        else _plain_fee_lines(whole, tuple(segments), taxes)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _plain_fee_lines(
+    whole: Period, segments: tuple[ServiceSegment, ...], taxes: tuple[str, ...]
+) -> tuple[DraftLine, ...]:
+    """The same lines for all accounts that have the same plans in the same time."""
+    return _fee_lines(whole, segments, (), taxes)
+
+
+def _fee_lines(
+    whole: Period,
+    segments: tuple[ServiceSegment, ...],
+    billed_ahead: tuple[StoredLine, ...],
+    taxes: tuple[str, ...],
+) -> tuple[DraftLine, ...]:
     stretches = list(_stretches(segments))
     due = [stretch for stretch in stretches if stretch.terms.timing is FeeTiming.IN_ARREARS]
     due += [stretch for stretch in stretches if stretch.terms.timing is FeeTiming.ONCE and stretch.is_first]
@@ -63,6 +84,13 @@ def fees_ahead(
     whole: Period, segments: Sequence[ServiceSegment], *, taxes: tuple[str, ...]
 ) -> tuple[DraftLine, ...]:
     """Fees due in advance for a period, by the plans it begins with."""
+    return _fees_ahead(whole, tuple(segments), taxes)
+
+
+@lru_cache(maxsize=1024)
+def _fees_ahead(
+    whole: Period, segments: tuple[ServiceSegment, ...], taxes: tuple[str, ...]
+) -> tuple[DraftLine, ...]:
     stretches = [stretch for stretch in _stretches(segments) if stretch.terms.timing is FeeTiming.IN_ADVANCE]
     return tuple(_fee_line(whole, stretch, taxes) for stretch in _once_each(stretches))
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from insights.billing.basis import CreditOffer, DraftLine, ServiceSegment, StoredLine
+from insights.billing.bulk_operations import json_text
 from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
@@ -28,6 +29,7 @@ from insights.values.step import parse_step, step_document
 _HASH_VERSION = 1
 
 Thing = TypeVar("Thing")
+Made = TypeVar("Made")
 
 
 class Documents:
@@ -35,15 +37,15 @@ class Documents:
 
     def __init__(self) -> None:
         self.terms = _by_identity(terms_document)
-        self.sheet = _by_identity(sheet_document)
+        self.segments = _by_identity(_segments_text)
 
 
-def _by_identity(make: Callable[[Thing], dict[str, Any]]) -> Callable[[Thing], dict[str, Any]]:
+def _by_identity(make: Callable[[Thing], Made]) -> Callable[[Thing], Made]:
     """The document by the very object: prices are large, so that comparing them takes longer than writing one out."""
     # The object is kept beside its document, so that no other one gets its identity meanwhile.
-    made: dict[int, tuple[Thing, dict[str, Any]]] = {}
+    made: dict[int, tuple[Thing, Made]] = {}
 
-    def document(thing: Thing) -> dict[str, Any]:
+    def document(thing: Thing) -> Made:
         known = made.get(id(thing))
         if known is None:
             known = made[id(thing)] = (thing, make(thing))
@@ -146,7 +148,14 @@ def _segment_of(document: Mapping[str, Any]) -> Segment:
     )
 
 
-def segments_document(segments: Iterable[ServiceSegment], documents: Documents) -> list[dict[str, Any]]:
+def _segments_text(segments: Sequence[ServiceSegment]) -> str:
+    """Two fields of an invoice's details: its plans, and the add-ons beside them."""
+    plans = segments_document(segment for segment in segments if segment.add_on_id is None)
+    add_ons = segments_document(segment for segment in segments if segment.add_on_id is not None)
+    return f'"segments":{json_text(plans)},"add_ons":{json_text(add_ons)}'
+
+
+def segments_document(segments: Iterable[ServiceSegment]) -> list[dict[str, Any]]:
     """The plans of an invoice with all their prices, so that it can be rated again years later."""
     return [
         {
@@ -156,7 +165,7 @@ def segments_document(segments: Iterable[ServiceSegment], documents: Documents) 
             "counts": {key: exact_text(count) for key, count in segment.counts.items()},
             "is_first": segment.is_first,
             "add_on_id": segment.add_on_id,
-            "sheet": documents.sheet(segment.sheet),
+            "sheet": sheet_document(segment.sheet),
         }
         for segment in segments
     ]

@@ -8,7 +8,7 @@ from insights.billing.basis import Basis, MeterOfBill, ServiceSegment
 from insights.billing.bounds import SourceState
 from insights.billing.draft import BilledUsage
 from insights.billing.row_queries import any_of
-from insights.billing.usage_lines import MeteredUsage
+from insights.billing.usage_lines import MeteredUsage, Quantities
 from insights.metering.aggregations import needs_seconds
 from insights.metering.metered_queries import (
     Ask,
@@ -53,15 +53,18 @@ class UsageRead:
 
     def of(self, basis: Basis) -> BilledUsage:
         """The usage of one basis; raises KeyError unless it was read."""
+        current: dict[tuple[int, int], Quantities] = {}
+        records = 0
+        for number, meter_id, ask in self._asks_of(basis, basis.segments):
+            metered = self.metered[ask]
+            current[number, meter_id] = metered.by_values
+            records += metered.records
         return BilledUsage(
             meters=self._meters,
-            current=self._of_segments(basis, basis.segments),
+            current=current,
             earlier={bill.id: self._of_segments(basis, bill.segments) for bill in basis.to_correct},
+            records=records,
         )
-
-    def records(self, basis: Basis) -> int:
-        """How many records the basis's own period is made of."""
-        return sum(self.metered[ask].records for _, _, ask in self._asks_of(basis, basis.segments))
 
     def _of_segments(self, basis: Basis, segments: Sequence[ServiceSegment]) -> MeteredUsage:
         return {

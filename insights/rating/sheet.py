@@ -75,12 +75,18 @@ class PriceSheet:
     included_credit: IncludedCredit | None = None
     by_meter: Mapping[str, SheetPrice] = field(init=False, repr=False, compare=False)
     fees: tuple[SheetPrice, ...] = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_sheet(self)
+        # What follows from a sheet is kept for many bills and looked up by it.
+        object.__setattr__(self, "_hash", hash((self.plan_key, self.version, self.prices, self.discounts)))
         metered = {price.meter_key: price for price in self.prices if price.meter_key}
         object.__setattr__(self, "by_meter", metered)
         object.__setattr__(self, "fees", tuple(price for price in self.prices if not price.meter_key))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def price(self, key: str) -> SheetPrice | None:
         """The price of this key, if the sheet has one."""

@@ -1,4 +1,4 @@
-"""Bills enough for PostgreSQL to plan as it does for a portal with many: one issued in the usual way, and copies of it."""
+"""Bills enough for PostgreSQL to plan as it does for a portal with many: one issued as usual, and copies of it."""
 
 from __future__ import annotations
 
