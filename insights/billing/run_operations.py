@@ -7,13 +7,17 @@ after the last subscription it had finished.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import structlog
 
+from accounts.tenancy import connection
 from insights.billing.basis_queries import PeriodToBill, list_opening_segments
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
@@ -28,6 +32,7 @@ from insights.models import BillingRun, InvoiceKind, InvoiceState, Subscription
 logger = structlog.get_logger(__name__)
 
 SUBSCRIPTIONS_AT_ONCE = 1_000
+CHUNKS_AT_ONCE = 2
 _PROBLEM_CHARACTERS = 300
 Thing = TypeVar("Thing")
 
@@ -57,17 +62,53 @@ def run_pass(kind: str, now: datetime, *, until: float) -> BillingRun | None:
         if not wanted:
             return None
         run = BillingRun.objects.create(kind=kind, started_at=now, total=len(wanted))
-    for first in range(0, len(wanted), SUBSCRIPTIONS_AT_ONCE):
-        if time.monotonic() > until:
-            return run
-        _advance(run, wanted[first : first + SUBSCRIPTIONS_AT_ONCE], now)
+    for ids, tally in _bill_in_order(_cut(wanted), now, until=until):
+        _advance(run, ids, tally)
+    if wanted and run.last_subscription_id < wanted[-1]:
+        return run
     run.finished_at = now
     run.save(update_fields=["finished_at"])
     return run
 
 
-def _advance(run: BillingRun, ids: Sequence[int], now: datetime) -> None:
-    tally = bill_subscriptions(list_subscriptions(ids), now)
+def _cut(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[first : first + SUBSCRIPTIONS_AT_ONCE] for first in range(0, len(ids), SUBSCRIPTIONS_AT_ONCE)]
+
+
+def _bill_in_order(
+    chunks: Sequence[Sequence[int]], now: datetime, *, until: float
+) -> Iterator[tuple[Sequence[int], Tally]]:
+    """What became of each chunk, in order. Two are under way at once: one is rated while the database stores another.
+
+    A chunk that was under way when a pass was cut short is done again by the next.
+    """
+    if len(chunks) == 1 and time.monotonic() <= until:
+        yield chunks[0], bill_subscriptions(list_subscriptions(chunks[0]), now)
+        return
+    waiting: deque[tuple[Sequence[int], Future[Tally]]] = deque()
+    with ThreadPoolExecutor(CHUNKS_AT_ONCE) as pool:
+        for ids in chunks:
+            if time.monotonic() > until:
+                break
+            # The role in force goes with the context.
+            waiting.append((ids, pool.submit(copy_context().run, _bill_chunk, ids, now)))
+            if len(waiting) == CHUNKS_AT_ONCE:
+                done, billed = waiting.popleft()
+                yield done, billed.result()
+        while waiting:
+            done, billed = waiting.popleft()
+            yield done, billed.result()
+
+
+def _bill_chunk(ids: Sequence[int], now: datetime) -> Tally:
+    """Bill some subscriptions in a thread, whose database connection ends with it."""
+    try:
+        return bill_subscriptions(list_subscriptions(ids), now)
+    finally:
+        connection().close()
+
+
+def _advance(run: BillingRun, ids: Sequence[int], tally: Tally) -> None:
     run.done += tally.done
     run.issued += tally.issued
     run.parked += tally.parked

@@ -23,6 +23,7 @@ from tests.bench.site import Spent, postgres_cpu_seconds, settle
 from tests.billing.scene import fee, make_plan, usage_price
 from tests.conftest import KEPT_TABLES
 from tests.factories import ingest_now
+from usage_portal.celery import prepare_worker
 
 METERS = tuple(f"drafted_{number}" for number in range(6))
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -81,6 +82,7 @@ def measure(report: Report, accounts: int) -> None:
     no statement does.
     """
     report.heading(f"{accounts:,} accounts with {len(METERS)} meters, a draft each")
+    prepare_worker()
     _fill(accounts)
     new, _ = _spent(lambda: _pass("issue", NOW, accounts))
     floor, kept = _spent(_copied_floor())
