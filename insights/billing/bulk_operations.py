@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -153,6 +153,8 @@ def _copy_texts(writers: Sequence[Writer], rows: Iterable[Sequence[Any]]) -> Ite
 def _json_text(value: Any) -> str:
     if value is None:
         return _NULL
+    if value == {}:
+        return "{}"
     # Control characters are escaped in JSON already, so the backslash is all that COPY would misread.
     text = value if isinstance(value, JsonText) else json_text(value)
     return text.replace("\\", "\\\\")
@@ -166,7 +168,8 @@ def _plain_text(value: str | None) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
-def _array_text(values: Sequence[str]) -> str:
+@lru_cache(maxsize=1024)
+def _array_text(values: tuple[str, ...]) -> str:
     quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
     return _plain_text("{" + ",".join(f'"{value}"' for value in quoted) + "}")
 

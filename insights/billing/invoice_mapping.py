@@ -84,7 +84,7 @@ def line_values(line: DraftLine, documents: Documents) -> tuple[Any, ...]:
         _segment_document(line.segment),
         [step_document(step) for step in line.steps],
         line.allotted,
-        list(line.taxes),
+        line.taxes,
         line.takes_credit,
         Decimal(line.minor),
         line.corrects_id,

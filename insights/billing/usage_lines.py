@@ -153,7 +153,7 @@ def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metere
 def _lines_of_chain(
     whole: Period, meter: MeterOfBill, key: _ChainKey, chain: Sequence[_Place], taxes: tuple[str, ...]
 ) -> Iterator[DraftLine]:
-    for run in _contiguous(chain):
+    for run in _contiguous(chain) if len(chain) > 1 else (chain,):
         rated = rate_and_place_segments(
             whole,
             [
