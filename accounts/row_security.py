@@ -99,8 +99,8 @@ GRANTS: dict[str, dict[str, str]] = {
     },
     "insights_subscription": {
         _WEB: READ,
-        _STAFF: "SELECT, INSERT, UPDATE (name, ends_at)",
-        _WORKER: "SELECT, INSERT, UPDATE (name, ends_at)",
+        _STAFF: "SELECT, INSERT, UPDATE (name, ends_at, changed_at)",
+        _WORKER: "SELECT, INSERT, UPDATE (name, ends_at, changed_at, settled_as_of)",
     },
     "insights_subscriptionphase": {
         _WEB: READ,
@@ -109,13 +109,13 @@ GRANTS: dict[str, dict[str, str]] = {
     },
     "insights_addon": {
         _WEB: READ,
-        _STAFF: "SELECT, INSERT, UPDATE (ends_at)",
-        _WORKER: "SELECT, INSERT, UPDATE (ends_at)",
+        _STAFF: "SELECT, INSERT, UPDATE (ends_at, changed_at)",
+        _WORKER: "SELECT, INSERT, UPDATE (ends_at, changed_at)",
     },
     "insights_priceoverride": {
         _WEB: READ,
-        _STAFF: "SELECT, INSERT, UPDATE (ends_at)",
-        _WORKER: "SELECT, INSERT, UPDATE (ends_at)",
+        _STAFF: "SELECT, INSERT, UPDATE (ends_at, changed_at)",
+        _WORKER: "SELECT, INSERT, UPDATE (ends_at, changed_at)",
     },
     # Invoices. Finance reads what they come to and decides; only the worker writes them.
     "insights_invoice": {

@@ -63,11 +63,9 @@ def find_problems(
 
 
 def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState]) -> Iterator[Problem]:
-    if basis.is_opening:
+    if not basis.bills_usage:
         return
     for usage in draft.unpriced:
-        if basis.is_priced(usage.meter_key):
-            continue
         amount = f"{exact_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
         prices = [segment.sheet.by_meter.get(usage.meter_key) for segment in basis.plans]
         units = [price.units for price in prices if price is not None]
@@ -100,7 +98,7 @@ def _problems_of_history(basis: Basis, draft: Draft, history: History, records: 
     if draft.total_minor > JUMP_TIMES * usual and draft.total_minor - usual > _jump_minor(basis.currency):
         now, before = (Money(int(minor), basis.currency) for minor in (draft.total_minor, usual))
         yield Problem(code="jump", message=f"{now} is more than {JUMP_TIMES} times the usual {before}.")
-    if not records and all(history.records[-EARLIER_MIN:]):
+    if basis.bills_usage and not records and all(history.records[-EARLIER_MIN:]):
         yield Problem(code="no_usage", message="There is no usage at all after months with usage.")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -18,9 +18,9 @@ from typing import Any
 from django.db import transaction
 
 from accounts.tenancy import connection, current_alias
-from insights.billing.basis import Basis, Draft, Problem
+from insights.billing.basis import Basis, Draft, Problem, Unpriced
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
-from insights.billing.bounds import EARLIER_MIN, History, SourceState, find_problems, still_parked
+from insights.billing.bounds import History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import (
     JsonText,
     delete_of_staged,
@@ -30,6 +30,7 @@ from insights.billing.bulk_operations import (
     update_staged,
 )
 from insights.billing.draft import draft_invoice
+from insights.billing.draft_credits import Place, offers_left
 from insights.billing.invoice_mapping import (
     LINE_COLUMNS,
     SHARED_LINE_COLUMNS,
@@ -37,7 +38,7 @@ from insights.billing.invoice_mapping import (
     credits_document,
     line_values,
 )
-from insights.billing.row_queries import any_of, count_records
+from insights.billing.row_queries import any_of, list_draft_uses
 from insights.billing.usage_queries import UsageRead, read_usage
 from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
 from insights.values.quantity import exact_text
@@ -55,6 +56,7 @@ class Drafted:
     records: int
     problems: tuple[Problem, ...]
     complete_to: datetime | None
+    unbilled: tuple[int, ...]
 
     @property
     def basis(self) -> Basis:
@@ -71,30 +73,47 @@ def one_snapshot() -> Iterator[None]:
 
 
 def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
-    """Draft and store the invoices of these periods; returns them. In a snapshot of its own."""
+    """Draft and store the invoices of these periods; returns them. In a snapshot of its own.
+
+    Each shows of the account's credits what the drafts stored before leave to it.
+    """
     with one_snapshot():
         loaded = load_bases(wanted, now)
         usage = read_usage([one.basis for one in loaded])
-        drafted = make_drafts(loaded, usage, wanted)
+        drafted = make_drafts(_with_credits_left(loaded), usage)
         store_drafts(drafted, now)
     return drafted
 
 
-def make_drafts(
-    loaded: Sequence[LoadedBasis], usage: UsageRead, wanted: Sequence[PeriodToBill]
-) -> list[Drafted]:
+def _with_credits_left(loaded: Sequence[LoadedBasis]) -> list[LoadedBasis]:
+    """The bases with what the drafts before each leave of its account's credits."""
+    shown = list_draft_uses([one.basis.account_id for one in loaded])
+    return [
+        replace(one, basis=replace(one.basis, credits=offers_left(one.basis.credits, uses, _place(one))))
+        if (uses := shown.get(one.basis.account_id))
+        else one
+        for one in loaded
+    ]
+
+
+def _place(loaded: LoadedBasis) -> Place:
+    return loaded.basis.service.end, loaded.basis.subscription_id, str(loaded.to_bill.kind)
+
+
+def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted]:
     """Make the draft of each basis, and find what speaks against issuing it."""
-    billed = [usage.of(one.basis) for one in loaded]
-    histories = _histories(loaded, [used.records for used in billed])
     drafted = []
-    for one, used, history in zip(loaded, billed, histories, strict=True):
+    for one in loaded:
         states = usage.sources.get(one.basis.account_id, ())
+        used = usage.of(one.basis)
         draft = draft_invoice(one.basis, used)
         problems = find_problems(
             one.basis,
             draft,
             records=used.records,
-            history=history,
+            history=History(
+                totals=one.earlier_totals, records=one.earlier_records, overlapping=one.overlapping
+            ),
             sources=states,
             has_profile=one.profile is not None,
         )
@@ -106,24 +125,10 @@ def make_drafts(
                 records=used.records,
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
+                unbilled=usage.unbilled,
             )
         )
     return drafted
-
-
-def _histories(loaded: Sequence[LoadedBasis], records: Sequence[int]) -> list[History]:
-    """The invoices before each; their records only where this one has none, since nothing else asks for them."""
-    quiet = [one.earlier for one, used in zip(loaded, records, strict=True) if not used and one.earlier]
-    ids = [invoice.pk for earlier in quiet for invoice in earlier[-EARLIER_MIN:]]
-    counted = count_records([earlier[0].account_id for earlier in quiet], ids) if ids else {}
-    return [
-        History(
-            totals=tuple(int(invoice.total_minor) for invoice in one.earlier),
-            records=tuple(counted.get(invoice.pk, 0) for invoice in one.earlier[-EARLIER_MIN:]),
-            overlapping=one.overlapping,
-        )
-        for one in loaded
-    ]
 
 
 def _complete_to(sources: Sequence[SourceState], basis: Basis) -> datetime | None:
@@ -179,9 +184,10 @@ def _store_lines(drafted: Sequence[Drafted], invoice_ids: Sequence[int], documen
 
 @dataclass(frozen=True, slots=True)
 class _StoredDraft:
-    """What is kept of the draft before: its id, and the codes that a person let pass."""
+    """What is kept of the draft before: its id, from when it may be issued, and the codes that a person let pass."""
 
     id: int
+    issue_from: datetime
     released: tuple[str, ...]
 
 
@@ -199,10 +205,10 @@ def _stored_drafts(drafted: Sequence[Drafted]) -> dict[_Place, _StoredDraft]:
         account__in=any_of([one.basis.account_id for one in drafted]),
         subscription__in=any_of([one.basis.subscription_id for one in drafted]),
         state__in=(InvoiceState.DRAFT, InvoiceState.PARKED),
-    ).values_list("subscription_id", "kind", "period_start", "operation", "id", "released")
+    ).values_list("subscription_id", "kind", "period_start", "operation", "id", "issue_from", "released")
     return {
-        (subscription_id, kind, start, operation): _StoredDraft(invoice_id, tuple(released))
-        for subscription_id, kind, start, operation, invoice_id, released in rows
+        (subscription_id, kind, start, operation): _StoredDraft(invoice_id, issue_from, tuple(released))
+        for subscription_id, kind, start, operation, invoice_id, issue_from, released in rows
     }
 
 
@@ -218,7 +224,8 @@ def _invoice_values(
 ) -> tuple[Any, ...]:
     """Everything of an invoice that follows from its draft; parked once it is due and problems are left."""
     to_bill, basis = one.loaded.to_bill, one.basis
-    due = issue_from(one.loaded)
+    # What closes a subscription waits from when it was first needed, so that what comes meanwhile is on it too.
+    due = before.issue_from if before and basis.is_closing else issue_from(one.loaded, now)
     problems = still_parked(one.problems, before.released if before else ()) if now >= due else ()
     return (
         before and before.id,
@@ -240,13 +247,16 @@ def _invoice_values(
     )
 
 
-def issue_from(loaded: LoadedBasis) -> datetime:
-    """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace."""
+def issue_from(loaded: LoadedBasis, now: datetime) -> datetime:
+    """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace.
+
+    If it closes one, after the grace from now on.
+    """
     service = loaded.basis.service
     if loaded.basis.is_opening:
         return service.start
     grace = _DEFAULT_GRACE if loaded.profile is None else timedelta(days=loaded.profile.grace_days)
-    return service.end + grace
+    return (now if loaded.basis.is_closing else service.end) + grace
 
 
 def _details_text(one: Drafted, documents: Documents) -> JsonText:
@@ -261,12 +271,13 @@ def _details_text(one: Drafted, documents: Documents) -> JsonText:
         "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
         "credits": credits_document(one.draft.credits),
-        "unpriced": [
-            {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
-            for usage in one.draft.unpriced
-        ],
+        "credit_uses": {str(grant_id): minor for grant_id, minor in one.draft.credit_uses.items()},
+        "unpriced": _unpriced(one.draft.unpriced),
+        "priced_elsewhere": _unpriced(one.draft.priced_elsewhere),
         "records": one.records,
+        "unbilled_sources": list(one.unbilled),
         "corrected": [bill.id for bill in basis.to_correct],
+        "uncorrected": list(one.draft.uncorrected),
     }
     # Most of it is the plans, which many accounts share.
     return JsonText(f"{json_text(own)[:-1]},{documents.segments(basis.segments)}}}")
@@ -276,6 +287,13 @@ def _details_text(one: Drafted, documents: Documents) -> JsonText:
 def _tzdata_version() -> str:
     # It is looked up in the files of all packages, and stays while the process runs.
     return version("tzdata")
+
+
+def _unpriced(usages: Sequence[Unpriced]) -> list[dict[str, str]]:
+    return [
+        {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
+        for usage in usages
+    ]
 
 
 def _seller(profile: BillingProfile | None) -> dict[str, str]:

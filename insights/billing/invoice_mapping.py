@@ -16,7 +16,7 @@ from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
-from insights.rating.rate import Segment, Usage
+from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
 from insights.rating.sheet import parse_sheet, sheet_document
 from insights.rating.terms_json import parse_terms, terms_document
 from insights.values.exact import exact_number_text, parse_exact_number
@@ -138,6 +138,9 @@ def _segment_document(segment: Segment) -> dict[str, Any]:
 
 
 def _segment_of(document: Mapping[str, Any]) -> Segment:
+    """The place of a line in its period; a line of which nothing is said is for the whole."""
+    if not document:
+        return WHOLE_PERIOD
     before = document["counted_before"]
     return Segment(
         share=Share(*document["share"]),

@@ -15,6 +15,7 @@ from insights.metering.metered_queries import (
     BilledMeter,
     Metered,
     list_billed_meters,
+    list_unbilled_sources,
     read_metered,
     read_position,
 )
@@ -26,16 +27,21 @@ _Question = tuple[int, int, Period, tuple[str, ...]]
 
 
 class UsageRead:
-    """Everything metered that some bases asked for, the position it is as known at, and how complete it was then."""
+    """Everything metered that some bases asked for, the position it is as known at, and how complete it was then.
+
+    `unbilled` are the sources that were left out, since their usage is shown and not charged.
+    """
 
     def __init__(
         self,
         position: int,
         meters: Sequence[BilledMeter],
         sources: Mapping[int, Sequence[SourceState]],
+        unbilled: tuple[int, ...] = (),
     ) -> None:
         self.position = position
         self.sources = sources
+        self.unbilled = unbilled
         self.metered: dict[Ask, Metered] = {}
         self._meters = tuple(map(_meter_of_bill, meters))
         # Many accounts have the very same segments, which are kept here so that no others get their identity.
@@ -85,7 +91,8 @@ class UsageRead:
 def read_usage(bases: Sequence[Basis]) -> UsageRead:
     """Read what the bases ask for; inside a transaction that is one snapshot."""
     meters = list_billed_meters()
-    usage = UsageRead(read_position(), meters, _source_states([basis.account_id for basis in bases]))
+    sources = _source_states([basis.account_id for basis in bases])
+    usage = UsageRead(read_position(), meters, sources, tuple(list_unbilled_sources()))
     usage.metered |= read_metered((ask for basis in bases for ask in usage.asks(basis)), meters)
     return usage
 

@@ -92,10 +92,15 @@ def read_position() -> int:
     return LedgerHead.objects.values_list("position", flat=True).get()
 
 
+def list_unbilled_sources() -> list[int]:
+    """The sources whose usage is shown and not charged."""
+    return list(Source.objects.filter(billable=False).order_by("pk").values_list("pk", flat=True))
+
+
 def read_metered(asks: Iterable[Ask], meters: Sequence[BilledMeter]) -> dict[Ask, Metered]:
     """Answer all asks in a few statements for each aggregation that occurs."""
     aggregation_of = {meter.id: meter.aggregation for meter in meters}
-    not_billed = list(Source.objects.filter(billable=False).values_list("pk", flat=True))
+    not_billed = list_unbilled_sources()
     groups: dict[tuple[str, bool], list[Ask]] = defaultdict(list)
     for ask in dict.fromkeys(asks):
         groups[aggregation_of[ask.meter_id], bool(ask.dimensions)].append(ask)

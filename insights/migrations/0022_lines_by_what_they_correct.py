@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("insights", "0020_billing_guards")]
+    dependencies = [("insights", "0021_closing_invoices")]
     operations = [
         migrations.AddIndex(
             model_name="lineitem",

@@ -32,6 +32,7 @@ from insights.billing.price_words import money_words, number_words
 from insights.billing.words import (
     StepRow,
     bill_answer,
+    bill_why,
     line_price_words,
     line_sentence,
     step_rows,
@@ -98,6 +99,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         "bill": bill,
         "head": bill.head,
         "answer": bill_answer(bill),
+        "why": bill_why(bill.head.kind),
         "period": period_of(bill.head.period, zone),
         "due": local_day(bill.head.due_at, zone) if bill.head.due_at else None,
         "period_end": local_day(bill.head.period.end, zone),
@@ -108,7 +110,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         ],
         "subtotals": bill.sections,
         "segments": [
-            (segment, words.period_words(*_days(segment.period, zone))) for segment in bill.plan_changes
+            (segment, words.period_words(*usage_days(segment.period, zone))) for segment in bill.plan_changes
         ],
         "zone": bill.head.zone,
         "page": {},
@@ -188,6 +190,9 @@ def _sums(heads: Any) -> str:
     return " and ".join(money_words(sum_money(amounts, code)) for code, amounts in by_currency.items())
 
 
+_KIND_NAMES = {"opening": "In advance", "closing": "After the end"}
+
+
 def _row(account: Account, head: BillHead) -> dict[str, Any]:
     zone = ZoneInfo(head.zone)
     return {
@@ -196,20 +201,21 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
         "due": local_day(head.due_at, zone) if head.due_at else None,
         "total": money_words(head.total),
         "url": reverse("bill-detail", args=[account.public_id, head.public_id]),
-        "name": head.number or ("In advance" if head.kind == "opening" else head.subscription_name),
+        "name": head.number or _KIND_NAMES.get(head.kind) or head.subscription_name,
     }
 
 
 def period_of(period: Period, zone: tzinfo) -> str:
     """The days of a period on the account's clock, in words."""
-    return words.period_words(*_days(period, zone))
+    return words.period_words(*usage_days(period, zone))
 
 
-def _days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
+def usage_days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
+    """The first and the last day of a period, both of them in it."""
     return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
 
 
-def _values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
+def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
     """What the line is for; beside lines of some values, the one without is for all others."""
     is_rest = any(other.values for other in lines if other.price_key == line.price_key)
     return values_words(line) or ("everything else" if is_rest else "")
@@ -223,7 +229,7 @@ def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[Bi
     return {
         "line": line,
         "name": line.name,
-        "values": _values_of(line, lines),
+        "values": values_of(line, lines),
         "service": service,
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "unit": line.unit,
@@ -246,7 +252,7 @@ def _usage_url(account: Account, line: BillLine, zone: tzinfo) -> str:
     """The usage that the line is made of."""
     if line.group is not LineGroup.USAGE or line.service_start >= line.service_end:
         return ""
-    first, last = _days(Period(line.service_start, line.service_end), zone)
+    first, last = usage_days(Period(line.service_start, line.service_end), zone)
     query = {"meter": line.meter_key, "from": first.isoformat(), "to": last.isoformat()}
     query |= {f"dimension.{name}": value for name, value in line.values.items()}
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"
