@@ -59,8 +59,8 @@ SELECT a.id, e.id, '', '', '', '', '{{}}', 'VAT', 19, '', 14, 3, '2026-11-01Z' F
 """
 _SUBSCRIPTIONS = """
 INSERT INTO insights_subscription (public_id, account_id, name, currency, billing_zone, anchor_day, interval_months,
-    starts_at, created_at)
-SELECT gen_random_uuid(), a.id, 'Drafted', 'USD', 'UTC', '2026-11-01', 1, '2026-11-01Z', '2026-11-01Z'
+    starts_at, created_at, changed_at)
+SELECT gen_random_uuid(), a.id, 'Drafted', 'USD', 'UTC', '2026-11-01', 1, '2026-11-01Z', '2026-11-01Z', '2026-11-01Z'
 FROM accounts_account a WHERE a.reference LIKE 'drafted-%' ORDER BY a.id;
 INSERT INTO insights_subscriptionphase (account_id, subscription_id, plan_id, starts_at, policy, counts, reason,
     created_at)
