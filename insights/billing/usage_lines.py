@@ -104,10 +104,8 @@ def usage_lines(
 
 def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
     """The price whose meter and unit are those of this version; another unit is another thing."""
-    for price in segment.sheet.prices:
-        if price.meter_key == meter.key and all(terms.unit == meter.unit for _, terms in price.every_terms()):
-            return price
-    return None
+    price = segment.sheet.by_meter.get(meter.key)
+    return price if price is not None and price.units <= {meter.unit} else None
 
 
 def _places(
@@ -119,10 +117,9 @@ def _places(
     meters: Sequence[MeterOfBill],
     metered: MeteredUsage,
 ) -> Iterator[tuple[_ChainKey, _Place]]:
-    is_current = meter_is_current(meter, meters, segment.service.end)
     if price.matrix is None:
         total = sum(found.values(), _ZERO)
-        if price.terms is not None and (total or is_current):
+        if price.terms is not None and (total or meter_is_current(meter, meters, segment.service.end)):
             usage = Usage(total, _count(price.terms, number, meters, metered))
             place = _Place(
                 number=number, meter=meter, segment=segment, price=price, terms=price.terms, usage=usage
@@ -130,6 +127,7 @@ def _places(
             yield (meter.key, meter.unit, (), CATCH_ALL), place
         return
     names = price.matrix.dimensions
+    is_current = meter_is_current(meter, meters, segment.service.end)
     quantities = split_by_cell(
         price.matrix,
         ((dict(zip(names, values, strict=True)), quantity) for values, quantity in found.items() if quantity),
@@ -155,7 +153,9 @@ def meter_is_current(meter: MeterOfBill, meters: Sequence[MeterOfBill], at: date
 
 def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metered: MeteredUsage) -> Decimal:
     name = getattr(terms.charge, "count_meter", "")
-    counted = [metered.get((number, meter.id), {}) for meter in meters if name and meter.key == name]
+    if not name:
+        return _ZERO
+    counted = [metered.get((number, meter.id), {}) for meter in meters if meter.key == name]
     return sum((quantity for found in counted for quantity in found.values()), _ZERO)
 
 

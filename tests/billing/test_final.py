@@ -15,7 +15,8 @@ from django.db import DatabaseError, connections, transaction
 from accounts.tenancy import as_worker
 from insights.billing.basis import Basis
 from insights.billing.corrections import rate_again
-from insights.billing.invoice_mapping import invoice_hash, line_row
+from insights.billing.invoice_mapping import LINE_COLUMNS as VALUE_COLUMNS
+from insights.billing.invoice_mapping import Documents, invoice_hash, line_values
 from insights.billing.issued_bill_queries import load_issued_bill
 from insights.billing.usage_queries import read_usage
 from insights.models import Invoice, LineItem
@@ -155,7 +156,9 @@ def rated_again(invoice_id: int) -> str:
     assert not again.problems
     return json.dumps(
         [
-            _plain(line_row(line, account_id=0, invoice_id=0, position=n))
+            _plain(
+                LineItem(position=n, **dict(zip(VALUE_COLUMNS, line_values(line, Documents()), strict=True)))
+            )
             for n, line in enumerate(again.lines, 1)
         ]
     )
