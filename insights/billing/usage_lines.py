@@ -82,6 +82,8 @@ def usage_lines(
     of_id = {meter.id: meter for meter in meters}
     lines: list[DraftLine] = []
     for key, chain in chains.items():
+        if not _is_due(key, chain):
+            continue
         try:
             lines += _lines_of_chain(whole, of_id[key[0]], key, chain, taxes)
         except UnableToRate as error:
@@ -96,6 +98,11 @@ def usage_lines(
         problems=tuple(problems),
         unrated=frozenset(unrated),
     )
+
+
+def _is_due(key: _ChainKey, chain: Sequence[_Place]) -> bool:
+    """A value that was used in one segment has its place in all of them, or a change would give it whole tiers."""
+    return key[2] == CATCH_ALL or any(place.usage.quantity for place in chain)
 
 
 def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
@@ -129,7 +136,7 @@ def _places(
     )
     for values, quantity in quantities.items():
         terms = price.matrix.terms_of(values)
-        if terms is not None and (quantity or values == CATCH_ALL):
+        if terms is not None:
             place = _Place(number=number, segment=segment, price=price, terms=terms, usage=Usage(quantity))
             yield (meter.id, names if values else (), values), place
 
@@ -167,7 +174,9 @@ def _lines_of_chain(
             ],
         )
         for place, (line, segment) in zip(run, rated, strict=True):
-            yield _usage_line(meter, key, place, line, segment, taxes)
+            # Of a value, a segment in which it was not used and costs nothing says nothing.
+            if key[2] == CATCH_ALL or line.metered_quantity or line.steps:
+                yield _usage_line(meter, key, place, line, segment, taxes)
 
 
 def _contiguous(chain: Sequence[_Place]) -> Iterator[list[_Place]]:
