@@ -11,7 +11,8 @@ from typing import Any
 
 import psycopg
 
-from tests.faults.bill_oracle import Invoice, Line, Oracle
+from tests.faults.bill_facts import Invoice, Line
+from tests.faults.bill_oracle import Oracle
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -31,7 +32,9 @@ def open_companies(directory: Path) -> dict[str, Any]:
         )
         Source.objects.create(slug="edge", name="Edge", clock_zone="UTC", max_age_days=None)
         _load_plans(directory, world["plans"])
-        entity = LegalEntity.objects.create(key="tidegate", name="Tidegate", address="1 Quay", number_prefix="TG-")
+        entity = LegalEntity.objects.create(
+            key="tidegate", name="Tidegate", address="1 Quay", number_prefix="TG-"
+        )
         for account in world["accounts"]:
             _open_account(account, entity)
     _name_add_ons(directory, world)
@@ -54,7 +57,10 @@ def _open_account(row: Mapping[str, Any], entity: Any) -> None:
 
     plans = {plan.key: plan for plan in Plan.objects.filter(currency=row["currency"])}
     account = Account.objects.create(
-        reference=row["reference"], name=row["reference"].title(), billing_zone=row["zone"], currency=row["currency"]
+        reference=row["reference"],
+        name=row["reference"].title(),
+        billing_zone=row["zone"],
+        currency=row["currency"],
     )
     name, percent = row["tax"] or ("", "0")
     BillingProfile.objects.create(
@@ -66,13 +72,24 @@ def _open_account(row: Mapping[str, Any], entity: Any) -> None:
         starts_at=datetime.fromisoformat(row["starts_at"]), billing_zone=row["zone"],
     )  # fmt: skip
     SubscriptionPhase.objects.bulk_create(
-        SubscriptionPhase(account=account, subscription=subscription, **{**phase, "plan": plans[phase["plan"]]})
+        SubscriptionPhase(
+            account=account, subscription=subscription, **{**phase, "plan": plans[phase["plan"]]}
+        )
         for phase in row["phases"]
     )
     for add_on in row["add_ons"]:
-        AddOn.objects.create(account=account, subscription=subscription, **{**add_on, "plan": plans[add_on["plan"]]})
+        AddOn.objects.create(
+            account=account, subscription=subscription, **{**add_on, "plan": plans[add_on["plan"]]}
+        )
     CreditGrant.objects.bulk_create(
-        CreditGrant(account=account, currency=row["currency"], kind="promotion", name="Welcome", reason="welcome", **grant)
+        CreditGrant(
+            account=account,
+            currency=row["currency"],
+            kind="promotion",
+            name="Welcome",
+            reason="welcome",
+            **grant,
+        )
         for grant in row["grants"]
     )
 
@@ -117,7 +134,7 @@ def deliver(source: Any, body: bytes) -> None:
 
     batch = ingest_now(source, body)
     if (batch.state, batch.rejected) != ("done", 0):
-        raise AssertionError(f"{batch.state}, {batch.rejected} refused: {batch.refusal_detail}")
+        raise AssertionError(f"batch {batch.pk} is {batch.state}, {batch.rejected} lines are refused")
     with as_worker():
         Watermark.objects.exclude(complete_to=FAR).update(complete_to=FAR, counts_from=EPOCH)
 
@@ -181,7 +198,20 @@ def read_invoices(conninfo: str) -> dict[Place, tuple[int, datetime, dict[str, S
             key: f"carried {start.astimezone(UTC):%Y%m%dT%H%M%S}"
             for key, start in connection.execute(_CARRIED).fetchall()
         }
-        for reference, kind, start, total, end, key, line_kind, minor, metered, billed, _, _ in connection.execute(_LINES):
+        for (
+            reference,
+            kind,
+            start,
+            total,
+            end,
+            key,
+            line_kind,
+            minor,
+            metered,
+            billed,
+            _,
+            _,
+        ) in connection.execute(_LINES):
             place = (reference, kind, start.astimezone(UTC))
             lines = found.setdefault(place, (int(total), end.astimezone(UTC), {}))[2]
             if key is None:
@@ -198,11 +228,12 @@ def said(line: Line) -> Said:
 
 def compare_bills(directory: Path, conninfo: str) -> tuple[int, int, list[str]]:
     """Hold every line to the oracle's: how many invoices and lines were compared, and every difference."""
-    expected = {
-        invoice.place: invoice for invoice in Oracle(directory, read_numbers(conninfo)).run()
-    }
+    expected = {invoice.place: invoice for invoice in Oracle(directory, read_numbers(conninfo)).run()}
     stored = read_invoices(conninfo)
-    differences = [f"{place} is {'missing' if place in expected else 'too many'}" for place in expected.keys() ^ stored.keys()]
+    differences = [
+        f"{place} is {'missing' if place in expected else 'too many'}"
+        for place in expected.keys() ^ stored.keys()
+    ]
     lines = 0
     for place in sorted(expected.keys() & stored.keys()):
         total, end, found = stored[place]

@@ -53,6 +53,10 @@ def make_bills(directory: Path, *, seed: int, size: BillSize = BillSize()) -> No
         for name in _write_plans(directory, chance, currency, family, size)
     ]
     accounts = [_account(chance, number, size) for number in range(size.accounts)]
+    bought = {each["plan"] for account in accounts for each in (*account["phases"], *account["add_ons"])}
+    plans = [
+        name for name in plans if name.rpartition("-")[0] in bought or name.removesuffix(".toml") in bought
+    ]
     sender = _Sender(chance, accounts, size)
     steps: list[dict[str, str]] = []
     for month in range(size.months):
@@ -108,15 +112,12 @@ def _decimal(chance: random.Random, most: int, places: int) -> str:
     return f"{number // 10**places}.{number % 10**places:0{places}d}" if places else str(number)
 
 
-def _plan(
-    chance: random.Random, key: str, currency: str, family: str, version: int, size: BillSize
-) -> str:
+def _plan(chance: random.Random, key: str, currency: str, family: str, version: int, size: BillSize) -> str:
     since = "2020-01-01T00:00:00Z" if version == 1 else f"{months_later(size.months // 2):%Y-%m-%dT%H:%M:%SZ}"
     lines = [f'key = "{key}"', f'name = "{key.title()}"', f'currency = "{currency}"', "", "[version]"]
     lines.append(f"effective_from = {since}")
     prices = [_fee(chance, name) for name in ("base", "seats", "setup")[: 1 if family == "small" else 3]]
-    for meter in FAMILY_METERS[family]:
-        prices.append(_usage_price(chance, meter, currency, family, size))
+    prices += (_usage_price(chance, meter, currency, family, size) for meter in FAMILY_METERS[family])
     lines += _whole_terms(chance, [text.split('"')[1] for text in prices])
     return "\n".join([*lines, *("\n[[prices]]\n" + price for price in prices)]) + "\n"
 
@@ -132,7 +133,9 @@ def _whole_terms(chance: random.Random, keys: Sequence[str]) -> list[str]:
     if chance.random() < 0.4:
         lines.append(f'minimum = {{ amount = "{least}", prorated = {_flag(chance)} }}')
     if chance.random() < 0.3:
-        lines.append(f'maximum = {{ amount = "{least + 40 + chance.randrange(400)}", prorated = {_flag(chance)} }}')
+        lines.append(
+            f'maximum = {{ amount = "{least + 40 + chance.randrange(400)}", prorated = {_flag(chance)} }}'
+        )
     if chance.random() < 0.4:
         off = chance.choice(('percent = "12.5"', 'amount = "3"', 'amount = "7.77"\nprorated = true'))
         lines += ["[[version.discounts]]", off]
@@ -228,7 +231,9 @@ def _line_terms(chance: random.Random) -> list[str]:
     if chance.random() < 0.3:
         lines.append(f'maximum = {{ amount = "{least + chance.randrange(300)}", prorated = {is_prorated} }}')
     if chance.random() < 0.3:
-        off = chance.choice(('{ percent = "7.3" }', '{ amount = "1.25" }', '{ amount = "2", prorated = true }'))
+        off = chance.choice(
+            ('{ percent = "7.3" }', '{ amount = "1.25" }', '{ amount = "2", prorated = true }')
+        )
         lines.append(f"discounts = [{off}]")
     if chance.random() < 0.1:
         lines.append('exempt = "part of the beta"')
@@ -239,8 +244,10 @@ def _line_terms(chance: random.Random) -> list[str]:
 
 
 def _account(chance: random.Random, number: int, size: BillSize) -> dict[str, Any]:
-    currency, family = CURRENCIES[number % 4], FAMILIES[number // 4 % 4]
-    starts_at = FIRST_MONTH + chance.choice((0, 0, 0, 5, 14)) * timedelta(days=1) + chance.randrange(3, 20) * HOUR
+    currency, family = CURRENCIES[number % 4], FAMILIES[(number + number // 4) % 4]
+    starts_at = (
+        FIRST_MONTH + chance.choice((0, 0, 0, 5, 14)) * timedelta(days=1) + chance.randrange(3, 20) * HOUR
+    )
     plans = [f"{family}-{letter}-{currency.lower()}" for letter in "abc"]
     end = months_later(size.months)
     return {
@@ -262,13 +269,15 @@ def _phases(
 ) -> list[dict[str, Any]]:
     hours = (end - starts_at) // HOUR
     changes = sorted(chance.sample(range(1, hours), chance.choice((0, 1, 2, size.months))))
-    found = []
-    for hour in [0, *changes]:
-        found.append({
-            "plan": chance.choice(plans), "starts_at": (starts_at + hour * HOUR).isoformat(),
-            "policy": chance.choice(POLICIES) if hour else "restart", "counts": {"seats": str(chance.randrange(6))},
-        })  # fmt: skip
-    return found
+    return [
+        {
+            "plan": chance.choice(plans),
+            "starts_at": (starts_at + hour * HOUR).isoformat(),
+            "policy": chance.choice(POLICIES) if hour else "restart",
+            "counts": {"seats": str(chance.randrange(6))},
+        }
+        for hour in (0, *changes)
+    ]
 
 
 def _add_ons(chance: random.Random, plan: str, starts_at: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -324,7 +333,9 @@ class _Sender:
         if chance.random() < 0.4:
             found += self._rows(account, months_later(chance.randrange(month)), months_later(month), share=10)
         if chance.random() < 0.4 and self.sent[account["reference"]]:
-            for row in chance.sample(self.sent[account["reference"]], min(3, len(self.sent[account["reference"]]))):
+            for row in chance.sample(
+                self.sent[account["reference"]], min(3, len(self.sent[account["reference"]]))
+            ):
                 if any(other[:3] + other[5:] == row[:3] + row[5:] for other in found):
                     continue
                 found.append([*row[:3], self._quantity(row[1]), str(int(row[4]) + 1), *row[5:]])

@@ -1,324 +1,40 @@
 """What every invoice must say, worked out from plan files, usage files and account settings alone.
 
-Plain Python and exact fractions; nothing of the product. `docs/pricing.md` and the READMEs of rating and billing say
-the rules, which are written anew here: what units cost is the difference of two cumulative prices, edges of periods
-are looked for hour by hour. Of the product it takes the numbers of invoices, which keys of corrections name.
+Nothing of the product. `docs/pricing.md` and the READMEs of rating and billing say the rules, which are written anew
+here, in `bill_facts.py` and in `bill_sums.py`. Of the product it takes what it calls things: the numbers of invoices,
+which keys of corrections name, and the ids of add-ons.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from fractions import Fraction
-from functools import cache
-from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import Any
 
-HOUR = timedelta(hours=1)
-DECIMALS = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
-UNITS_PER = {("byte", "GB"): 10**9, ("byte", "GiB"): 2**30}
-ZERO = Fraction(0)
-Span = tuple[datetime, datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line; `exact` is what it came to before it was rounded."""
-
-    key: str
-    kind: str
-    minor: int
-    metered: Fraction | None = None
-    billed: Fraction | None = None
-    span: Span | None = None
-    price: str = ""
-    is_taxed: bool = False
-    takes_credit: bool = False
-    is_ahead: bool = False
-    is_usage: bool = False
-    exact: Fraction = ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class Credit:
-    """Money that may be used, with what is left of it."""
-
-    key: str
-    left: int
-    granted_at: datetime
-    expires_at: datetime | None
-    priority: int
-    covers: tuple[str, ...] | None
-    is_before_tax: bool
-    is_grant: bool
-
-
-@dataclass(slots=True)
-class Invoice:
-    """One invoice: its lines, and what rating it again starts from."""
-
-    account: str
-    kind: str
-    span: Span
-    whole: Span
-    lines: list[Line]
-    total: int
-    segments: list[Segment] = field(default_factory=list)
-    offers: list[Credit] = field(default_factory=list)
-    corrections: list[Line] = field(default_factory=list)
-
-    @property
-    def place(self) -> tuple[str, str, datetime]:
-        return self.account, self.kind, self.span[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of a period on one plan or add-on."""
-
-    span: Span
-    plan: str
-    version: Mapping[str, Any]
-    policy: str
-    counts: Mapping[str, str]
-    is_first: bool
-    add_on: str = ""
-
-
-class Row(NamedTuple):
-    """One record of usage."""
-
-    source: str
-    meter: str
-    dimensions: tuple[tuple[str, str], ...]
-    window: datetime
-    quantity: Fraction
-
-
-def instant(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
-def number(text: object) -> Fraction:
-    return Fraction(str(text))
-
-
-def rounded(amount: Fraction) -> int:
-    """Half away from zero."""
-    whole = (abs(amount) * 2 + 1) // 2
-    return int(whole) if amount >= 0 else -int(whole)
-
-
-def shared_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Largest remainder, the smaller key first among equals."""
-    whole = sum(weights.values())
-    exact = {key: Fraction(total * weight, whole) for key, weight in weights.items()} if whole else {}
-    parts = {key: (1 if part >= 0 else -1) * int(abs(part)) for key, part in exact.items()}
-    sign = 1 if total >= 0 else -1
-    by_loss = sorted((sign * (parts[key] - part), key) for key, part in exact.items() if part)
-    for _, key in by_loss[: abs(total - sum(parts.values()))]:
-        parts[key] += sign
-    return parts
-
-
-def line_key(*parts: str) -> str:
-    """What a line is called: its parts, or their digest where one of them has parts itself."""
-    if not any(":" in part for part in parts):
-        return ":".join(parts)
-    digest = sha256("\n".join(f"{len(part)} {part}" for part in parts).encode()).hexdigest()
-    return f"{parts[0]}:{digest}"
-
-
-def share(part: Span, whole: Span) -> Fraction:
-    return Fraction((part[1] - part[0]) // timedelta(seconds=1), (whole[1] - whole[0]) // timedelta(seconds=1))
-
-
-# Periods.
-
-
-@cache
-def edge(zone: str, anchor: date, months: int) -> datetime:
-    """The first hour of UTC on or after which the local date is the anchor's day, so many months on."""
-    index = anchor.year * 12 + anchor.month - 1 + months
-    year, month = divmod(index, 12)
-    following = date(year + (month == 11), (month + 1) % 12 + 1, 1)
-    day = min(date(year, month + 1, 1) + timedelta(days=anchor.day - 1), following - timedelta(days=1))
-    at = datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00") - timedelta(hours=30)
-    while at.astimezone(ZoneInfo(zone)).date() < day:
-        at += HOUR
-    return at
-
-
-# Prices.
-
-
-def tiers_of(terms: Mapping[str, Any], part: Fraction) -> list[tuple[Fraction, Fraction | None, Mapping[str, Any]]]:
-    """Each tier's bounds for a part of a period."""
-    found, above = [], ZERO
-    for tier in terms["tiers"]:
-        up_to = number(tier["up_to"]) * part if "up_to" in tier else None
-        found.append((above, up_to, tier))
-        above = up_to if up_to is not None else above
-    return found
-
-
-def tier_index(tiers: Iterable[tuple[Any, Fraction | None, Any]], quantity: Fraction) -> int:
-    return next(index for index, (_, up_to, _) in enumerate(tiers) if up_to is None or quantity <= up_to)
-
-
-def charged(
-    terms: Mapping[str, Any], start: Fraction, end: Fraction, *, is_new: bool, part: Fraction, count: Fraction
-) -> Fraction:
-    """What the units from `start` to `end` of the tiers cost, in major units."""
-    model, units = terms["model"], end - start
-    if model == "flat":
-        return number(terms["amount"])
-    if model == "per_unit":
-        return units * number(terms["unit_amount"])
-    if model == "package":
-        size, amount = number(terms["size"]), number(terms["amount"])
-        if terms["counting"] == "pro_rata":
-            return units / size * amount
-        return (-(-end // size) + (-start // size)) * amount
-    if model == "percentage":
-        return units * number(terms["percent"]) / 100 + count * number(terms.get("fixed_amount", 0))
-    tiers, is_due_at_zero = tiers_of(terms, part), terms.get("flat_at_zero", False)
-    if model == "stairstep":
-        return _stair(tiers, end, part, is_due_at_zero) - (ZERO if is_new else _stair(tiers, start, part, is_due_at_zero))
-    if model == "volume":
-        index = tier_index(tiers, end)
-        tier = tiers[index][2]
-        amount = units * number(tier.get("unit_amount", 0))
-        is_entered = units > 0 and (not start or tier_index(tiers, start) != index)
-        is_due = is_new if index == 0 and is_due_at_zero else is_entered
-        return amount + (number(tier.get("flat_amount", 0)) * part if is_due else ZERO)
-    amount = _up_to(tiers, end) - _up_to(tiers, start)
-    fees = _tier_fees(tiers, end, part) - _tier_fees(tiers, start, part)
-    if is_due_at_zero:
-        first = number(tiers[0][2].get("flat_amount", 0)) * part
-        fees += first * (is_new - (end > 0 >= start))
-    return amount + fees
-
-
-def _stair(tiers: Any, quantity: Fraction, part: Fraction, is_due_at_zero: bool) -> Fraction:
-    if not quantity and not is_due_at_zero:
-        return ZERO
-    return number(tiers[tier_index(tiers, quantity)][2].get("flat_amount", 0)) * part
-
-
-def _up_to(tiers: Any, quantity: Fraction) -> Fraction:
-    """The price of all units from zero on."""
-    total = ZERO
-    for above, up_to, tier in tiers:
-        price = number(tier["percent"]) / 100 if "percent" in tier else number(tier.get("unit_amount", 0))
-        total += max(ZERO, (quantity if up_to is None else min(quantity, up_to)) - above) * price
-    return total
-
-
-def _tier_fees(tiers: Any, quantity: Fraction, part: Fraction) -> Fraction:
-    return sum((number(tier.get("flat_amount", 0)) * part for above, _, tier in tiers if quantity > above), ZERO)
-
-
-def _bound(stated: Any, part: Fraction) -> Fraction | None:
-    if stated is None:
-        return None
-    if isinstance(stated, Mapping):
-        return number(stated["amount"]) * (part if stated.get("prorated") else 1)
-    return number(stated)
-
-
-def amount_of(
-    terms: Mapping[str, Any], quantity: Fraction, *, before: Fraction | None, part: Fraction, tier_part: Fraction,
-    count: Fraction = ZERO,
-) -> tuple[Fraction, Fraction]:
-    """The exact amount and the billed units of a line."""  # fmt: skip
-    if terms.get("exempt"):
-        return ZERO, ZERO
-    per = terms.get("conversion", {}).get("units_per") or UNITS_PER.get((terms.get("unit"), terms.get("per")), 1)
-    units, counted = quantity / number(per), None if before is None else before / number(per)
-    if terms.get("prorated"):
-        counted, tier_part = None, Fraction(1)
-    included = number(terms.get("included", 0)) * tier_part
-    past = counted or ZERO
-    start, end = max(ZERO, past - included), max(ZERO, past + units - included)
-    amount = charged(terms, start, end, is_new=counted is None, part=tier_part, count=count)
-    amount *= part if terms.get("prorated") else 1
-    for discount in terms.get("discounts", ()):
-        amount -= discounted(discount, amount, part)
-    least, most = _bound(terms.get("minimum"), part), _bound(terms.get("maximum"), part)
-    amount = amount if least is None else max(amount, least)
-    return (amount if most is None else min(amount, most)), end - start
-
-
-def discounted(discount: Mapping[str, Any], amount: Fraction, part: Fraction) -> Fraction:
-    base = max(amount, ZERO)
-    if "percent" in discount:
-        return base * number(discount["percent"]) / 100
-    return min(base, number(discount["amount"]) * (part if discount.get("prorated") else 1))
-
-
-# Usage.
-
-
-class Usage:
-    """Every record that was sent so far, by account."""
-
-    def __init__(self, meters: Iterable[Mapping[str, Any]]) -> None:
-        self.meters = {meter["key"]: meter for meter in meters}
-        self.rows: dict[str, dict[tuple[Any, ...], tuple[int, Row]]] = defaultdict(dict)
-        # Where something changed since an account was last billed.
-        self.changed: dict[str, set[datetime]] = defaultdict(set)
-
-    def deliver(self, source: str, path: Path) -> None:
-        with path.open(newline="") as file:
-            for cells in csv.DictReader(file):
-                named = self.meters[cells["meter"]]["dimensions"]
-                dimensions = tuple(sorted((name, cells[name]) for name in named if cells[name]))
-                row = Row(source, cells["meter"], dimensions, instant(cells["window_start"]), number(cells["quantity"]))
-                known = self.rows[cells["account"]]
-                revision = int(cells["revision"])
-                if row[:4] not in known or known[row[:4]][0] < revision:
-                    known[row[:4]] = (revision, row)
-                    self.changed[cells["account"]].add(row.window)
-
-    def of(self, account: str, span: Span) -> dict[str, list[Row]]:
-        """The records of a stretch of time, by meter."""
-        found: dict[str, list[Row]] = defaultdict(list)
-        for _, row in self.rows[account].values():
-            if span[0] <= row.window < span[1]:
-                found[row.meter].append(row)
-        return found
-
-    def quantity(self, meter: str, rows: Iterable[Row]) -> Fraction:
-        """What the meter makes of these records."""
-        how = self.meters[meter]["aggregation"]
-        rows = list(rows)
-        if how == "count":
-            return Fraction(len(rows))
-        if how == "unique_count":
-            unique = self.meters[meter]["unique_dimensions"]
-            return Fraction(
-                len({(tuple(dict(row.dimensions).get(name) for name in unique), row.window) for row in rows if row.quantity})
-            )
-        if how in ("max", "latest"):
-            series: dict[Any, list[Row]] = defaultdict(list)
-            for row in rows:
-                series[row.source, row.dimensions].append(row)
-            if how == "max":
-                return sum((max(row.quantity for row in many) for many in series.values()), ZERO)
-            return sum((max(many, key=lambda row: row.window).quantity for many in series.values()), ZERO)
-        return sum((row.quantity for row in rows), ZERO)
-
-
-# Invoices.
+from tests.faults.bill_facts import (
+    DECIMALS,
+    ZERO,
+    Credit,
+    Invoice,
+    Line,
+    Row,
+    Segment,
+    Span,
+    Usage,
+    edge,
+    instant,
+    line_key,
+    number,
+    rounded,
+    share,
+)
+from tests.faults.bill_sums import amount_of, whole_lines
 
 
 class Oracle:
@@ -335,7 +51,8 @@ class Oracle:
             self.plans[plan["key"]].append(plan | {"number": len(self.plans[plan["key"]]) + 1})
         self.issued: dict[str, list[Invoice]] = defaultdict(list)
         self.grants: dict[str, list[Credit]] = {
-            account["reference"]: [_grant(grant) for grant in account["grants"]] for account in self.world["accounts"]
+            account["reference"]: [_grant(grant) for grant in account["grants"]]
+            for account in self.world["accounts"]
         }
 
     def run(self) -> list[Invoice]:
@@ -374,7 +91,9 @@ class Oracle:
         if lines:
             self._finish(account, "opening", whole, span, lines, begun, [], {}, is_opening=True)
 
-    def _issue(self, account: Mapping[str, Any], whole: Span, span: Span, following: Span, now: datetime) -> None:
+    def _issue(
+        self, account: Mapping[str, Any], whole: Span, span: Span, following: Span, now: datetime
+    ) -> None:
         name = account["reference"]
         segments = self._segments(account, whole)
         ahead = _from_the_start(self._segments(account, following), following[0])
@@ -384,20 +103,32 @@ class Oracle:
         grants = [
             grant
             for grant in self.grants[name]
-            if grant.granted_at <= max(now, span[1]) and (grant.expires_at is None or grant.expires_at > span[0])
+            if grant.granted_at <= max(now, span[1])
+            and (grant.expires_at is None or grant.expires_at > span[0])
         ]
         offers = [*self._included(account, whole, span, segments), *grants]
         corrections, uses = self._corrections(account, offers)
         self._finish(account, "period", whole, span, [*fees, *used, *corrections], segments, offers, uses)
 
     def _finish(
-        self, account: Mapping[str, Any], kind: str, whole: Span, span: Span, lines: list[Line],
-        segments: list[Segment], offers: list[Credit], uses: Mapping[str, int], *, is_opening: bool = False,
+        self,
+        account: Mapping[str, Any],
+        kind: str,
+        whole: Span,
+        span: Span,
+        lines: list[Line],
+        segments: list[Segment],
+        offers: list[Credit],
+        uses: Mapping[str, int],
+        *,
+        is_opening: bool = False,
     ) -> None:
         offers = [replace(offer, left=offer.left - uses.get(offer.key, 0)) for offer in offers]
         made = whole_lines(account, whole, span, lines, segments, offers, is_opening=is_opening)
         total = sum(line.minor for line in (*lines, *made))
-        invoice = Invoice(account["reference"], kind, span, whole, [*lines, *made], max(total, 0), segments, offers)
+        invoice = Invoice(
+            account["reference"], kind, span, whole, [*lines, *made], max(total, 0), segments, offers
+        )
         taken = defaultdict(int, uses)
         for line in made:
             if line.kind == "credit":
@@ -406,7 +137,16 @@ class Oracle:
         if total < 0:
             invoice.lines.append(Line("carried", "carried", -total))
             self.grants[account["reference"]].append(
-                Credit(f"carried {span[0]:%Y%m%dT%H%M%S}", -total, span[1], None, 10, None, is_before_tax=False, is_grant=True)
+                Credit(
+                    f"carried {span[0]:%Y%m%dT%H%M%S}",
+                    -total,
+                    span[1],
+                    None,
+                    10,
+                    None,
+                    is_before_tax=False,
+                    is_grant=True,
+                )
             )
         self.issued[account["reference"]].append(invoice)
 
@@ -446,7 +186,15 @@ class Oracle:
             if span[0] < span[1]:
                 version = self._version(add_on["plan"], max(whole[0], began))
                 found.append(
-                    Segment(span, add_on["plan"], version, "restart", add_on["counts"], span[0] == max(began, starts_at), add_on["id"])
+                    Segment(
+                        span,
+                        add_on["plan"],
+                        version,
+                        "restart",
+                        add_on["counts"],
+                        span[0] == max(began, starts_at),
+                        add_on["id"],
+                    )
                 )
         return found
 
@@ -480,7 +228,9 @@ class Oracle:
 
     # Usage.
 
-    def _usage_lines(self, account: Mapping[str, Any], whole: Span, segments: list[Segment]) -> Iterator[Line]:
+    def _usage_lines(
+        self, account: Mapping[str, Any], whole: Span, segments: list[Segment]
+    ) -> Iterator[Line]:
         chains: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[_Place]] = defaultdict(list)
         for number_, segment in enumerate(one for one in segments if not one.add_on):
             rows = self.usage.of(account["reference"], segment.span)
@@ -530,7 +280,9 @@ class Oracle:
                     span[1], 0, covers, is_before_tax=True, is_grant=False,
                 )  # fmt: skip
 
-    def _corrections(self, account: Mapping[str, Any], offers: list[Credit]) -> tuple[list[Line], dict[str, int]]:
+    def _corrections(
+        self, account: Mapping[str, Any], offers: list[Credit]
+    ) -> tuple[list[Line], dict[str, int]]:
         """Every earlier bill as the usage known now makes it, less what it was billed at and corrected by."""
         lines: list[Line] = []
         uses: dict[str, int] = defaultdict(int)
@@ -582,7 +334,9 @@ def _tiers_left(chain: list[_Place], index: int, whole: Span) -> tuple[Fraction 
     while first and _is_joined(chain, first) and chain[first].segment.policy == "continue":
         first -= 1
     last = index
-    while last + 1 < len(chain) and _is_joined(chain, last + 1) and chain[last + 1].segment.policy == "continue":
+    while (
+        last + 1 < len(chain) and _is_joined(chain, last + 1) and chain[last + 1].segment.policy == "continue"
+    ):
         last += 1
     before = sum((place.quantity for place in chain[first:index]), ZERO) if first < index else None
     openings = [chain[first].segment.policy] if first and _is_joined(chain, first) else []
@@ -597,7 +351,9 @@ def _is_joined(chain: list[_Place], index: int) -> bool:
     return chain[index - 1].segment.span[1] == chain[index].segment.span[0]
 
 
-def _cells(price: Mapping[str, Any], rows: list[Row]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any], list[Row]]]:
+def _cells(
+    price: Mapping[str, Any], rows: list[Row]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any], list[Row]]]:
     """Each cell of a price with its terms and records; the rest falls to the last, which has no values."""
     names = price.get("dimensions")
     if not names:
@@ -645,7 +401,8 @@ def _fees(
             if stretches:
                 before, terms, span = stretches[-1]
                 is_same = terms == price and (
-                    not price.get("counted") or before.counts.get(price["key"], "0") == segment.counts.get(price["key"], "0")
+                    not price.get("counted")
+                    or before.counts.get(price["key"], "0") == segment.counts.get(price["key"], "0")
                 )
                 if is_same and span[1] == segment.span[0]:
                     stretches[-1] = (before, terms, (span[0], segment.span[1]))
@@ -660,7 +417,9 @@ def _fees(
                 continue
             is_counted = price.get("counted", False)
             quantity = number(segment.counts.get(key, 0)) if is_counted else Fraction(1)
-            exact, billed = amount_of(price, quantity, before=None, part=share(span, whole), tier_part=Fraction(1))
+            exact, billed = amount_of(
+                price, quantity, before=None, part=share(span, whole), tier_part=Fraction(1)
+            )
             yield Line(
                 key=":".join(["fee", plan, key, f"{span[0]:%Y%m%dT%H%M%S}", *([add_on] if add_on else [])]),
                 kind="charge", minor=rounded(exact * 10 ** DECIMALS[account["currency"]]),
@@ -677,7 +436,11 @@ def _differences(bill: Invoice, again: list[Line], number_: str) -> Iterator[Lin
         name = line_key("correction", number_, key)
         earlier = [line for line in bill.corrections if line.key == name]
         line = now.get(key) or billed[key]
-        sides = [(1, [now[key]] if key in now else []), (-1, [billed[key]] if key in billed else []), (-1, earlier)]
+        sides = [
+            (1, [now[key]] if key in now else []),
+            (-1, [billed[key]] if key in billed else []),
+            (-1, earlier),
+        ]
         minor = sum(sign * each.minor for sign, many in sides for each in many)
         metered = sum((sign * (each.metered or ZERO) for sign, many in sides for each in many), ZERO)
         units = sum((sign * (each.billed or ZERO) for sign, many in sides for each in many), ZERO)
@@ -686,98 +449,3 @@ def _differences(bill: Invoice, again: list[Line], number_: str) -> Iterator[Lin
                 name, "correction", minor, None if line.metered is None else metered,
                 None if line.billed is None else units, line.span, line.price,
             )  # fmt: skip
-
-
-# The invoice as a whole.
-
-
-def whole_lines(
-    account: Mapping[str, Any], whole: Span, span: Span, lines: list[Line], segments: list[Segment],
-    offers: list[Credit], *, is_opening: bool = False,
-) -> list[Line]:
-    """Discounts, minimum, maximum, credits before tax, tax, credits after it."""  # fmt: skip
-    unit = 10 ** DECIMALS[account["currency"]]
-    plans = [segment for segment in segments if not segment.add_on]
-    left = {line.key: line.minor for line in lines}
-    adjustable = {line.key for line in lines if line.kind == "charge"}
-    taxed = {line.key for line in lines if line.kind == "charge" and line.is_taxed}
-    made: list[Line] = []
-
-    def take_off(key: str, kind: str, minor: int, keys: Iterable[str]) -> None:
-        made.append(Line(key, kind, minor))
-        for other, part in shared_out(minor, {each: left[each] for each in keys}).items():
-            left[other] += part
-
-    for place, discount in enumerate(plans[-1].version["version"].get("discounts", ()) if plans else (), 1):
-        if "amount" in discount and discount.get("prorated"):
-            part = number(discount["amount"]) * share(plans[-1].span, whole)
-            discount = {"amount": str(Fraction(rounded(part * unit), unit))}
-        subtotal = Fraction(sum(left[key] for key in adjustable), unit)
-        off = rounded(-discounted(discount, subtotal, Fraction(1)) * unit)
-        if off:
-            take_off(f"discount {place}", "discount", off, adjustable)
-    least, most = (None, None) if is_opening or not plans else _whole_bounds(plans, whole, unit)
-    if least is not None and (missing := least - sum(left[key] for key in adjustable)) > 0:
-        made.append(Line("minimum", "minimum", missing))
-        left["minimum"] = missing
-        adjustable.add("minimum")
-        taxed.add("minimum")
-    if most is not None and (excess := sum(left[key] for key in adjustable) - most) > 0:
-        take_off("maximum", "maximum", -excess, adjustable)
-    usable = sorted(
-        (
-            offer
-            for offer in offers
-            if offer.left > 0 and (offer.expires_at is None or offer.expires_at > span[0])
-        ),
-        key=lambda one: (one.priority, one.expires_at is None, one.expires_at or span[0], one.granted_at, one.key),
-    )
-
-    def due() -> int:
-        return max(0, sum(line.minor for line in (*lines, *made)))
-
-    payers = [line for line in lines if line.kind == "charge" and line.takes_credit]
-    open_minor = {line.key: left[line.key] for line in payers if left[line.key] > 0}
-    for offer in (one for one in usable if one.is_before_tax):
-        payable = {
-            line.key: open_minor[line.key]
-            for line in payers
-            if open_minor.get(line.key) and (offer.covers is None or line.price in offer.covers)
-        }
-        if minor := min(offer.left, sum(payable.values()), due()):
-            made.append(Line(f"credit {offer.key}", "credit", -minor))
-            for key, part in shared_out(minor, payable).items():
-                left[key] -= part
-                open_minor[key] -= part
-    if account["tax"] and taxed:
-        name, percent = account["tax"]
-        base = sum(left[key] for key in taxed)
-        made.append(Line(f"tax {name}", "tax", rounded(base * number(percent) / 100)))
-    for offer in (one for one in usable if not one.is_before_tax):
-        if minor := min(offer.left, due()):
-            made.append(Line(f"credit {offer.key}", "credit", -minor))
-    return made
-
-
-def _whole_bounds(plans: list[Segment], whole: Span, unit: int) -> tuple[int | None, int | None]:
-    """The least and the most in minor units; by the time of each plan where they are prorated."""
-
-    def bound(name: str) -> int | None:
-        stated = [(plan, plan.version["version"].get(name)) for plan in plans]
-        last = stated[-1][1]
-        if last is None:
-            return None
-        if not isinstance(last, Mapping) or not last.get("prorated"):
-            return rounded((_bound(last, Fraction(1)) or ZERO) * unit)
-        return sum(
-            rounded(number(one["amount"] if isinstance(one, Mapping) else one) * share(plan.span, whole) * unit)
-            for plan, one in stated
-            if one is not None
-        )
-
-    least, most = bound("minimum"), bound("maximum")
-    if most is not None and any(plan.version["version"].get("maximum") is None for plan in plans):
-        most = None
-    if least is not None and most is not None and least > most:
-        least = most
-    return least, most

@@ -9,14 +9,16 @@ from tests.faults.site import Outcome, Site
 
 SENTENCE = "Every cent is explained"
 COUNT = 2_000
-MONTHS, MONTHS_SMALL = 12, 4
+MONTHS, MONTHS_SMALL = 12, 3
 SMALL = 200
 
 
-def size_of(count: int, *, cells: int = 280) -> BillSize:
+def size_of(count: int) -> BillSize:
     """So many accounts and months that about this many invoices come of them."""
     months = MONTHS if count > SMALL else MONTHS_SMALL
-    return BillSize(accounts=max(8, -(-count // months)), months=months, cells=cells if count > SMALL else 40)
+    if count > SMALL:
+        return BillSize(accounts=-(-count // months), months=months)
+    return BillSize(accounts=max(8, -(-count // months)), months=months, rows=16, cells=24)
 
 
 def run(site: Site) -> Outcome:
