@@ -7,6 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from html import unescape
@@ -72,10 +73,17 @@ def read_csv(text: str, currency: str) -> Reading:
 
 
 def read_pdf(content: bytes, currency: str) -> Reading:
-    """Every amount that stands at the end of a line of print: those of lines, subtotals and the total."""
+    """Every amount that stands at the end of a line of print: those of lines, subtotals and the total.
+
+    A quantity that is money may stand there too; what has not the decimals of an amount is none.
+    """
     printed = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
     found = re.findall(rf"{MINUS}?[0-9][0-9,.]* {currency}(?= ?$)", printed, re.MULTILINE)
-    return Reading(Counter(minor_of_words(text, currency) for text in found))
+    amounts: Counter[int] = Counter()
+    for text in found:
+        with suppress(ValueError):
+            amounts[minor_of_words(text, currency)] += 1
+    return Reading(amounts)
 
 
 def read_mail(body: str, currency: str) -> Reading:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -36,7 +36,6 @@ WAYS = (
     "DELETE FROM {table}{where}",
     "TRUNCATE {table} CASCADE",
     "MERGE INTO {table} t USING {table} s ON t.id = s.id WHEN MATCHED THEN UPDATE SET {first} = s.{first}",
-    "INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE {table} ON CONFLICT (id) DO UPDATE SET {first} = NULL",
     "WITH gone AS (DELETE FROM {table}{where} RETURNING *) SELECT count(*) FROM gone",
     "COPY {table} FROM STDIN",
     "ALTER TABLE {table} DISABLE TRIGGER ALL",
@@ -44,6 +43,12 @@ WAYS = (
     "DROP TRIGGER {trigger} ON {table}",
     "DROP TABLE {table}",
 )
+PUT_OVER = """
+INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table}{where}
+ON CONFLICT (id) DO UPDATE SET {first} = excluded.{first}
+"""
+# A table without row-level security that takes rows by COPY as by INSERT, which changes none.
+ONLY_ADDED_TO = ("insights_invoicenumber",)
 ANOTHER_LINE = """
 INSERT INTO insights_lineitem (account_id, invoice_id, position, key, kind, name, service_start, service_end,
     amount_minor, price_key, plan_key, meter_key, values, billed_quantity, unit, segment, steps, allotted, taxes,
@@ -106,7 +111,8 @@ def _statements(site: Site, tables: Sequence[str] = TABLES) -> Iterator[str]:
         yield f"UPDATE {table} SET {column} = {column}{_only_issued(table)}"
     for table in tables:
         first = next(column for name, column in columns if name == table)
-        for way in WAYS:
+        ways = [way for way in WAYS if not (way.startswith("COPY") and table in ONLY_ADDED_TO)]
+        for way in (*ways, PUT_OVER):
             yield way.format(table=table, first=first, where=_only_issued(table), trigger=TRIGGERS[table])
     if tables == TABLES:
         yield ANOTHER_LINE
@@ -125,7 +131,8 @@ def _try_everything(site: Site, outcome: Outcome) -> None:
     statements = list(_statements(site))
     outcome.require(f"only {len(statements)} statements", holds=len(statements) >= STATEMENTS_MIN)
     for role in ROLES:
-        answers = [(_answer(site.env[role], statement), statement) for statement in statements]
+        with psycopg.connect(site.env[role]) as connection:
+            answers = [(_answer(connection, statement), statement) for statement in statements]
         passed = [each for each in answers if each[0] not in (*REFUSALS, "no row")]
         outcome.faults += len(statements)
         outcome.differences += len(passed)
@@ -136,23 +143,21 @@ def _try_everything(site: Site, outcome: Outcome) -> None:
         )
 
 
-def _answer(address: str, statement: str) -> str:
+def _answer(connection: psycopg.Connection, statement: str) -> str:
     """The code with which the statement is refused, or how many rows it changed; all of it is taken back."""
-    with psycopg.connect(address) as connection:
-        try:
-            with connection.cursor() as cursor:
-                if statement.startswith("COPY"):
-                    with cursor.copy(statement) as copy:
-                        copy.write(b"1\n")
-                else:
-                    cursor.execute(statement)
-                found = cursor.fetchone()[0] if cursor.description else cursor.rowcount
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        except psycopg.Error as error:
-            return error.sqlstate or type(error).__name__
-        finally:
-            with suppress(psycopg.Error):
-                connection.rollback()
+    try:
+        with connection.cursor() as cursor:
+            if statement.startswith("COPY"):
+                with cursor.copy(statement) as copy:
+                    copy.write(b"1\n")
+            else:
+                cursor.execute(statement)
+            found = cursor.fetchone()[0] if cursor.description else cursor.rowcount
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except psycopg.Error as error:
+        return error.sqlstate or type(error).__name__
+    finally:
+        connection.rollback()
     return f"changed {found}" if found else "no row"
 
 
@@ -294,8 +299,8 @@ def _break_each(site: Site, outcome: Outcome) -> None:
     for table, trigger in TRIGGERS.items():
         with _owner(site) as owner:
             owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
-        address = site.env["WORKER_DATABASE_URL"]
-        answers = [_answer(address, statement) for statement in _statements(site, [table])]
+        with psycopg.connect(site.env["WORKER_DATABASE_URL"]) as connection:
+            answers = [_answer(connection, statement) for statement in _statements(site, [table])]
         if not any(answer.startswith("changed") for answer in answers):
             unseen.append(table)
         with _owner(site) as owner:

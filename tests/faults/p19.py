@@ -22,7 +22,8 @@ COUNT = 500
 # Of each account so many rows are sent right before its invoice is made, and so many right after.
 ROWS_AT_THE_EDGE = 5
 AT_ONCE = 8
-JITTER_SECONDS = 0.06
+# A row is there a while after it is sent, so that sending has to begin before issuing to come first.
+ISSUE_SECONDS_MAX, SEND_SECONDS_MAX = 0.5, 0.05
 EDGES = ("2026-03-31T23:55:00Z", "2026-04-01T00:00:00Z")
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 APRIL = datetime(2026, 4, 1, 1, tzinfo=UTC)
@@ -123,7 +124,7 @@ def _race(site: Site, outcome: Outcome, names: Sequence[str]) -> None:
             overlapped.append(spans["issue"][0] < spans["send"][1] and spans["send"][0] < spans["issue"][1])
 
     jobs = [
-        (name, to_bill, (chance.uniform(0, JITTER_SECONDS), chance.uniform(0, JITTER_SECONDS)))
+        (name, to_bill, (chance.uniform(0, ISSUE_SECONDS_MAX), chance.uniform(0, SEND_SECONDS_MAX)))
         for name, to_bill in zip(names, periods_of(subscriptions, APRIL), strict=True)
     ]
     with ThreadPoolExecutor(AT_ONCE // 2) as pool:

@@ -16,6 +16,8 @@ from tests.faults.site import Outcome, Site
 SENTENCE = "Rather no bill than a wrong bill"
 COUNT = 300
 MARCH, APRIL, MAY, JUNE, JULY = (datetime(2026, month, 1, tzinfo=UTC) for month in range(3, 8))
+# Who has no profile has the usual grace of three days.
+JUNE_IS_DUE = datetime(2026, 7, 4, tzinfo=UTC)
 FAR = datetime(2027, 1, 1, tzinfo=UTC)
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 # Units in March, April, May and June, at 0.10 each.
@@ -64,7 +66,7 @@ def run(site: Site) -> Outcome:
         fresh = list(
             Subscription.objects.filter(pk__in=[one.pk for one in subscriptions]).select_related("account")
         )
-        tally = issue_due(fresh, JULY)
+        tally = issue_due(fresh, JUNE_IS_DUE)
     outcome.require(f"billing failed: {tally.problem}", holds=not tally.failed)
     _check(site, outcome, cases)
     if not site.sabotage:
@@ -125,6 +127,8 @@ def _neighbours() -> list[Case]:
 
 
 def _open(cases: Sequence[Case]) -> None:
+    from accounts.tenancy import as_worker
+    from insights.models import BillingProfile
     from insights.rating.charges import PerUnit
     from insights.rating.terms import FeeTiming
     from tests.billing.scene import Decimal, fee, make_plan, meters, publish, usage_price
@@ -150,6 +154,11 @@ def _open(cases: Sequence[Case]) -> None:
     publish(plans["later"], [units], number=1, effective_from=datetime(2026, 6, 5, tzinfo=UTC))
     for case in cases:
         gather(1, [plans[case.plan]], starts_at=case.begins, prefix=case.name)
+    with as_worker():
+        profiles = BillingProfile.objects.filter(account__subscriptions__name="Ahead")
+        BillingProfile.objects.filter(pk__in=list(profiles.values_list("pk", flat=True))).update(
+            tax_name="VAT", tax_percent=19
+        )
 
 
 def _plan_to_come() -> Any:
@@ -222,7 +231,7 @@ def _no_plan(subscription: Any) -> None:
 def _tax(subscription: Any) -> None:
     from insights.models import BillingProfile
 
-    BillingProfile.objects.filter(account=subscription.account).update(tax_name="VAT", tax_percent=19)
+    BillingProfile.objects.filter(account=subscription.account).update(tax_name="GST", tax_percent=3)
 
 
 def _tax_and_change(subscription: Any) -> None:
@@ -325,7 +334,7 @@ def _release(site: Site, outcome: Outcome) -> None:
         release_invoice(invoice.public_id, codes=codes, reason="looked at", by=staff)
         released.append(invoice)
     with as_worker():
-        issue_due(list(Subscription.objects.select_related("account")), JULY)
+        issue_due(list(Subscription.objects.select_related("account")), JUNE_IS_DUE)
         issued = Invoice.objects.filter(pk__in=[one.pk for one in released], state="issued").count()
         kept = AuditEntry.objects.filter(act="invoice.release").count()
     for invoice in parked:
