@@ -144,7 +144,7 @@ def _stretches(subscription: Subscription) -> list[tuple[Subscription, Plan, dat
     """Each plan of the subscription with when it is had; nothing that begins after the subscription's end."""
     ends_at = subscription.ends_at
     phases = [phase for phase in subscription.phases.all() if phase.cancelled_at is None]
-    ends = [*(phase.starts_at for phase in phases[1:]), None]
+    ends = [*(phase.starts_at for phase in phases[1:]), None][: len(phases)]
     had = [(phase.plan, phase.starts_at, end) for phase, end in zip(phases, ends, strict=True)]
     had += [(add_on.plan, add_on.starts_at, add_on.ends_at) for add_on in subscription.add_ons.all()]
     cut = [(plan, start, _earlier(end, ends_at)) for plan, start, end in had]

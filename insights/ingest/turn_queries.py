@@ -3,7 +3,8 @@
 Senders take turns, and a sender is a source. Of those who wait, the next is whose sender has fewest workers at work,
 then the fewest lines lately, then who waits longest. Within a sender the fewest lines left go first, so that small
 files pass large ones; but whoever has waited `PATIENCE_SECONDS` goes before all that have not, longest first, so that
-a large file moves on however many small ones come.
+a large file moves on however many small ones come. First of all within a sender goes a batch whose worker died: it had
+its turn already, and a dead worker must not cost it a second wait. After three deaths it is set aside.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ WITH waiting AS (
     SELECT b.id AS batch_id, b.source_id,
         CASE WHEN b.id = %(mine)s THEN clock_timestamp()
              WHEN w.state = 'waiting' THEN w.created_at ELSE w.leased_until END AS since,
+        w.state = 'leased' AND b.id <> %(mine)s AS had_its_turn,
         CASE WHEN b.lines_done < b.lines_total THEN b.lines_total - b.lines_done
              ELSE coalesce(b.lines_total, 0) END AS lines_left
     FROM insights_workitem w JOIN insights_batch b ON b.id = w.batch_id
@@ -41,7 +43,8 @@ WITH waiting AS (
 ), queues AS (
     SELECT batch_id, source_id, since, row_number() OVER (
         PARTITION BY source_id
-        ORDER BY CASE WHEN since < clock_timestamp() - make_interval(secs => %(patience)s) THEN since END NULLS LAST,
+        ORDER BY had_its_turn DESC,
+                 CASE WHEN since < clock_timestamp() - make_interval(secs => %(patience)s) THEN since END NULLS LAST,
                  lines_left, batch_id
     ) AS place
     FROM waiting

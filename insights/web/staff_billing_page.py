@@ -152,7 +152,7 @@ def _subscription(row: Subscription, now: datetime, issued: datetime | None) -> 
     current = max(
         (phase for phase in phases if phase.starts_at <= now), key=lambda each: each.starts_at, default=None
     )
-    ends = [*(phase.starts_at for phase in phases[1:]), row.ends_at]
+    ends = [*(phase.starts_at for phase in phases[1:]), row.ends_at][: len(phases)]
     return {
         "row": row,
         "is_over": row.ends_at is not None and row.ends_at <= now,
@@ -179,6 +179,8 @@ def _subscription(row: Subscription, now: datetime, issued: datetime | None) -> 
 
 def _ruler(row: Subscription, phases: Sequence[SubscriptionPhase], now: datetime) -> dict[str, Any]:
     """Each plan as a stretch of one bar, from the start to the end, or to some time after the last change."""
+    if not phases:
+        return {"width": SHARE_WIDTH, "segments": []}
     end = row.ends_at or max(now, phases[-1].starts_at) + _DRAWN_ON
     whole = (end - row.starts_at) // timedelta(seconds=1)
     edges = [min(phase.starts_at, end) for phase in phases] + [end]

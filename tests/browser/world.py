@@ -15,8 +15,14 @@ from django.contrib.auth.hashers import make_password
 from accounts import keys
 from accounts.models import Account, ApiKey, User
 from accounts.tenancy import as_owner, as_worker
+from insights.billing.add_on_operations import start_add_on
+from insights.billing.catalogue_operations import load_plan
+from insights.billing.override_operations import set_override
+from insights.billing.plan_toml import parse_plan_toml
+from insights.billing.subscription_operations import change_plan, start_subscription
 from insights.ingest.operations import receive_batch
-from insights.models import Batch, Source, SourceKey
+from insights.models import Batch, Source, SourceKey, Subscription
+from insights.rating.plan_change import ChangePolicy
 from tests import factories
 from tests.billing.bills import (
     LineSpec,
@@ -27,6 +33,7 @@ from tests.billing.bills import (
     make_profile,
     usual_lines,
 )
+from tests.billing.plan_files import PRO, fee_plan, publish
 from tests.ingest.held import close, opened, preview
 
 PASSWORD = "a long password of the tests"
@@ -35,7 +42,7 @@ DAYS = 40
 LONG_AGO = 4 * 8
 HEADER = ("account", "meter", "window_start", "quantity", "endpoint", "region", "protocol")
 PLACES = (("api.example", "eu-west"), ("www.example", "us-east"), ("shop.example", "eu-west"))
-METERS = (("requests", "requests", 1000), ("bytes_out", "bytes", 7_000_000_000))
+METERS = (("requests", "requests", 1000), ("bytes_out", "byte", 7_000_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class World:
     draft_bill: UUID
     key: ApiKey
     source_key: SourceKey
+    subscription: Subscription
 
     def values(self, kind: str) -> dict[str, Any]:
         """Return what stands in the variable parts of addresses."""
@@ -64,6 +72,8 @@ class World:
             "backfill_uuid": self.backfill,
             "batch_uuid": self.batch.public_id,
             "bill_uuid": self.bill,
+            "plan_key": "pro",
+            "subscription_uuid": self.subscription.public_id,
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
             "slug": self.source.slug,
@@ -81,6 +91,7 @@ def make_world() -> World:
     batch = factories.ingest_now(source, _usage(now), name="usage.csv", via="browser")
     row, _ = factories.make_api_key(account, created_by=people["owner"], name="nightly export")
     factories.open_support_access(account, people["looker"], reason="ticket 512: why is one day lower")
+    subscription = _subscription(account, people["staff"], now)
     bill, checked_bill, draft_bill = _bills(account, now)
     return World(
         bill=bill,
@@ -97,6 +108,7 @@ def make_world() -> World:
         closed_backfill=_closed_backfill(people["staff"]),
         key=row,
         source_key=_source_key(source),
+        subscription=subscription,
     )
 
 
@@ -115,6 +127,53 @@ def _people(account: Account) -> dict[str, User]:
     factories.make_membership(account, people["owner"], role="owner")
     factories.make_membership(account, people["viewer"], role="viewer")
     return people
+
+
+def _subscription(account: Account, staff: User, now: datetime) -> Subscription:
+    """A subscription whose plan changes soon, with an add-on and a price of its own; its plan has a draft besides."""
+    pro = PRO.replace("USD", "EUR").replace("2026-01-01T", "2025-01-01T")
+    for text in (
+        pro,
+        fee_plan("team", currency="EUR", effective_from="2025-01-01T00:00:00Z"),
+        fee_plan("support", kind="add_on", currency="EUR", effective_from="2025-01-01T00:00:00Z"),
+    ):
+        publish(text, now=now)
+    start = (now - timedelta(days=200)).replace(day=1, hour=0)
+    soon = now + timedelta(days=40)
+    with as_worker():
+        load_plan(document=parse_plan_toml(pro.replace("2025-01-01T", "2099-01-01T")), actor=staff)
+        subscription = start_subscription(
+            account_id=account.pk,
+            plan_key="pro",
+            name="Production",
+            anchor_day=start.date(),
+            starts_at=start,
+            counts={"seats": "3"},
+            by=staff,
+        )
+        own = {"account_id": account.pk, "by": staff}
+        start_add_on(
+            subscription_id=subscription.public_id, plan_key="support", starts_at=start, counts={}, **own
+        )
+        change_plan(
+            subscription_id=subscription.public_id,
+            plan_key="team",
+            starts_at=soon,
+            policy=ChangePolicy.RESTART,
+            counts={},
+            reason="wants a fee alone",
+            **own,
+        )
+        set_override(
+            plan_key="pro",
+            price_key="out",
+            toml='model = "per_unit"\nunit_amount = "0.07"',
+            starts_at=start,
+            ends_at=None,
+            reason="as agreed",
+            **own,
+        )
+    return subscription
 
 
 def _bills(account: Account, now: datetime) -> tuple[UUID, UUID, UUID]:

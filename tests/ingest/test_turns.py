@@ -102,6 +102,19 @@ def test_a_worker_whose_lease_ran_out_holds_nobody_up(senders: Any) -> None:
     assert turns(mine=receive(core, lines=1))[0] == orphan
 
 
+def test_a_batch_whose_worker_died_does_not_wait_a_second_time(senders: Any) -> None:
+    edge, _core, _bookings = senders
+    orphan = receive(edge, lines=40)
+    assert claim(orphan) is not None
+    small, patient = receive(edge, lines=1), receive(edge, lines=2)
+    has_waited(patient, PATIENCE_SECONDS + 60)
+    assert turns() == (patient, small)
+
+    end_lease(orphan)
+
+    assert turns() == (orphan, patient, small)
+
+
 def test_who_had_fewest_lines_lately_goes_first(senders: Any) -> None:
     edge, core, bookings = senders
     for source, lines in ((edge, 9), (core, 5)):

@@ -20,6 +20,7 @@ from insights.models import (
     SubscriptionPhase,
 )
 from tests import factories
+from tests.billing.bills import make_subscription
 from tests.billing.plan_files import PRO, fee_plan, publish
 
 pytestmark = pytest.mark.database
@@ -83,6 +84,12 @@ def test_an_account_without_anything_says_what_is_missing(page: Page) -> None:
 
     assert "No subscriptions yet" in text
     assert "no invoice can be issued" in text
+
+
+def test_a_subscription_without_a_plan_says_so(page: Page, cast: Any) -> None:
+    make_subscription(cast.ours)
+
+    assert "It has no plan" in page.read()
 
 
 def test_a_subscription_begins_changes_and_ends(page: Page) -> None:
