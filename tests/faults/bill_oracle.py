@@ -100,8 +100,9 @@ class Oracle:
         fees = list(self._settled_fees(account, whole, span, segments))
         fees += _fees(self, following, ahead, account, is_ahead=True)
         used = list(self._usage_lines(account, whole, segments))
+        # Those of the period itself count as granted when it began, so that their keys decide between them.
         grants = [
-            grant
+            replace(grant, granted_at=min(grant.granted_at, span[0]))
             for grant in self.grants[name]
             if grant.granted_at <= max(now, span[1])
             and (grant.expires_at is None or grant.expires_at > span[0])
