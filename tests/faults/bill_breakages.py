@@ -80,7 +80,7 @@ def _position_of_the_commit() -> list[Swap]:
     make_drafts = issue_operations.make_drafts
 
     def as_of_now(loaded: Any, usage: Any, wanted: Any) -> Any:
-        time.sleep(0.2)
+        time.sleep(0.5)
         return make_drafts(loaded, replace(usage, position=read_position()), wanted)
 
     return [(issue_operations, "make_drafts", as_of_now)]

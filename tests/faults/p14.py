@@ -36,7 +36,7 @@ def run(site: Site) -> Outcome:
 
 
 def _case(chance: random.Random, number: int) -> tuple[int, dict[str, Fraction]]:
-    parts = chance.randrange(1, PARTS_MAX + 1) if number % 10 == 0 else chance.randrange(1, 30)
+    parts = chance.randrange(1, PARTS_MAX + 1) if number % 50 == 0 else chance.randrange(1, 13)
     total = chance.randrange(-TOTAL_MAX, TOTAL_MAX + 1) if number % 3 else chance.randrange(-100, 101)
     kind = chance.randrange(4)
     weights = {}

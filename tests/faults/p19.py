@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import psycopg
 
 from tests.faults.bill_breakages import broken
-from tests.faults.bill_crowd import deliver_rows, gather, periods_of
+from tests.faults.bill_crowd import at_once, deliver_rows, gather, periods_of
 from tests.faults.site import Outcome, Site
 
 SENTENCE = "Late rows are never dropped"
@@ -23,8 +24,7 @@ COUNT = 500
 ROWS_AT_THE_EDGE = 5
 SMALL = 100
 AT_ONCE = 8
-# A row is there a while after it is sent, so that sending has to begin before issuing to come first.
-ISSUE_SECONDS_MAX, SEND_SECONDS_MAX = 0.5, 0.05
+PAUSE_SECONDS_MAX = 0.1
 EDGES = ("2026-03-31T23:55:00Z", "2026-04-01T00:00:00Z")
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 APRIL = datetime(2026, 4, 1, 1, tzinfo=UTC)
@@ -83,55 +83,82 @@ def _rows_before(names: Sequence[str]) -> int:
     return 100 * ROWS_AT_THE_EDGE
 
 
+# Where the sender stands when the invoice begins to be made; a row is there once its position is committed.
+STAGES = ("before sending", "before the position", "position taken", "sent")
+
+
+class _Trial:
+    """One row on its way, and the invoice that it meets."""
+
+    def __init__(self, stage: str, pause_seconds: float) -> None:
+        self.stage, self.pause_seconds = stage, pause_seconds
+        self.reached = threading.Event()
+        self.done: set[str] = set()
+
+    def send(self, name: str) -> None:
+        _sending.trial = self
+        self.reach("before sending")
+        deliver_rows([[name, "requests", EDGES[0], "7", "1"]])
+        self.reach("sent")
+        self.done.add("sent")
+
+    def issue(self, to_bill: Any) -> None:
+        from insights.billing.issue_operations import issue_invoice
+
+        if self.reached.wait(60):
+            issue_invoice(to_bill, APRIL)
+            self.done.add("issued")
+
+    def reach(self, stage: str) -> None:
+        """Let the invoice begin, and give it some time before going on."""
+        if stage == self.stage:
+            self.reached.set()
+            time.sleep(self.pause_seconds)
+
+
+_sending = threading.local()
+
+
+@contextmanager
+def _stages() -> Iterator[None]:
+    """Let senders of this process say where they stand around the last statement of their transaction."""
+    from insights.ingest import chunk_operations
+
+    take_position = chunk_operations.take_position
+
+    def say_so(entry_id: int) -> None:
+        _sending.trial.reach("before the position")
+        take_position(entry_id)
+        _sending.trial.reach("position taken")
+
+    chunk_operations.take_position = say_so
+    try:
+        yield
+    finally:
+        chunk_operations.take_position = take_position
+
+
 def _race(site: Site, outcome: Outcome, names: Sequence[str]) -> None:
     """In each trial one thread issues the invoice and another sends a row of its last five minutes."""
-    from django.db import connections
-
     from accounts.tenancy import as_worker
-    from insights.billing.issue_operations import issue_invoice
     from insights.models import Subscription
 
     with as_worker():
         subscriptions = list(Subscription.objects.filter(account__reference__in=names).order_by("pk"))
     chance = random.Random(site.seed)
-    overlapped: list[bool] = []
 
-    def trial(name: str, to_bill: Any, delays: tuple[float, float]) -> None:
-        gate = threading.Barrier(2)
-        spans: dict[str, tuple[float, float]] = {}
-
-        def act(what: str, delay: float, do: Callable[[], Any]) -> None:
-            try:
-                gate.wait(60)
-                time.sleep(delay)
-                began = time.monotonic()
-                with as_worker():
-                    do()
-                spans[what] = (began, time.monotonic())
-            finally:
-                connections.close_all()
-
-        acts = (
-            ("issue", delays[0], partial(issue_invoice, to_bill, APRIL)),
-            ("send", delays[1], partial(deliver_rows, [[name, "requests", EDGES[0], "7", "1"]])),
-        )
-        threads = [threading.Thread(target=act, args=each) for each in acts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        outcome.require(f"{name}: issuing or sending failed", holds=len(spans) == 2)
-        if len(spans) == 2:
-            overlapped.append(spans["issue"][0] < spans["send"][1] and spans["send"][0] < spans["issue"][1])
+    def race(job: tuple[str, Any, _Trial]) -> None:
+        name, to_bill, trial = job
+        answers = at_once([partial(trial.send, name), partial(trial.issue, to_bill)])
+        outcome.require(f"{name}: {answers}", holds=trial.done == {"sent", "issued"})
+        outcome.faults += trial.done == {"sent", "issued"}
 
     jobs = [
-        (name, to_bill, (chance.uniform(0, ISSUE_SECONDS_MAX), chance.uniform(0, SEND_SECONDS_MAX)))
-        for name, to_bill in zip(names, periods_of(subscriptions, APRIL), strict=True)
+        (name, to_bill, _Trial(STAGES[number % len(STAGES)], chance.uniform(0, PAUSE_SECONDS_MAX)))
+        for number, (name, to_bill) in enumerate(zip(names, periods_of(subscriptions, APRIL), strict=True))
     ]
-    with ThreadPoolExecutor(AT_ONCE // 2) as pool:
-        list(pool.map(lambda job: trial(*job), jobs))
-    outcome.faults = len(overlapped)
-    outcome.figures.append(f"{sum(overlapped)} of {len(overlapped)} rows were sent while their invoice was issued")
+    with _stages(), ThreadPoolExecutor(AT_ONCE // 2) as pool:
+        list(pool.map(race, jobs))
 
 
 def _bill_all(now: datetime) -> None:
@@ -167,7 +194,7 @@ def _check(site: Site, outcome: Outcome, count: int, *, before: int) -> None:
     )
     outcome.require(f"{len(rows)} of {count} accounts were billed", holds=len(rows) == count)
     outcome.figures.append(
-        f"{count} races: the row was {in_invoice} times in the invoice and {in_correction} times in a correction; "
-        f"{count * ROWS_AT_THE_EDGE} rows right before the issue, {count * ROWS_AT_THE_EDGE} right after, "
-        f"{count} at the first instant of the next period"
+        f"{count} races from {len(STAGES)} stages of sending: the row was {in_invoice} times in the invoice and "
+        f"{in_correction} times in a correction; {count * ROWS_AT_THE_EDGE} rows right before the issue, "
+        f"{count * ROWS_AT_THE_EDGE} right after, {count} at the first instant of the next period"
     )
