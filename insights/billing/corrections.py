@@ -125,11 +125,16 @@ def _differences(bill: IssuedBill, now: Iterable[DraftLine], currency: str) -> I
     for line in now:
         if line.kind is LineKind.CORRECTION:
             continue
-        yield from _difference(bill, line.key, billed.pop(line.key, None), line, earlier, currency)
+        name = correction_key(bill.number, line.key)
+        yield from _difference(bill, name, billed.pop(line.key, None), line, earlier.pop(name, ()), currency)
     for key, stored in billed.items():
         # What was carried was paid out as a credit; it is settled there.
         if stored.line.kind is not LineKind.CARRIED:
-            yield from _difference(bill, key, stored, None, earlier, currency)
+            name = correction_key(bill.number, key)
+            yield from _difference(bill, name, stored, None, earlier.pop(name, ()), currency)
+    # What only a correction brought, such as a dimension value used late, and is no more.
+    for name, corrections in earlier.items():
+        yield from _difference(bill, name, None, None, corrections, currency)
 
 
 def _earlier_by_key(corrections: Iterable[DraftLine]) -> dict[str, list[DraftLine]]:
@@ -141,21 +146,18 @@ def _earlier_by_key(corrections: Iterable[DraftLine]) -> dict[str, list[DraftLin
 
 def _difference(
     bill: IssuedBill,
-    key: str,
+    name: str,
     stored: StoredLine | None,
     now: DraftLine | None,
-    earlier: Mapping[str, Sequence[DraftLine]],
+    earlier: Sequence[DraftLine],
     currency: str,
 ) -> Iterator[DraftLine]:
-    line = now or (stored.line if stored else None)
-    if line is None:
-        return
-    name = correction_key(bill.number, key)
+    line = now or (stored.line if stored else earlier[-1])
     change = correct_line(
         rated_of(stored.line, currency) if stored else _nothing(currency),
         rated_of(now, currency) if now else _nothing(currency),
     )
-    for correction in earlier.get(name, ()):
+    for correction in earlier:
         change = correct_line(rated_of(correction, currency), change)
     if not change.amount.minor and not change.metered_quantity and not change.steps:
         return

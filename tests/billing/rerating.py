@@ -78,7 +78,7 @@ def _quantities_of(
             continue
         number = numbers[line.service]
         price: Any = plans[number].sheet.price(line.price_key)
-        names = price.matrix.dimensions if price.matrix is not None else ()
+        names = price.matrix.dimensions if price is not None and price.matrix is not None else ()
         values = tuple(line.values.get(name, _OTHER) for name in names)
         found[number, ids[line.meter_key, line.meter_version or 1]][values] = (
             line.metered_quantity or Decimal(0)

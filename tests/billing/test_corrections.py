@@ -11,7 +11,9 @@ from accounts.models import Account
 from accounts.tenancy import as_owner, as_worker
 from insights.models import CreditGrant, CreditUse, Invoice, InvoiceState, Meter, Source, Subscription
 from insights.rating.charges import Graduated, PerUnit, Tier
-from insights.rating.terms import FeeTiming
+from insights.rating.matrix import Cell, Matrix
+from insights.rating.sheet import SheetPrice
+from insights.rating.terms import FeeTiming, PriceTerms
 from tests.billing.scene import (
     amounts,
     bill,
@@ -180,6 +182,28 @@ def test_a_newer_version_of_a_meter_is_no_second_line_of_an_earlier_bill(
     _, april = bill(subscription, "2026-04-10")
 
     assert corrected(april) == {"Requests": 10}
+
+
+def test_a_value_that_only_a_correction_brought_is_taken_back_with_it(edge: Source, account: Account) -> None:
+    meters("calls", dimensions=["region"])
+    terms = PriceTerms(currency="USD", charge=PER_UNIT, unit="unit")
+    matrix = Matrix(dimensions=("region",), cells=(Cell(values=("eu",), terms=terms),), catch_all=terms)
+    price = SheetPrice(key="calls", name="Calls", meter_key="calls", matrix=matrix)
+    subscription = subscribe(account, make_plan("by-region", [price]), "2026-03-01")
+    deliver(edge, account, [("calls", "2026-03-05", "100")], region="us")
+    complete(account, "2026-07-01")
+    bill(subscription, "2026-04-01T01")
+    deliver(edge, account, [("calls", "2026-03-06", "50")], region="eu")
+    _, april, _ = bill(subscription, "2026-05-01T01")
+    assert corrected(april) == {"Calls": 500}
+
+    ingest_now(
+        edge,
+        "account,meter,window_start,quantity,revision,region\nhalyard,calls,2026-03-06T00:00:00Z,0,2,eu\n",
+    )
+    [*_, may, _] = bill(subscription, "2026-06-01T01")
+
+    assert corrected(may) == {"Calls": -500}
 
 
 def test_a_draft_may_follow_a_parked_invoice_while_plans_change(edge: Source, account: Account) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 DECIMALS = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
 ZERO = Fraction(0)
 Span = tuple[datetime, datetime]
@@ -147,9 +148,19 @@ def edge(zone: str, anchor: date, months: int) -> datetime:
     year, month = divmod(index, 12)
     following = date(year + (month == 11), (month + 1) % 12 + 1, 1)
     day = min(date(year, month + 1, 1) + timedelta(days=anchor.day - 1), following - timedelta(days=1))
+    info = ZoneInfo(zone)
     at = datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00") - timedelta(hours=30)
-    while at.astimezone(ZoneInfo(zone)).date() < day:
+    while at.astimezone(info).date() < day:
         at += HOUR
+    before = at - 2 * HOUR
+    if before.astimezone(info).utcoffset() != at.astimezone(info).utcoffset():
+        # Clocks that go back a minute after midnight have it twice; the day begins at the first.
+        first = next(
+            before + minute * MINUTE
+            for minute in range(121)
+            if (before + minute * MINUTE).astimezone(info).date() >= day
+        )
+        at = first + -(first - before) % HOUR
     return at
 
 

@@ -23,6 +23,8 @@ REGIONS = ("eu-west", "us-east", "ap-south", "")
 ENDPOINTS = tuple(f"/e{number:03d}" for number in range(280))
 FIRST_MONTH = datetime(2025, 1, 1, tzinfo=UTC)
 POLICIES = ("restart", "continue", "shared_by_time")
+# How many revisions take a row back.
+TAKEN_BACK = 0.4
 HOUR = timedelta(hours=1)
 FAMILIES = ("small", "all", "cells", "money")
 
@@ -338,7 +340,8 @@ class _Sender:
             ):
                 if any(other[:3] + other[5:] == row[:3] + row[5:] for other in found):
                     continue
-                found.append([*row[:3], self._quantity(row[1]), str(int(row[4]) + 1), *row[5:]])
+                quantity = "0" if chance.random() < TAKEN_BACK else self._quantity(row[1])
+                found.append([*row[:3], quantity, str(int(row[4]) + 1), *row[5:]])
                 self.sent[account["reference"]].remove(row)
         return found
 

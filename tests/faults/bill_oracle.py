@@ -433,10 +433,12 @@ def _fees(
 def _differences(bill: Invoice, again: list[Line], number_: str) -> Iterator[Line]:
     billed = {line.key: line for line in bill.lines if line.kind not in ("correction", "carried")}
     now = {line.key: line for line in again if line.kind != "correction"}
-    for key in dict.fromkeys([*now, *billed]):
-        name = line_key("correction", number_, key)
+    keys = {line_key("correction", number_, key): key for key in (*now, *billed)}
+    for name in dict.fromkeys([*keys, *(line.key for line in bill.corrections)]):
+        # What only a correction brought has no key of its own here, and is taken back like the rest.
+        key = keys.get(name, "")
         earlier = [line for line in bill.corrections if line.key == name]
-        line = now.get(key) or billed[key]
+        line = now.get(key) or billed.get(key) or earlier[-1]
         sides = [
             (1, [now[key]] if key in now else []),
             (-1, [billed[key]] if key in billed else []),
