@@ -9,7 +9,7 @@ from prometheus_client import multiprocess
 
 bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT') or '8000'}"
 workers = int(os.environ.get("WEB_CONCURRENCY") or "2")
-worker_class = "gthread"
+worker_class = "usage_portal.web_worker.PortalWorker"
 threads = 16
 timeout = 60
 graceful_timeout = 10

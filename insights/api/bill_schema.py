@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from insights.api import bill_serializers as shapes
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
+from insights.exports.stream import ZIP_TYPE
 
 _TAGS = ["Bills"]
+_POSITION = OpenApiParameter(
+    "position", OpenApiTypes.INT, OpenApiParameter.PATH, required=True, description="The line's place on it."
+)
 _SCOPE = "For keys with `bills:read`."
 
 LIST_INVOICES: dict[str, Any] = {
@@ -42,6 +46,26 @@ READ_INVOICE: dict[str, Any] = {
     ],
     "responses": {200: shapes.InvoiceSerializer, **problems(404)},
 }
+READ_LINE: dict[str, Any] = {
+    "operation_id": "read_invoice_line",
+    "description": (
+        "Read everything behind one line of an invoice: its days and dimension values with amounts that add to it, "
+        f"and the line counted and rated once more. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [path_id("invoice_id"), _POSITION],
+    "responses": {200: shapes.LineProofSerializer, **problems(404)},
+}
+READ_CONSERVATION: dict[str, Any] = {
+    "operation_id": "read_where_usage_went",
+    "description": (
+        "Read what became of all usage of an invoice's period: charged, included, free, or not on this invoice and "
+        f"why. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [path_id("invoice_id")],
+    "responses": {200: shapes.ConservationSerializer, **problems(404)},
+}
 READ_INVOICE_CSV: dict[str, Any] = {
     "operation_id": "download_invoice_lines",
     "description": f"Download the lines of an invoice in its order. {_SCOPE}",
@@ -61,6 +85,25 @@ READ_INVOICE_PDF: dict[str, Any] = {
     "tags": _TAGS,
     "parameters": [path_id("invoice_id")],
     "responses": {(200, "application/pdf"): OpenApiTypes.BINARY, **problems(404)},
+}
+READ_INVOICE_PROOF: dict[str, Any] = {
+    "operation_id": "download_invoice_proof",
+    "description": (
+        "Stream a zip of an issued invoice, its terms, steps and usage records, with a program that calculates it "
+        "again offline. The same bytes every time while no month of it is archived. Of an invoice that is not issued, "
+        "404 with the code `not_issued`. For keys with `bills:read` and `usage:read`."
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        answer_header(
+            "Download-Id",
+            "Id of what was sent, at /api/v1/downloads/{id}: its SHA-256 and size are those of the zip.",
+            type=OpenApiTypes.UUID,
+            statuses=[200],
+        ),
+    ],
+    "responses": {(200, ZIP_TYPE): OpenApiTypes.BINARY, **problems(404, 429)},
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",

@@ -37,6 +37,10 @@ from insights.billing.bill_queries import (
 from insights.billing.credit_balance import CreditBalance
 from insights.billing.credit_queries import get_credit_balance
 from insights.billing.price_words import money_number, price_words, sheet_price_rows
+from insights.explain.conservation_document import conservation_document
+from insights.explain.conservation_queries import account_for
+from insights.explain.line_document import proof_document
+from insights.explain.line_queries import prove_line
 from insights.exports.bill_rows import as_csv, line_rows
 from insights.values.period import start_of_day
 
@@ -95,6 +99,38 @@ class InvoiceDetail(BillsEndpoint):
         if tag and tag in _tags(request):
             return HttpResponseNotModified(headers={"ETag": tag})
         return Response(bill_document(bill), headers={"ETag": tag} if tag else {})
+
+
+class InvoiceLine(BillsEndpoint):
+    """One line of an invoice, proved."""
+
+    @extend_schema(**bill_schema.READ_LINE)
+    def get(self, request: Request, invoice_id: uuid.UUID, position: int) -> Response:
+        """Read what stands behind a line, and whether it comes out the same again."""
+        single_values(query_pairs(request), allowed=())
+        with account_scope(self.account_id, read_only=True):
+            account = Account.objects.get(pk=self.account_id)
+            bill = get_bill(account, public_id=invoice_id, now=timezone.now())
+            proof = prove_line(account, bill, position=position, now=timezone.now()) if bill else None
+        if proof is None:
+            raise Problem("not_found", NOT_FOUND_DETAIL)
+        return Response(proof_document(proof))
+
+
+class InvoiceConservation(BillsEndpoint):
+    """Where all usage of an invoice's period went."""
+
+    @extend_schema(**bill_schema.READ_CONSERVATION)
+    def get(self, request: Request, invoice_id: uuid.UUID) -> Response:
+        """Read what was billed, what was not and why; the residual of each meter is zero."""
+        single_values(query_pairs(request), allowed=())
+        with account_scope(self.account_id, read_only=True):
+            account = Account.objects.get(pk=self.account_id)
+            bill = get_bill(account, public_id=invoice_id, now=timezone.now())
+            found = account_for(account, bill) if bill else None
+        if found is None:
+            raise Problem("not_found", NOT_FOUND_DETAIL)
+        return Response(conservation_document(found))
 
 
 class InvoiceCsv(BillsEndpoint):

@@ -43,6 +43,7 @@ API_CODES: dict[str, int] = {
     "not_acceptable": 406,
     "not_authenticated": 401,
     "not_filed": 404,
+    "not_issued": 404,
     "not_found": 404,
     "parameter": 400,
     "permission_denied": 403,

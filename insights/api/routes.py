@@ -5,7 +5,17 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
-from insights.api.bills import CreditList, InvoiceCsv, InvoiceDetail, InvoiceList, InvoicePdf, PriceList
+from insights.api.bill_proof import InvoiceProof
+from insights.api.bills import (
+    CreditList,
+    InvoiceConservation,
+    InvoiceCsv,
+    InvoiceDetail,
+    InvoiceLine,
+    InvoiceList,
+    InvoicePdf,
+    PriceList,
+)
 from insights.api.downloads import DownloadDetail, UsageCsv
 from insights.api.usage import AccountDetail, MeterList, UsageDetail
 
@@ -20,8 +30,17 @@ ENDPOINTS: list[URLPattern] = [
     path("v1/downloads/<uuid:download_id>", DownloadDetail.as_view(), name="api-download"),
     path("v1/invoices", InvoiceList.as_view(), name="api-invoices"),
     path("v1/invoices/<uuid:invoice_id>", InvoiceDetail.as_view(), name="api-invoice"),
+    path(
+        "v1/invoices/<uuid:invoice_id>/lines/<int:position>", InvoiceLine.as_view(), name="api-invoice-line"
+    ),
+    path(
+        "v1/invoices/<uuid:invoice_id>/where-usage-went",
+        InvoiceConservation.as_view(),
+        name="api-invoice-conservation",
+    ),
     path("v1/invoices/<uuid:invoice_id>.csv", InvoiceCsv.as_view(), name="api-invoice-csv"),
     path("v1/invoices/<uuid:invoice_id>.pdf", InvoicePdf.as_view(), name="api-invoice-pdf"),
+    path("v1/invoices/<uuid:invoice_id>/proof", InvoiceProof.as_view(), name="api-invoice-proof"),
     path("v1/credits", CreditList.as_view(), name="api-credits"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),
 ]

@@ -14,8 +14,8 @@ from accounts.models import User
 from accounts.operations import UnableToChange, record_act
 from accounts.operations.refusals import check_text
 from accounts.tenancy import current_alias
+from insights.billing.account_lock_operations import account_to_change
 from insights.billing.amounts import InvalidAmount, minor_from_text, percent_from_text
-from insights.billing.subscription_rule_queries import locked_account
 from insights.models.credits import CreditGrant, CreditKind
 from insights.models.prices import LegalEntity
 from insights.models.subscriptions import BillingProfile
@@ -55,7 +55,7 @@ def save_profile(
     values = asdict(changes) | {"tax_percent": percent, "recipients": list(changes.recipients)}
     del values["legal_entity_key"]
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         profile, _ = BillingProfile.objects.update_or_create(
             account=account, defaults={**values, "legal_entity": entity, "updated_at": now}
         )
@@ -139,7 +139,7 @@ def grant_credit(
             "Write price keys, separated by commas, or leave it empty for all.", field="covers"
         )
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         try:
             minor = minor_from_text(amount, account.currency)
         except InvalidAmount as error:

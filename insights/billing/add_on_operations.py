@@ -7,18 +7,18 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from accounts.models import User
 from accounts.operations import UnableToChange
 from accounts.tenancy import current_alias
+from insights.billing.account_lock_operations import account_to_change
 from insights.billing.subscription_operations import audit
 from insights.billing.subscription_rule_queries import (
     check_instant,
     check_not_issued,
-    check_within,
     checked_counts,
-    locked_account,
-    offered_plan,
+    plan_to_begin,
     refuse_clashes,
     said,
     subscription_of,
@@ -37,20 +37,11 @@ def start_add_on(
     by: User | None,
 ) -> AddOn:
     """Let the subscription have an add-on from a whole hour on. Raises UnknownSubscription and UnableToChange."""
-    check_instant(starts_at, field="starts_at")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
-        subscription = subscription_of(account_id, subscription_id)
-        check_within(subscription, starts_at, field="starts_at")
-        check_not_issued(subscription, starts_at, field="starts_at")
-        offered = offered_plan(
-            plan_key,
-            account_id=account_id,
-            kind=PlanKind.ADD_ON,
-            currency=subscription.currency,
-            interval_months=subscription.interval_months,
-            at=starts_at,
+        begun = plan_to_begin(
+            account_id, subscription_id, plan_key, kind=PlanKind.ADD_ON, starts_at=starts_at
         )
+        account, subscription, offered = begun.account, begun.subscription, begun.offered
         if AddOn.objects.filter(subscription=subscription, plan=offered.plan, starts_at=starts_at).exists():
             message = f"{offered.plan.name} begins at {said(starts_at)} already; say how many by its counts."
             raise UnableToChange(message, field="starts_at")
@@ -81,7 +72,7 @@ def end_add_on(
     """End an add-on at a whole hour; an end to come may be moved. Raises UnknownSubscription and UnableToChange."""
     check_instant(ends_at, field="ends_at")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         add_on = (
             AddOn.objects.filter(subscription=subscription, plan__key=plan_key, starts_at=started_at)
@@ -97,8 +88,8 @@ def end_add_on(
                 f"Choose an hour after its start, {said(add_on.starts_at)}.", field="ends_at"
             )
         check_not_issued(subscription, ends_at, field="ends_at")
-        add_on.ends_at = ends_at
-        add_on.save(update_fields=["ends_at"])
+        add_on.ends_at, add_on.changed_at = ends_at, Now()
+        add_on.save(update_fields=["ends_at", "changed_at"])
         refuse_clashes(account_id, field="ends_at")
         details = {"plan": add_on.plan.key, "ends_at": ends_at.isoformat()}
         audit(account, by, "subscription.end_add_on", subscription, details)

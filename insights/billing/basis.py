@@ -5,7 +5,7 @@ Plain values. Loading them is `basis_queries.py`; what is made of them is in `dr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -43,6 +43,16 @@ class ServiceSegment:
     counts: Mapping[str, Decimal] = field(default_factory=dict)
     is_first: bool = False
     add_on_id: int | None = None
+
+
+def counted_meters(segments: Iterable[ServiceSegment]) -> frozenset[str]:
+    """Keys of the meters that percentages of these plans count."""
+    return frozenset(
+        getattr(terms.charge, "count_meter", "")
+        for segment in segments
+        for price in segment.sheet.prices
+        for _, terms in price.every_terms()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +110,7 @@ class IssuedBill:
     """An issued invoice as its re-rating needs it: what it was made of, and what corrections came since.
 
     `credits` are those it had, as they stood then; `credits_used`, by their keys, what it and its corrections took.
+    `comes_back` are ids of its lines for a time after the subscription's end.
     """
 
     id: int
@@ -113,6 +124,12 @@ class IssuedBill:
     corrections: tuple[DraftLine, ...] = ()
     credits_used: Mapping[str, int] = field(default_factory=dict)
     unpriced: tuple[Unpriced, ...] = ()
+    comes_back: frozenset[int] = frozenset()
+    priced_elsewhere: frozenset[str] = frozenset()
+
+    def is_priced(self, meter_key: str) -> bool:
+        """Whether another subscription had a price for the meter then, or a percentage of this one counted it."""
+        return meter_key in self.priced_elsewhere or meter_key in counted_meters(self.segments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +146,10 @@ class CreditOffer:
 class Basis:
     """All that a period's invoice follows from but the usage.
 
-    `whole` is the billing period, `service` the part of it that is subscribed. `ahead` are the segments of the next
-    period for which fees are due in advance, `next_whole` that period. `billed_ahead` are lines of earlier invoices
-    that were due in advance for this period.
+    `whole` is the billing period, `service` the part of it that is subscribed. An invoice that opens a subscription
+    has only fees due in advance; one that closes it has no segments, and corrects what was billed before. `ahead` are
+    the segments of the next period for which fees are due in advance, `next_whole` that period. `billed_ahead` are
+    lines of earlier invoices that were due in advance for this period.
     """
 
     account_id: int
@@ -141,6 +159,7 @@ class Basis:
     whole: Period
     service: Period
     is_opening: bool = False
+    is_closing: bool = False
     segments: tuple[ServiceSegment, ...]
     next_whole: Period | None = None
     ahead: tuple[ServiceSegment, ...] = ()
@@ -153,13 +172,12 @@ class Basis:
 
     def is_priced(self, meter_key: str) -> bool:
         """Whether another subscription has a price for the meter, or a percentage of this one counts it."""
-        counted = {
-            getattr(terms.charge, "count_meter", "")
-            for segment in self.segments
-            for price in segment.sheet.prices
-            for _, terms in price.every_terms()
-        }
-        return meter_key in self.priced_elsewhere or meter_key in counted
+        return meter_key in self.priced_elsewhere or meter_key in counted_meters(self.segments)
+
+    @property
+    def bills_usage(self) -> bool:
+        """Whether it is the invoice of a period's usage."""
+        return not (self.is_opening or self.is_closing)
 
     @property
     def plans(self) -> tuple[ServiceSegment, ...]:
@@ -177,7 +195,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpriced:
-    """Usage that no price names."""
+    """Usage that no price of the plan names."""
 
     meter_key: str
     unit: str
@@ -189,7 +207,9 @@ class Draft:
     """An invoice as it would be: lines in order, which add to the total, and what speaks against issuing it.
 
     `credits` are those the lines had to take from, `credit_uses` how much of each grant they take, in minor units;
-    below zero is given back.
+    below zero is given back. `priced_elsewhere` is usage without a line here for which another subscription has a
+    price, or which a percentage counts. `uncorrected` are ids of bills that usage came late for and that cannot be
+    rated again.
     """
 
     lines: tuple[DraftLine, ...]
@@ -198,5 +218,6 @@ class Draft:
     credit_uses: Mapping[int, int]
     credits: tuple[CreditOffer, ...] = ()
     unpriced: tuple[Unpriced, ...] = ()
+    priced_elsewhere: tuple[Unpriced, ...] = ()
     problems: tuple[Problem, ...] = ()
-    complete_to: datetime | None = None
+    uncorrected: tuple[int, ...] = ()

@@ -20,23 +20,25 @@ from insights.billing.basis import (
     ServiceSegment,
     StoredLine,
 )
+from insights.billing.bounds import EARLIER_MIN
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.periods import period_containing
 from insights.billing.row_queries import (
-    count_records,
     list_add_ons,
     list_archived_until,
+    list_claims,
     list_grants,
     list_invoices,
     list_lines_ahead,
+    list_made_of,
     list_overrides,
     list_phases,
-    list_priced_meters,
+    list_voided_corrections,
     meters_of_others,
 )
 from insights.billing.sheet_mapping import price_with_override
-from insights.billing.subscription_queries import anchor_of
+from insights.billing.subscription_queries import anchor_of, subscription_facts
 from insights.billing.timeline import (
     InvalidTimeline,
     SubscriptionFacts,
@@ -67,6 +69,11 @@ class PeriodToBill:
     service: Period
     kind: InvoiceKind = InvoiceKind.PERIOD
     operation: str = ""
+
+    @property
+    def corrects_until(self) -> datetime:
+        """Up to when the periods are that it has corrections of: the last one too, if it closes the subscription."""
+        return self.service.end if self.kind == InvoiceKind.CLOSING else self.service.start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,26 +114,24 @@ class _Loader:
         }
         self.grants = list_grants(accounts)
         self.invoices = list_invoices(subscriptions)
-        self.records = count_records(accounts)
+        recent = [invoice.pk for each in wanted for invoice in self._recent(each)]
+        self.made_of = list_made_of(recent)
+        self.voided_corrections = list_voided_corrections(accounts)
         self.ahead = list_lines_ahead(
             accounts, [invoice.pk for many in self.invoices.values() for invoice in many]
         )
-        places = [(each.account.pk, each.subscription.pk, each.service.start) for each in wanted]
+        places = [(each.account.pk, each.subscription.pk, each.corrects_until) for each in wanted]
         self.late = list_late(places, self.invoices)
         self.archived_until = list_archived_until(accounts)
-        self.claims = list_priced_meters(accounts)
+        self.claims = list_claims(accounts)
 
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
         subscription = to_bill.subscription
-        facts = SubscriptionFacts(
-            id=subscription.pk,
-            account_id=to_bill.account.pk,
-            starts_at=subscription.starts_at,
-            ends_at=subscription.ends_at,
-        )
+        facts = subscription_facts(subscription)
         problems: list[Problem] = []
-        segments = self._segments(to_bill.whole, facts, problems)
+        is_closing = to_bill.kind == InvoiceKind.CLOSING
+        segments = () if is_closing else self._segments(to_bill.whole, facts, problems)
         following = period_containing(anchor_of(subscription), to_bill.whole.end)
         profile = self.profiles.get(to_bill.account.pk)
         basis = Basis(
@@ -137,14 +142,15 @@ class _Loader:
             whole=to_bill.whole,
             service=to_bill.service,
             is_opening=to_bill.kind == InvoiceKind.OPENING,
+            is_closing=is_closing,
             segments=_beginning(segments, to_bill.service.start)
             if to_bill.kind == InvoiceKind.OPENING
             else segments,
             next_whole=following,
             ahead=_beginning(self._segments(following, facts, []), following.start),
-            billed_ahead=self._billed_ahead(to_bill),
+            billed_ahead=() if is_closing else self._billed_ahead(to_bill),
             taxes=_taxes(profile),
-            priced_elsewhere=meters_of_others(self.claims.get(to_bill.account.pk, {}), subscription.pk),
+            priced_elsewhere=self._priced_elsewhere(to_bill, to_bill.service),
             problems=tuple(problems),
         )
         before = self._issued_before(to_bill)
@@ -160,8 +166,8 @@ class _Loader:
             basis=basis,
             profile=profile,
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
-            earlier_records=tuple(self.records[invoice.pk] for invoice in before),
-            overlapping=self._overlapping(to_bill),
+            earlier_records=tuple(self.made_of[invoice.pk].records for invoice in before[-EARLIER_MIN:]),
+            overlapping=() if is_closing else self._overlapping(to_bill),
         )
 
     def _billed_ahead(self, to_bill: PeriodToBill) -> tuple[StoredLine, ...]:
@@ -175,14 +181,42 @@ class _Loader:
         )
 
     def _bills_to_correct(self, to_bill: PeriodToBill, before: Sequence[Invoice]) -> tuple[IssuedBill, ...]:
+        """Earlier bills that usage came late for, and the one with fees for a time after the end.
+
+        Also those that lately could not be corrected, and those whose corrections were voided since: where all of that
+        is billed already, rating them again makes no line.
+        """
         late = self.late.get(to_bill.account.pk, ())
+        unused = self._unused_ahead(to_bill)
+        again = self.voided_corrections | unused.keys()
+        again |= {pk for invoice in self._recent(to_bill) for pk in self.made_of[invoice.pk].uncorrected}
         return tuple(
-            load_issued_bill(invoice)
+            load_issued_bill(
+                invoice,
+                comes_back=unused.get(invoice.pk, frozenset()),
+                priced_elsewhere=self._priced_elsewhere(
+                    to_bill, Period(invoice.period_start, invoice.period_end)
+                ),
+            )
             for invoice in before
             if self._is_next_to_issue(to_bill)
             and not self._is_archived(invoice)
-            and is_touched(late, invoice)
+            and (invoice.pk in again or is_touched(late, invoice))
         )
+
+    def _priced_elsewhere(self, to_bill: PeriodToBill, period: Period) -> frozenset[str]:
+        claims = self.claims.get(to_bill.account.pk, ())
+        return meters_of_others(claims, to_bill.subscription.pk, period)
+
+    def _unused_ahead(self, to_bill: PeriodToBill) -> dict[int, frozenset[int]]:
+        """When the subscription is closed: the lines for a time after its end, by their invoice."""
+        if to_bill.kind != InvoiceKind.CLOSING:
+            return {}
+        found: dict[int, set[int]] = {}
+        for stored in self.ahead.get(to_bill.subscription.pk, ()):
+            if stored.line.service.start >= to_bill.service.end:
+                found.setdefault(stored.invoice_id, set()).add(stored.id)
+        return {invoice_id: frozenset(lines) for invoice_id, lines in found.items()}
 
     def _overlapping(self, to_bill: PeriodToBill) -> tuple[str, ...]:
         """Numbers of other invoices for a part of the same period."""
@@ -210,7 +244,9 @@ class _Loader:
     def _is_next_to_issue(self, to_bill: PeriodToBill) -> bool:
         """Whether no earlier period is still to be issued, whose invoice then has the corrections."""
         return not any(
-            invoice.state != InvoiceState.ISSUED and invoice.period_end <= to_bill.service.start
+            invoice.state != InvoiceState.ISSUED
+            and invoice.kind != InvoiceKind.CLOSING
+            and invoice.period_end <= to_bill.corrects_until
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
         )
 
@@ -220,8 +256,17 @@ class _Loader:
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
             if invoice.state == InvoiceState.ISSUED
             and invoice.kind == InvoiceKind.PERIOD
-            and invoice.period_end <= to_bill.service.start
+            and invoice.period_end <= to_bill.corrects_until
         ]
+
+    def _recent(self, to_bill: PeriodToBill) -> list[Invoice]:
+        """The last issued invoices of periods before it, and all that close the subscription."""
+        closing = [
+            invoice
+            for invoice in self.invoices.get(to_bill.subscription.pk, ())
+            if (invoice.kind, invoice.state) == (InvoiceKind.CLOSING, InvoiceState.ISSUED)
+        ]
+        return self._issued_before(to_bill)[-EARLIER_MIN:] + closing
 
     def _segments(
         self, whole: Period, facts: SubscriptionFacts, problems: list[Problem]

@@ -10,7 +10,7 @@ from typing import Any
 
 from insights.billing.bill import Bill, BillHead, BillLine, BillSection, Party, PlanSegment
 from insights.billing.price_words import money_number, price_words
-from insights.billing.words import line_sentence, step_words
+from insights.billing.words import bill_why, line_sentence, step_words
 from insights.rating.sheet import sheet_document
 from insights.values.exact import exact_number_text
 from insights.values.quantity import exact_text
@@ -46,6 +46,7 @@ def bill_document(bill: Bill) -> dict[str, Any]:
     """The whole bill, with the steps and terms of every line."""
     return {
         **head_document(bill.head),
+        "why": bill_why(bill.head.kind),
         "total": money_number(bill.total),
         "usage_as_of": bill.usage_as_of,
         "sha256": bill.sha256 or None,

@@ -27,7 +27,7 @@ from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Spacer, 
 
 from insights.billing.bill import Bill, BillLine, BillSection, Party
 from insights.billing.price_words import money_words, number_words
-from insights.billing.words import line_price_words, line_sentence, values_words
+from insights.billing.words import bill_why, line_price_words, line_sentence, values_words
 
 REGULAR, BOLD = "Roboto", "Roboto-Bold"
 REPLACEMENT = "\ufffd"
@@ -63,6 +63,7 @@ def render_invoice_pdf(bill: Bill) -> bytes:
             *_parties(bill),
             Spacer(1, 7 * mm),
             _text(_answer(bill), size=15, leading=19, bold=True),
+            *([_text(why, grey=True)] if (why := bill_why(bill.head.kind)) else []),
             Spacer(1, 5 * mm),
             _line_table(bill),
             Spacer(1, 5 * mm),

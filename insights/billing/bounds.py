@@ -61,14 +61,12 @@ def find_problems(
 
 
 def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState]) -> Iterator[Problem]:
-    if basis.is_opening:
+    if not basis.bills_usage:
         return
     units: dict[str, set[str]] = defaultdict(set)
     for price in (price for segment in basis.plans for price in segment.sheet.prices):
         units[price.meter_key].update(terms.unit for _, terms in price.every_terms())
     for usage in draft.unpriced:
-        if basis.is_priced(usage.meter_key):
-            continue
         amount = f"{exact_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
         # Another plan of the same period may well have a price for it.
         if usage.meter_key in units and usage.unit not in units[usage.meter_key]:
@@ -99,7 +97,7 @@ def _problems_of_history(basis: Basis, draft: Draft, history: History, records: 
     if draft.total_minor > JUMP_TIMES * usual and draft.total_minor - usual > _jump_minor(basis.currency):
         now, before = (Money(int(minor), basis.currency) for minor in (draft.total_minor, usual))
         yield Problem(code="jump", message=f"{now} is more than {JUMP_TIMES} times the usual {before}.")
-    if not records and all(history.records[-EARLIER_MIN:]):
+    if basis.bills_usage and not records and all(history.records[-EARLIER_MIN:]):
         yield Problem(code="no_usage", message="There is no usage at all after months with usage.")
 
 

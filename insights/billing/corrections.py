@@ -34,11 +34,15 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrections:
-    """Lines for the next invoice, and how much more of each grant they take (below zero: give back)."""
+    """Lines for the next invoice, and how much more of each grant they take (below zero: give back).
+
+    `skipped` are ids of bills that cannot be rated any more, and are left as they were.
+    """
 
     lines: tuple[DraftLine, ...] = ()
     credit_uses: Mapping[int, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    skipped: tuple[int, ...] = ()
 
 
 def correct_bills(
@@ -48,6 +52,7 @@ def correct_bills(
     lines: list[DraftLine] = []
     problems: list[Problem] = []
     uses: dict[int, int] = {}
+    skipped: list[int] = []
     for stored in basis.to_correct:
         left = {offer.grant_id: offer.credit.remaining_minor for offer in credits_left(basis.credits, uses)}
         offers = credits_for_correction(stored.credits, stored.credits_used, left)
@@ -55,6 +60,7 @@ def correct_bills(
         again = rate_again(basis, bill, meters, usage.get(bill.id, {}))
         problems += again.problems
         if not again.is_whole:
+            skipped.append(bill.id)
             continue
         found = list(_differences(bill, again.lines, basis.currency))
         lines += found
@@ -63,7 +69,7 @@ def correct_bills(
             changed = sum(line.minor for line in found if line.key == name)
             if offer.grant_id is not None and changed:
                 uses[offer.grant_id] = uses.get(offer.grant_id, 0) - changed
-    return Corrections(lines=tuple(lines), credit_uses=uses, problems=tuple(problems))
+    return Corrections(lines=tuple(lines), credit_uses=uses, problems=tuple(problems), skipped=tuple(skipped))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +94,21 @@ def rate_again(
     taxes = tuple(bill.taxes)
     plans = [segment for segment in bill.segments if segment.add_on_id is None]
     used = usage_lines(bill.whole, plans, meters, metered, taxes=taxes)
-    problems = list(used.problems)
+    problems = [
+        replace(problem, message=f"Late usage for invoice {bill.number}: {problem.message}")
+        for problem in used.problems
+    ]
     changed = {one.meter_key for one in {*used.unpriced} ^ {*bill.unpriced}}
-    if changed := {meter_key for meter_key in changed if not basis.is_priced(meter_key)}:
+    if changed := {meter_key for meter_key in changed if not bill.is_priced(meter_key)}:
         named = ", ".join(sorted(changed))
         message = f"Late usage for invoice {bill.number} has no price there: {named}."
         problems.append(Problem(code="unpriced_meter", message=message))
     kept = [
         stored.line
         for stored in bill.lines
-        if stored.line.kind is LineKind.CHARGE and not stored.line.meter_key
+        if stored.line.kind is LineKind.CHARGE
+        and not stored.line.meter_key
+        and stored.id not in bill.comes_back
     ]
     earlier = [stored.line for stored in bill.lines if stored.line.kind is LineKind.CORRECTION]
     base = (*kept, *used.lines, *earlier)
@@ -109,6 +120,7 @@ def rate_again(
         taxes=bill.taxes,
         credits=bill.credits,
         is_opening=False,
+        is_closing=False,
         to_correct=(),
     )
     rated = total_lines(base, bill.segments, then)
@@ -123,18 +135,24 @@ def _differences(bill: IssuedBill, now: Iterable[DraftLine], currency: str) -> I
     billed = {stored.line.key: stored for stored in bill.lines if stored.line.kind is not LineKind.CORRECTION}
     earlier = _earlier_by_key(bill.corrections)
     for line in now:
-        if line.kind is LineKind.CORRECTION:
-            continue
-        name = correction_key(bill.number, line.key)
-        yield from _difference(bill, name, billed.pop(line.key, None), line, earlier.pop(name, ()), currency)
+        if line.kind is not LineKind.CORRECTION:
+            before = earlier.pop(correction_key(bill.number, line.key), ())
+            yield from _difference(bill, line.key, billed.pop(line.key, None), line, before, currency)
     for key, stored in billed.items():
         # What was carried was paid out as a credit; it is settled there.
         if stored.line.kind is not LineKind.CARRIED:
-            name = correction_key(bill.number, key)
-            yield from _difference(bill, name, stored, None, earlier.pop(name, ()), currency)
-    # What only a correction brought, such as a dimension value used late, and is no more.
-    for name, corrections in earlier.items():
-        yield from _difference(bill, name, None, None, corrections, currency)
+            before = earlier.pop(correction_key(bill.number, key), ())
+            yield from _difference(bill, key, stored, None, before, currency)
+    for before in earlier.values():
+        yield from _undone(before, currency)
+
+
+def _undone(corrections: Sequence[DraftLine], currency: str) -> Iterator[DraftLine]:
+    """The end of a line that the bill never had: it came with corrections, and its usage is gone again."""
+    change = _nothing(currency)
+    for correction in corrections:
+        change = correct_line(rated_of(correction, currency), change)
+    yield from _correction(corrections[-1], change)
 
 
 def _earlier_by_key(corrections: Iterable[DraftLine]) -> dict[str, list[DraftLine]]:
@@ -146,24 +164,32 @@ def _earlier_by_key(corrections: Iterable[DraftLine]) -> dict[str, list[DraftLin
 
 def _difference(
     bill: IssuedBill,
-    name: str,
+    key: str,
     stored: StoredLine | None,
     now: DraftLine | None,
     earlier: Sequence[DraftLine],
     currency: str,
 ) -> Iterator[DraftLine]:
-    line = now or (stored.line if stored else earlier[-1])
+    line = now or (stored.line if stored else None)
+    if line is None:
+        return
     change = correct_line(
         rated_of(stored.line, currency) if stored else _nothing(currency),
         rated_of(now, currency) if now else _nothing(currency),
     )
     for correction in earlier:
         change = correct_line(rated_of(correction, currency), change)
+    name = correction_key(bill.number, key)
+    named = replace(line, key=name, corrects_id=stored.id if stored else None, corrects_invoice_id=bill.id)
+    yield from _correction(named, change)
+
+
+def _correction(line: DraftLine, change: RatedLine) -> Iterator[DraftLine]:
+    """The line as a correction that comes to the change, if it comes to anything."""
     if not change.amount.minor and not change.metered_quantity and not change.steps:
         return
     yield replace(
         line,
-        key=name,
         kind=LineKind.CORRECTION,
         minor=change.amount.minor,
         metered_quantity=None if line.metered_quantity is None else change.metered_quantity,
@@ -172,8 +198,6 @@ def _difference(
         allotted={},
         taxes=(),
         takes_credit=False,
-        corrects_id=stored.id if stored else None,
-        corrects_invoice_id=bill.id,
     )
 
 

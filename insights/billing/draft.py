@@ -47,9 +47,12 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
     # Corrections come first, so that they and the invoice's own lines never take the same credit.
     basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
-    return _finish(
-        basis, lines, used.unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
+    unpriced = tuple(one for one in used.unpriced if not basis.is_priced(one.meter_key))
+    draft = _finish(
+        basis, lines, unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
     )
+    elsewhere = tuple(one for one in used.unpriced if basis.is_priced(one.meter_key))
+    return replace(draft, priced_elsewhere=elsewhere, uncorrected=corrected.skipped)
 
 
 def _finish(

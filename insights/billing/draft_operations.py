@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
@@ -17,12 +17,14 @@ from typing import Any
 from django.db import OperationalError, transaction
 
 from accounts.tenancy import connection, current_alias
-from insights.billing.basis import Basis, Draft, Problem
+from insights.billing.basis import Basis, Draft, Problem, Unpriced
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import insert_rows, update_rows
 from insights.billing.draft import draft_invoice
+from insights.billing.draft_credits import Place, offers_left
 from insights.billing.invoice_mapping import credits_document, line_row, segments_document
+from insights.billing.row_queries import list_draft_uses
 from insights.billing.usage_queries import UsageRead, read_usage
 from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
 from insights.values.quantity import exact_text
@@ -34,12 +36,13 @@ _SERIALIZATION_FAILURE = "40001"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drafted:
-    """A draft with all that storing or issuing it needs."""
+    """A draft with all that storing or issuing it needs. `not_billed` are sources of the account that do not count."""
 
     loaded: LoadedBasis
     draft: Draft
     position: int
     records: int
+    not_billed: tuple[str, ...]
     problems: tuple[Problem, ...]
     complete_to: datetime | None
 
@@ -60,7 +63,8 @@ def one_snapshot() -> Iterator[None]:
 def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
     """Draft and store the invoices of these periods; returns them. In a snapshot of its own.
 
-    Of two at once the second begins anew, since its snapshot is from before the first one's drafts.
+    Each shows of the account's credits what the drafts stored before leave to it. Of two at once the second begins
+    anew, since its snapshot is from before the first one's drafts.
     """
     for _ in range(_TRIES - 1):
         try:
@@ -75,14 +79,27 @@ def _draft_once(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
     with one_snapshot():
         loaded = load_bases(wanted, now)
         usage = read_usage([one.basis for one in loaded])
-        drafted = make_drafts(loaded, usage, wanted)
+        drafted = make_drafts(_with_credits_left(loaded), usage)
         store_drafts(drafted, now)
     return drafted
 
 
-def make_drafts(
-    loaded: Sequence[LoadedBasis], usage: UsageRead, wanted: Sequence[PeriodToBill]
-) -> list[Drafted]:
+def _with_credits_left(loaded: Sequence[LoadedBasis]) -> list[LoadedBasis]:
+    """The bases with what the drafts before each leave of its account's credits."""
+    shown = list_draft_uses([one.basis.account_id for one in loaded])
+    return [
+        replace(one, basis=replace(one.basis, credits=offers_left(one.basis.credits, uses, _place(one))))
+        if (uses := shown.get(one.basis.account_id))
+        else one
+        for one in loaded
+    ]
+
+
+def _place(loaded: LoadedBasis) -> Place:
+    return loaded.basis.service.end, loaded.basis.subscription_id, str(loaded.to_bill.kind)
+
+
+def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted]:
     """Make the draft of each basis, and find what speaks against issuing it."""
     drafted = []
     for one in loaded:
@@ -105,6 +122,7 @@ def make_drafts(
                 draft=draft,
                 position=usage.position,
                 records=records,
+                not_billed=usage.not_billed.get(one.basis.account_id, ()),
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
             )
@@ -179,7 +197,9 @@ def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
     """Set everything of an invoice that follows from its draft; parked once it is due and problems are left."""
     basis = one.basis
     invoice.period_end = basis.service.end
-    invoice.issue_from = issue_from(one.loaded)
+    # What closes a subscription waits from when it was first needed, so that what comes meanwhile is on it too.
+    if not basis.is_closing or invoice.pk is None:
+        invoice.issue_from = issue_from(one.loaded, now)
     problems = still_parked(one.problems, invoice.released) if now >= invoice.issue_from else ()
     invoice.state = InvoiceState.PARKED if problems else InvoiceState.DRAFT
     invoice.parked_for = [{"code": problem.code, "message": problem.message} for problem in problems]
@@ -191,13 +211,16 @@ def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
     invoice.details = details_document(one)
 
 
-def issue_from(loaded: LoadedBasis) -> datetime:
-    """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace."""
+def issue_from(loaded: LoadedBasis, now: datetime) -> datetime:
+    """When an invoice may be issued: at once if it opens a subscription, else after the period and the grace.
+
+    If it closes one, after the grace from now on.
+    """
     service = loaded.basis.service
     if loaded.basis.is_opening:
         return service.start
     grace = _DEFAULT_GRACE if loaded.profile is None else timedelta(days=loaded.profile.grace_days)
-    return service.end + grace
+    return (now if loaded.basis.is_closing else service.end) + grace
 
 
 def details_document(one: Drafted) -> dict[str, Any]:
@@ -215,13 +238,21 @@ def details_document(one: Drafted) -> dict[str, Any]:
         "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
         "credits": credits_document(one.draft.credits),
-        "unpriced": [
-            {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
-            for usage in one.draft.unpriced
-        ],
+        "credit_uses": {str(grant_id): minor for grant_id, minor in one.draft.credit_uses.items()},
+        "unpriced": _unpriced(one.draft.unpriced),
+        "priced_elsewhere": _unpriced(one.draft.priced_elsewhere),
         "records": one.records,
+        "not_billed": list(one.not_billed),
         "corrected": [bill.id for bill in basis.to_correct],
+        "uncorrected": list(one.draft.uncorrected),
     }
+
+
+def _unpriced(usages: Sequence[Unpriced]) -> list[dict[str, str]]:
+    return [
+        {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
+        for usage in usages
+    ]
 
 
 def _seller(profile: BillingProfile | None) -> dict[str, str]:

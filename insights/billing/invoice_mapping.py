@@ -15,7 +15,7 @@ from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
-from insights.rating.rate import Segment, Usage
+from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
 from insights.rating.sheet import parse_sheet, sheet_document
 from insights.rating.terms_json import parse_terms, terms_document
 from insights.values.exact import exact_number_text, parse_exact_number
@@ -25,7 +25,7 @@ from insights.values.share import Share
 from insights.values.step import parse_step, step_document
 
 # Part of the text that is hashed: another form gives another hash for the same invoice.
-_HASH_VERSION = 1
+_HASH_VERSION = 2
 
 
 # Thousands of lines are made at the same prices. The documents are only written out, never changed.
@@ -110,6 +110,9 @@ def _segment_document(segment: Segment) -> dict[str, Any]:
 
 
 def _segment_of(document: Mapping[str, Any]) -> Segment:
+    """The place of a line in its period; a line of which nothing is said is for the whole."""
+    if not document:
+        return WHOLE_PERIOD
     before = document["counted_before"]
     return Segment(
         share=Share(*document["share"]),
@@ -191,27 +194,47 @@ def credits_of(document: Iterable[Mapping[str, Any]]) -> tuple[CreditOffer, ...]
     )
 
 
+# Ids of rows say nothing outside the database: a correction is named by its key, a seller by what it prints.
 _INVOICE_FIELDS = (
-    "public_id", "account_id", "subscription_id", "kind", "operation", "period_start", "period_end", "currency",
-    "total_minor", "usage_as_of", "complete_to", "details", "legal_entity_id", "number", "number_in_series",
-    "issued_at", "due_at",
+    "public_id", "kind", "operation", "period_start", "period_end", "currency", "total_minor", "usage_as_of",
+    "complete_to", "number", "number_in_series", "issued_at", "due_at",
 )  # fmt: skip
 _LINE_FIELDS = (
     "position", "key", "kind", "name", "price_key", "plan_key", "plan_version", "meter_key", "meter_version",
     "values", "service_start", "service_end", "metered_quantity", "billed_quantity", "unit", "terms", "segment",
-    "steps", "allotted", "taxes", "takes_credit", "amount_minor", "corrects_id", "corrects_invoice_id",
+    "steps", "allotted", "taxes", "takes_credit", "amount_minor",
 )  # fmt: skip
+_DETAILS_OF_ROWS = ("corrected",)
+_CREDITS_OF_ROWS = ("grant_id",)
+
+
+def invoice_text(invoice: Invoice, lines: Sequence[LineItem]) -> bytes:
+    """The one text of everything an issued invoice says; keys in order, numbers as text, no ids of rows.
+
+    What the invoice's hash is of, and what the proof of a bill contains of it.
+    """
+    document = {
+        "version": _HASH_VERSION,
+        "invoice": {name: _plain(getattr(invoice, name)) for name in _INVOICE_FIELDS}
+        | {"details": _details_outside(invoice.details)},
+        "lines": [{name: _plain(getattr(line, name)) for name in _LINE_FIELDS} for line in lines],
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def invoice_hash(invoice: Invoice, lines: Sequence[LineItem]) -> bytes:
-    """SHA-256 of one text of everything an issued invoice says; keys in order, numbers as text."""
-    document = {
-        "version": _HASH_VERSION,
-        "invoice": {name: _plain(getattr(invoice, name)) for name in _INVOICE_FIELDS},
-        "lines": [{name: _plain(getattr(line, name)) for name in _LINE_FIELDS} for line in lines],
-    }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return sha256(text.encode()).digest()
+    """SHA-256 of the text of an issued invoice."""
+    return sha256(invoice_text(invoice, lines)).digest()
+
+
+def _details_outside(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The details without the ids of rows."""
+    kept = {name: value for name, value in details.items() if name not in _DETAILS_OF_ROWS}
+    offers = details.get("credits", ())
+    kept["credits"] = [
+        {name: value for name, value in offer.items() if name not in _CREDITS_OF_ROWS} for offer in offers
+    ]
+    return kept
 
 
 def _plain(value: Any) -> Any:

@@ -7,16 +7,18 @@ else is read anew, the invoice is made of both and stored. Whoever loses a race 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 
 from accounts.tenancy import connection, current_alias
+from insights.billing.account_lock_operations import hold_account
 from insights.billing.basis_queries import PeriodToBill, load_bases
 from insights.billing.draft_operations import Drafted, make_drafts, one_snapshot, store_drafts
 from insights.billing.invoice_mapping import invoice_hash
+from insights.billing.period_queries import list_periods_to_bill, list_subscriptions
 from insights.billing.usage_queries import UsageRead, read_usage
 from insights.models import (
     CreditGrant,
@@ -29,12 +31,10 @@ from insights.models import (
     LineItem,
     Settlement,
     SettlementState,
-    Subscription,
 )
 from insights.rating.invoice import LineKind
 
 _TRIES = 5
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(format('invoices of %%s', %s::bigint), 0))"
 _NEXT_NUMBER = """
 INSERT INTO insights_invoicecounter (legal_entity_id, last_number) VALUES (%s, 1)
 ON CONFLICT (legal_entity_id) DO UPDATE SET last_number = insights_invoicecounter.last_number + 1
@@ -43,7 +43,7 @@ RETURNING last_number
 
 
 class BasisMoved(RuntimeError):
-    """Plans were changed again and again while the invoice was being made."""
+    """What the subscription needs was changed while the invoice was being made; list it anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ class Outcome:
 def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
     """Issue the invoice of a period if it is due and nothing speaks against it; else store why not.
 
-    Any number of callers at once get the same invoice. Raises BasisMoved when plans do not hold still.
+    Any number of callers at once get the same invoice. Raises BasisMoved where no such invoice is next any more, or
+    when plans do not hold still.
     """
     [outcome] = issue_invoices([to_bill], now)
     return outcome
@@ -66,6 +67,7 @@ def issue_invoice(to_bill: PeriodToBill, now: datetime) -> Outcome:
 def issue_invoices(wanted: Sequence[PeriodToBill], now: datetime) -> list[Outcome]:
     """The same for several, each of another account, in one transaction: all of them or none."""
     for number in range(_TRIES):
+        wanted = _as_they_are(wanted)
         usage = _read_usage(wanted, now)
         try:
             outcomes = _issue_with(usage, wanted, now)
@@ -76,7 +78,18 @@ def issue_invoices(wanted: Sequence[PeriodToBill], now: datetime) -> list[Outcom
             continue
         if outcomes is not None:
             return outcomes
-    raise BasisMoved(f"subscription {', '.join(str(one.subscription.pk) for one in wanted)}")
+    raise BasisMoved(
+        f"subscription {', '.join(str(one.subscription.pk) for one in wanted)} does not hold still"
+    )
+
+
+def _as_they_are(wanted: Sequence[PeriodToBill]) -> list[PeriodToBill]:
+    """The same periods with their subscriptions and accounts as these are now."""
+    rows = {row.pk: row for row in list_subscriptions([one.subscription.pk for one in wanted])}
+    return [
+        replace(one, subscription=rows[one.subscription.pk], account=rows[one.subscription.pk].account)
+        for one in wanted
+    ]
 
 
 def _read_usage(wanted: Sequence[PeriodToBill], now: datetime) -> UsageRead:
@@ -89,28 +102,33 @@ def _issue_with(usage: UsageRead, wanted: Sequence[PeriodToBill], now: datetime)
     with transaction.atomic(using=current_alias()):
         # In one order everywhere, so that no two transactions wait for each other.
         for account_id in sorted({to_bill.account.pk for to_bill in wanted}):
-            lock_account(account_id)
-        _refuse_moved(wanted)
+            hold_account(account_id)
+        wanted = _as_they_are(wanted)
         unissued = [to_bill for to_bill in wanted if not _is_issued(to_bill)]
+        _refuse_moved(unissued, now)
         loaded = load_bases(unissued, now)
         if not all(usage.answers(one.basis) for one in loaded):
             return None
-        drafted = make_drafts(loaded, usage, unissued)
+        drafted = make_drafts(loaded, usage)
         store_drafts(drafted, now)
         new = {_issue_if_due(one, now) for one in sorted(drafted, key=_counter_of)}
         return [Outcome(invoice=invoice, is_new=invoice.pk in new) for invoice in map(_stored, wanted)]
 
 
-def _refuse_moved(wanted: Sequence[PeriodToBill]) -> None:
-    """Raise BasisMoved for a subscription that ends at another instant than when its period was asked for."""
-    ends = dict(
-        Subscription.objects.filter(pk__in=[one.subscription.pk for one in wanted]).values_list(
-            "pk", "ends_at"
-        )
-    )
+def _refuse_moved(wanted: Sequence[PeriodToBill], now: datetime) -> None:
+    """Raise BasisMoved for a period that is not as it was when it was asked for, or is not the next to be issued."""
+    listed = list_periods_to_bill([one.subscription for one in wanted], now)
     for to_bill in wanted:
-        if ends[to_bill.subscription.pk] != to_bill.subscription.ends_at:
-            raise BasisMoved(f"subscription {to_bill.subscription.pk} ends at another time now")
+        periods = listed[to_bill.subscription.pk]
+        earlier = [one for one in periods if one.service.end <= to_bill.service.start]
+        if earlier or not any(_is_same(one, to_bill) for one in periods):
+            raise BasisMoved(f"subscription {to_bill.subscription.pk} needs another invoice now")
+
+
+def _is_same(one: PeriodToBill, other: PeriodToBill) -> bool:
+    return (one.kind, one.whole, one.service, one.operation) == (
+        other.kind, other.whole, other.service, other.operation,
+    )  # fmt: skip
 
 
 def _counter_of(drafted: Drafted) -> int:
@@ -120,9 +138,11 @@ def _counter_of(drafted: Drafted) -> int:
 
 
 def _issue_if_due(drafted: Drafted, now: datetime) -> int | None:
-    """Make the stored draft final unless it is parked or not due; returns its id if it was."""
+    """Make the stored draft final unless it is parked, not due or corrects nothing; returns its id if it was."""
     invoice = _stored(drafted.loaded.to_bill)
     if invoice.state == InvoiceState.PARKED or now < invoice.issue_from:
+        return None
+    if drafted.basis.is_closing and not drafted.draft.lines:
         return None
     _make_final(invoice, drafted, now)
     return invoice.pk
@@ -138,14 +158,6 @@ def _stored(to_bill: PeriodToBill) -> Invoice:
     if invoice is None:
         raise RuntimeError("the draft that was just stored is not there")
     return invoice
-
-
-def lock_account(account_id: int) -> None:
-    """Hold everybody else off the account's invoices, credits and subscriptions until the transaction ends."""
-    with connection().cursor() as cursor:
-        cursor.execute(_LOCK, [account_id])
-        # Acts on subscriptions lock the account's row.
-        cursor.execute("SELECT FROM accounts_account WHERE id = %s FOR NO KEY UPDATE", [account_id])
 
 
 def find_invoice(to_bill: PeriodToBill) -> Invoice | None:

@@ -20,16 +20,18 @@ def list_late(
 ) -> Mapping[int, list[Stretch]]:
     """What came since the issued invoice before the one wanted, by account.
 
-    `wanted` are accounts, subscriptions and starts of periods. The invoice just before looked at everything until its
-    position; a later one may have been voided or issued before its turn, so its position says nothing.
+    `wanted` are accounts, subscriptions and up to when periods are corrected. The invoice just before looked at
+    everything until its position; a later one may have been voided or issued before its turn, so its position says
+    nothing.
     """
     after: dict[int, int] = {}
-    for account, subscription, start in wanted:
+    for account, subscription, until in wanted:
         issued = [
             invoice.usage_as_of
             for invoice in invoices.get(subscription, ())
-            if (invoice.state, invoice.kind) == (InvoiceState.ISSUED, InvoiceKind.PERIOD)
-            and invoice.period_end <= start
+            if invoice.state == InvoiceState.ISSUED
+            and invoice.kind != InvoiceKind.OPENING
+            and invoice.period_end <= until
         ]
         if issued:
             after[account] = min(issued[-1], after.get(account, issued[-1]))
@@ -43,8 +45,17 @@ def is_touched(late: Iterable[Stretch], invoice: Invoice) -> bool:
     )
 
 
-def load_issued_bill(invoice: Invoice) -> IssuedBill:
-    """An issued invoice with its lines, and every correction of it on an issued invoice that counts."""
+def load_issued_bill(
+    invoice: Invoice,
+    *,
+    comes_back: frozenset[int] = frozenset(),
+    priced_elsewhere: frozenset[str] = frozenset(),
+) -> IssuedBill:
+    """An issued invoice with its lines, and every correction of it on an issued invoice that counts.
+
+    `comes_back` are ids of its lines for a time after the subscription's end, `priced_elsewhere` the meters that others
+    of the account's subscriptions price in its period.
+    """
     rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
     number = invoice.number or ""
     lines = tuple(stored_line(row, number) for row in rows)
@@ -75,8 +86,10 @@ def load_issued_bill(invoice: Invoice) -> IssuedBill:
         corrections=corrections,
         unpriced=tuple(
             Unpriced(meter_key=one["meter_key"], unit=one["unit"], quantity=Decimal(one["quantity"]))
-            for one in details["unpriced"]
+            for one in (*details["unpriced"], *details.get("priced_elsewhere", ()))
         ),
+        comes_back=comes_back,
+        priced_elsewhere=priced_elsewhere,
     )
 
 

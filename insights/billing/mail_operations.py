@@ -25,6 +25,7 @@ from insights.billing.bill import Bill
 from insights.billing.bill_queries import PDF_TYPE, find_invoice_file, get_bill
 from insights.billing.file_operations import file_invoice
 from insights.billing.price_words import money_words
+from insights.billing.words import bill_why
 from insights.models import BillingProfile, Invoice, Settlement, SettlementState
 
 logger = structlog.get_logger(__name__)
@@ -110,6 +111,7 @@ def _message(
     context = {
         "account": invoice.account,
         "number": head.number,
+        "why": bill_why(head.kind),
         "total": money_words(bill.total),
         "is_due": bill.total.minor > 0,
         "due": due,

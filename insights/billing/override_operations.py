@@ -10,11 +10,13 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts.models import Account, User
 from accounts.operations import UnableToChange, record_act
 from accounts.operations.refusals import check_text
 from accounts.tenancy import current_alias
+from insights.billing.account_lock_operations import account_to_change
 from insights.billing.catalogue_queries import priced_meters, sheet_in_force, sheets_of
 from insights.billing.meter_checks import meter_faults
 from insights.billing.override_toml import parse_override_toml
@@ -23,7 +25,6 @@ from insights.billing.sheet_mapping import offered_to
 from insights.billing.subscription_queries import issued_until
 from insights.billing.subscription_rule_queries import (
     check_instant,
-    locked_account,
     said,
 )
 from insights.models.prices import Plan
@@ -49,7 +50,7 @@ def set_override(
     check_text(reason, field="reason", what="reason")
     _check_span(starts_at, ends_at)
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         plan = _plan_of(account_id, plan_key)
         own = _own_price(plan, price_key, toml, starts_at)
         _check_not_issued(account_id, plan, starts_at, field="starts_at")
@@ -85,7 +86,7 @@ def end_override(
     """Let periods that begin at `ends_at` or later have the plan's price again. Raises UnableToChange."""
     check_instant(ends_at, field="ends_at")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         found = (
             PriceOverride.objects.filter(
                 account=account_id, plan__key=plan_key, price_key=price_key, starts_at=started_at
@@ -101,8 +102,8 @@ def end_override(
             raise UnableToChange(f"Choose an hour after its start, {said(found.starts_at)}.", field="ends_at")
         _check_not_issued(account_id, found.plan, ends_at, field="ends_at")
         _refuse_overlap(account_id, found.plan, found.price_key, found.starts_at, ends_at, but=found.pk)
-        found.ends_at = ends_at
-        found.save(update_fields=["ends_at"])
+        found.ends_at, found.changed_at = ends_at, Now()
+        found.save(update_fields=["ends_at", "changed_at"])
         _audit(account, by, "override.end", found)
 
 

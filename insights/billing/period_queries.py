@@ -1,8 +1,12 @@
-"""Which invoices a subscription still needs: its periods in order, from the first that is not issued to the one now."""
+"""Which invoices a subscription still needs: its periods in order, from the first that is not issued to the one now.
+
+After its end and its last period, one that closes it: of what changed since, if anything did.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from accounts.models import Account
@@ -10,10 +14,28 @@ from accounts.tenancy import connection
 from insights.billing.basis_queries import PeriodToBill
 from insights.billing.periods import periods_until
 from insights.billing.subscription_queries import anchor_of
+from insights.metering.late_queries import parts_since
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
 from insights.values.period import Period
 
 _OF_SUBSCRIPTION = "i.account_id = s.account_id AND i.subscription_id = s.id"
+# After the end, when every period is issued: usage that came since it was last found that nothing is left to bill.
+_LEFT = f"""
+    s.ends_at <= %(now)s
+    AND EXISTS (
+        SELECT FROM insights_invoice i
+        WHERE {_OF_SUBSCRIPTION} AND i.kind = 'period' AND i.state = 'issued' AND i.period_end = s.ends_at)
+    AND NOT EXISTS (SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.state <> 'issued')
+    AND (s.settled_as_of IS NULL OR EXISTS (
+        SELECT FROM ({parts_since("s.account_id", "s.settled_as_of")}) p
+        WHERE p.first_window < s.ends_at OR p.replaced > 0))
+"""
+# Drafts of a time after the end.
+_BEYOND = f"""
+    EXISTS (
+        SELECT FROM insights_invoice i
+        WHERE {_OF_SUBSCRIPTION} AND i.state <> 'issued' AND i.period_start >= s.ends_at)
+"""
 # Nothing of the period that now is in, or something that may be issued by now, or released since it was parked.
 _DUE = f"""
     ((s.ends_at IS NULL OR s.ends_at > coalesce(
@@ -22,7 +44,7 @@ _DUE = f"""
             SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.kind = 'period' AND i.period_end > %(now)s))
     OR EXISTS (
         SELECT FROM insights_invoice i JOIN insights_settlement v ON v.account_id = i.account_id AND v.invoice_id = i.id
-        WHERE {_OF_SUBSCRIPTION} AND v.state = 'void' AND NOT EXISTS (
+        WHERE {_OF_SUBSCRIPTION} AND v.state = 'void' AND i.kind <> 'closing' AND NOT EXISTS (
             SELECT FROM insights_invoice n WHERE n.account_id = i.account_id AND n.subscription_id = i.subscription_id
                 AND n.kind = i.kind AND n.period_start = i.period_start AND n.id > i.id))
     OR EXISTS (
@@ -30,28 +52,31 @@ _DUE = f"""
             AND (i.state = 'draft' OR i.drafted_at < %(now)s - interval '1 hour'
                 OR NOT EXISTS (
                     SELECT FROM jsonb_array_elements(i.parked_for) p WHERE NOT p ->> 'code' = ANY(i.released))))
+    OR {_LEFT} OR {_BEYOND}
 """
 # A draft is behind when usage came after its position, or what it was made of was changed after it.
 _CHANGED_TABLES = (
+    ("insights_subscription", "c.changed_at"),
     ("insights_subscriptionphase", "greatest(c.created_at, c.cancelled_at)"),
-    ("insights_addon", "c.created_at"),
-    ("insights_priceoverride", "c.created_at"),
+    ("insights_addon", "c.changed_at"),
+    ("insights_priceoverride", "c.changed_at"),
     ("insights_creditgrant", "c.created_at"),
+    ("insights_credituse", "c.used_at"),
     ("insights_billingprofile", "c.updated_at"),
 )
+# A change says when its transaction began, and is seen when that ends.
 _CHANGED = " OR ".join(
-    f"EXISTS (SELECT FROM {table} c WHERE c.account_id = s.account_id AND {changed} > i.drafted_at)"
+    f"EXISTS (SELECT FROM {table} c WHERE c.account_id = s.account_id "
+    f"AND {changed} > i.drafted_at - interval '10 minutes')"
     for table, changed in _CHANGED_TABLES
 )
 _BEHIND = f"""
     EXISTS (
         SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.state <> 'issued' AND (
             i.drafted_at < %(now)s - interval '1 day'
-            OR EXISTS (
-                SELECT FROM insights_batchpart p JOIN insights_ledgerentry l ON l.batch_id = p.batch_id
-                WHERE p.account_id = s.account_id AND l.position > i.usage_as_of
-                    AND greatest(p.finished_at, p.reverted_at, p.received_at) > i.drafted_at - interval '1 hour')
+            OR EXISTS ({parts_since("s.account_id", "i.usage_as_of")})
             OR {_CHANGED}))
+    OR {_LEFT} OR {_BEYOND}
 """
 _WANTED = {"issue": _DUE, "draft": _BEHIND}
 
@@ -66,7 +91,10 @@ def read_clock() -> datetime:
 
 def list_subscription_ids(kind: str, now: datetime) -> list[int]:
     """The subscriptions that a pass of this kind has something to do for, in order of id."""
-    condition = f"s.starts_at <= %(now)s AND ({_WANTED[kind]})"
+    # What would begin after its account was closed never does.
+    begun = """s.starts_at <= %(now)s AND NOT EXISTS (
+        SELECT FROM accounts_account a WHERE a.id = s.account_id AND a.closed_at <= s.starts_at)"""
+    condition = f"{begun} AND ({_WANTED[kind]})"
     statement = f"SELECT s.id FROM insights_subscription s WHERE {condition} ORDER BY 1"
     with connection().cursor() as cursor:
         cursor.execute(statement, {"now": now})
@@ -87,33 +115,41 @@ def list_periods_to_bill(
     for row in rows.order_by("period_start", "id"):
         invoices[row.subscription_id].append(row)
     return {
-        subscription.pk: list(_periods(subscription, subscription.account, invoices[subscription.pk], now))
+        subscription.pk: _periods(subscription, subscription.account, invoices[subscription.pk], now)
         for subscription in subscriptions
     }
 
 
 def _periods(
     subscription: Subscription, account: Account, invoices: Sequence[Invoice], now: datetime
-) -> Iterator[PeriodToBill]:
+) -> list[PeriodToBill]:
     until = now if subscription.ends_at is None else min(now, subscription.ends_at)
     if until < subscription.starts_at:
-        return
+        return []
     issued = {
         (row.kind, row.period_start) for row in invoices if _counts(row) and row.state == InvoiceState.ISSUED
     }
+    wanted: list[PeriodToBill] = []
+    last: PeriodToBill | None = None
     for number, whole in enumerate(periods_until(anchor_of(subscription), subscription.starts_at, until)):
         service = _subscribed(whole, subscription)
         may_open = number == 0 and _may_open(invoices, service.start)
         for kind in (InvoiceKind.OPENING, InvoiceKind.PERIOD) if may_open else (InvoiceKind.PERIOD,):
+            last = PeriodToBill(
+                subscription=subscription,
+                account=account,
+                whole=whole,
+                service=service,
+                kind=kind,
+                operation=_operation(invoices, kind, service.start),
+            )
             if (kind, service.start) not in issued:
-                yield PeriodToBill(
-                    subscription=subscription,
-                    account=account,
-                    whole=whole,
-                    service=service,
-                    kind=kind,
-                    operation=_operation(invoices, kind, service.start),
-                )
+                wanted.append(last)
+    if last is not None and not wanted and subscription.ends_at == last.service.end <= now:
+        number = sum(row.kind == InvoiceKind.CLOSING and row.state == InvoiceState.ISSUED for row in invoices)
+        operation = f"after {number}" if number else ""
+        wanted.append(replace(last, kind=InvoiceKind.CLOSING, operation=operation))
+    return wanted
 
 
 def _may_open(invoices: Sequence[Invoice], start: datetime) -> bool:

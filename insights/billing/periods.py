@@ -6,14 +6,12 @@ Refuses intervals and windows of other lengths than a calendar has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from insights.rating.terms import FeeTiming
 from insights.values.period import Period, local_day, months_after, start_of_day
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,14 +82,3 @@ def periods_until(anchor: BillingAnchor, since: datetime, until: datetime) -> It
     while period.start < until:
         yield period
         period = period_containing(anchor, period.end)
-
-
-def cut_period(period: Period, instants: Sequence[datetime]) -> tuple[Period, ...]:
-    """The service segments that changes at these instants cut the period into; one at an edge or outside cuts none."""
-    inside = sorted({instant for instant in instants if period.start < instant < period.end})
-    return tuple(Period(start, end) for start, end in pairwise((period.start, *inside, period.end)))
-
-
-def fee_period(anchor: BillingAnchor, billed: Period, timing: FeeTiming) -> Period:
-    """Which period a recurring fee on the invoice of the period `billed` is for: the next one if paid in advance."""
-    return period_containing(anchor, billed.end) if timing is FeeTiming.IN_ADVANCE else billed

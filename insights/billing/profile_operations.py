@@ -7,6 +7,7 @@ from datetime import datetime
 
 from accounts.models import Account, User
 from accounts.operations import record_act
+from insights.billing.account_lock_operations import hold_invoices
 from insights.models import BillingProfile
 
 
@@ -32,6 +33,7 @@ def change_billing_details(
 
     Bills that are issued stay as they are. Raises NoBillingProfile.
     """
+    hold_invoices(account.pk)
     profile = BillingProfile.objects.for_account(account).select_for_update().first()
     if profile is None:
         raise NoBillingProfile

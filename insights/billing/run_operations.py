@@ -14,20 +14,23 @@ from datetime import datetime
 import structlog
 
 from insights.billing.basis_queries import PeriodToBill, load_bases
+from insights.billing.closing_operations import close_subscription, drop_drafts_after_end
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
-from insights.billing.issue_operations import issue_invoice, issue_invoices
+from insights.billing.issue_operations import BasisMoved, issue_invoice, issue_invoices
 from insights.billing.period_queries import (
     list_periods_to_bill,
     list_subscription_ids,
     list_subscriptions,
 )
-from insights.models import BillingRun, InvoiceKind, InvoiceState, Subscription
+from insights.billing.subscription_operations import end_with_accounts
+from insights.models import BillingRun, CreditGrant, Invoice, InvoiceKind, InvoiceState, Subscription
 
 logger = structlog.get_logger(__name__)
 
 SUBSCRIPTIONS_AT_ONCE = 250
 _PROBLEM_CHARACTERS = 300
+_TRIES = 3
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ def run_pass(kind: str, now: datetime, *, until: float) -> BillingRun | None:
     Goes on where an unfinished pass stopped. Returns None where there is nothing to do. Stops at `until` on the
     monotonic clock; the next pass then takes the rest.
     """
+    end_with_accounts(now)
     run = BillingRun.objects.filter(kind=kind, finished_at__isnull=True).order_by("-pk").first()
     wanted = [
         one for one in list_subscription_ids(kind, now) if run is None or one > run.last_subscription_id
@@ -78,16 +82,42 @@ def _advance(run: BillingRun, ids: Sequence[int], now: datetime) -> None:
 def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     """Bring the invoices of these subscriptions up to this moment; one that fails holds up no other."""
     tally = Tally()
-    plain: list[PeriodToBill] = []
+    drop_drafts_after_end(subscriptions)
+    to_draft: list[PeriodToBill] = []
     for wanted in _list_wanted(subscriptions, now, tally):
-        if len(wanted) == 1 and wanted[0].service.end > now:
-            plain += wanted
-        else:
-            _bill_one(wanted, now, tally)
+        is_running = len(wanted) == 1 and wanted[0].service.end > now
+        to_draft += wanted if is_running else _bill_one(wanted, now, tally)
         tally.done += 1
-    if plain:
-        _draft_together(plain, now, tally)
+    _draft_in_turn([*to_draft, *_drafts_beside(to_draft, subscriptions, now, tally)], now, tally)
     return tally
+
+
+def _drafts_beside(
+    to_draft: Sequence[PeriodToBill], asked: Sequence[Subscription], now: datetime, tally: Tally
+) -> list[PeriodToBill]:
+    """Drafts of other subscriptions of the same accounts, where they share credits: what one shows the next lacks."""
+    with_credits = CreditGrant.objects.filter(account__in={one.account.pk for one in to_draft}).values(
+        "account"
+    )
+    drafts = Invoice.objects.filter(account__in=with_credits).exclude(state=InvoiceState.ISSUED)
+    drafts = drafts.exclude(subscription__in=[one.pk for one in asked])
+    existing = set(drafts.values_list("subscription", "kind", "period_start"))
+    others = list_subscriptions([subscription_id for subscription_id, _, _ in existing])
+    return [
+        one
+        for wanted in _list_wanted(others, now, tally)
+        for one in wanted
+        if (one.subscription.pk, one.kind, one.service.start) in existing
+    ]
+
+
+def _draft_in_turn(to_draft: Sequence[PeriodToBill], now: datetime, tally: Tally) -> None:
+    """Draft them together, but those of one account after each other: the period that ends first goes first."""
+    queues: dict[int, list[PeriodToBill]] = {}
+    for one in sorted(to_draft, key=lambda one: (one.service.end, one.subscription.pk)):
+        queues.setdefault(one.account.pk, []).append(one)
+    for number in range(max(map(len, queues.values()), default=0)):
+        _draft_together([queue[number] for queue in queues.values() if number < len(queue)], now, tally)
 
 
 def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
@@ -98,8 +128,7 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     tally = Tally(done=len(subscriptions))
     found = _list_wanted(subscriptions, now, tally)
     queues = [
-        [one for one in wanted if one.kind == InvoiceKind.OPENING or one.service.end <= now]
-        for wanted in found
+        [one for one in wanted if one.kind == InvoiceKind.OPENING or _is_over(one, now)] for wanted in found
     ]
     while queues := [queue for queue in queues if queue]:
         firsts = {queue[0].account.pk: queue for queue in reversed(queues)}
@@ -109,6 +138,10 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
             if to_bill.subscription.pk not in issued:
                 queue.clear()
     return tally
+
+
+def _is_over(to_bill: PeriodToBill, now: datetime) -> bool:
+    return to_bill.kind == InvoiceKind.PERIOD and to_bill.service.end <= now
 
 
 def _issue_together(together: Sequence[PeriodToBill], now: datetime, tally: Tally) -> set[int]:
@@ -147,21 +180,32 @@ def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally)
             _draft_together([one], now, tally)
 
 
-def _bill_one(wanted: Iterable[PeriodToBill], now: datetime, tally: Tally) -> None:
-    """Issue what is due in the order of time; after the first that is not, only drafts follow."""
-    may_issue = True
-    for to_bill in wanted:
+def _bill_one(
+    wanted: Sequence[PeriodToBill], now: datetime, tally: Tally, tries: int = _TRIES
+) -> list[PeriodToBill]:
+    """Issue what is due in the order of time; returns the first that is not, and all that follow, to be drafted.
+
+    Where what is needed is changed meanwhile, it is listed anew.
+    """
+    for number, to_bill in enumerate(wanted):
+        if to_bill.kind == InvoiceKind.PERIOD and to_bill.service.end > now:
+            return list(wanted[number:])
         try:
-            if not may_issue:
-                draft_periods([to_bill], now)
-                continue
-            outcome = issue_invoice(to_bill, now)
+            is_closing = to_bill.kind == InvoiceKind.CLOSING
+            outcome = close_subscription(to_bill, now) if is_closing else issue_invoice(to_bill, now)
         except Exception as error:
-            _note(tally, to_bill, error)
-            return
+            if not (tries and isinstance(error, BasisMoved)):
+                _note(tally, to_bill, error)
+                return []
+            again = _list_wanted(list_subscriptions([to_bill.subscription.pk]), now, tally)
+            return [one for listed in again for one in _bill_one(listed, now, tally, tries - 1)]
+        if outcome is None:
+            return []
         tally.issued += outcome.is_new
         tally.parked += outcome.invoice.state == InvoiceState.PARKED
-        may_issue = outcome.invoice.state == InvoiceState.ISSUED
+        if outcome.invoice.state != InvoiceState.ISSUED:
+            return list(wanted[number:])
+    return []
 
 
 def _list_wanted(

@@ -19,7 +19,7 @@ from accounts.models import Account, User
 from accounts.operations import record_act
 from accounts.operations.refusals import UnableToChange, check_text
 from accounts.tenancy import as_worker, current_alias
-from insights.billing.issue_operations import lock_account
+from insights.billing.account_lock_operations import hold_account
 from insights.models import (
     CreditGrant,
     CreditUse,
@@ -28,12 +28,14 @@ from insights.models import (
     LineItem,
     Settlement,
     SettlementState,
+    Subscription,
 )
 from insights.values.money import Money, sum_money
 
 REASON_LENGTH_MAX = 300
 _FACTS = (
-    "public_id", "account_id", "state", "number", "currency", "total_minor", "parked_for", "released", "drafted_at",
+    "public_id", "account_id", "subscription_id", "state", "number", "currency", "total_minor", "parked_for",
+    "released", "drafted_at",
 )  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def release_invoice(public_id: UUID, *, codes: Collection[str], reason: str, by:
     """
     check_text(reason, field="reason", what="reason", longest=REASON_LENGTH_MAX)
     with as_worker(), transaction.atomic(using="worker"):
-        lock_account(_find_invoice(public_id).account_id)
+        hold_account(_find_invoice(public_id).account_id)
         # Read again, since a pass may have issued it before the lock was ours.
         invoice = _find_invoice(public_id)
         if invoice.state != InvoiceState.PARKED:
@@ -116,13 +118,14 @@ def void_invoice(public_id: UUID, *, reason: str, by: User, now: datetime) -> Vo
     with as_worker(), transaction.atomic(using="worker"):
         invoice = _find_invoice(public_id)
         # Invoices are issued under the same lock, so none takes a credit or makes a correction meanwhile.
-        lock_account(invoice.account_id)
+        hold_account(invoice.account_id)
         settlement = _lock_settlement(invoice)
         effect = _void_effect(invoice, settlement)
         if effect.refusals:
             raise UnableToSettle(" ".join(effect.refusals))
         _return_credits(invoice, now)
         _settle(settlement, SettlementState.VOID, reason=reason, by=by, now=now)
+        Subscription.objects.filter(pk=invoice.subscription_id).update(settled_as_of=None)
         _record(invoice, by, "invoice.void", {"reason": reason.strip(), "given_back": str(effect.given_back)})
     return effect
 

@@ -7,22 +7,26 @@ plans that would charge one meter at the same time. One act on an account's subs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from accounts.models import Account, User
 from accounts.operations import UnableToChange, record_act
 from accounts.operations.refusals import check_text
 from accounts.tenancy import current_alias
+from insights.billing.account_lock_operations import account_to_change, hold_account
+from insights.billing.subscription_queries import issued_until
 from insights.billing.subscription_rule_queries import (
     check_instant,
     check_not_issued,
-    check_within,
     checked_counts,
-    locked_account,
+    next_hour,
     offered_plan,
+    plan_to_begin,
     refuse_clashes,
     said,
     subscription_of,
@@ -54,7 +58,7 @@ def start_subscription(
     if not YEAR_FIRST <= anchor_day.year <= YEAR_LAST:
         raise UnableToChange(f"Choose a year from {YEAR_FIRST} to {YEAR_LAST}.", field="anchor_day")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         offered = offered_plan(
             plan_key,
             account_id=account_id,
@@ -103,22 +107,11 @@ def change_plan(
 
     Raises UnknownSubscription and UnableToChange.
     """
-    check_instant(starts_at, field="starts_at")
     if reason:
         check_text(reason, field="reason", what="reason")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
-        subscription = subscription_of(account_id, subscription_id)
-        check_within(subscription, starts_at, field="starts_at")
-        check_not_issued(subscription, starts_at, field="starts_at")
-        offered = offered_plan(
-            plan_key,
-            account_id=account_id,
-            kind=PlanKind.BASE,
-            currency=subscription.currency,
-            interval_months=subscription.interval_months,
-            at=starts_at,
-        )
+        begun = plan_to_begin(account_id, subscription_id, plan_key, kind=PlanKind.BASE, starts_at=starts_at)
+        account, subscription, offered = begun.account, begun.subscription, begun.offered
         wanted = checked_counts(offered.sheet, counts)
         _refuse_no_change(subscription, offered.plan, starts_at, wanted)
         phase = _add_phase(
@@ -143,7 +136,7 @@ def cancel_change(
 ) -> None:
     """Take back the change of plan of that hour, which has not begun; the plan before it goes on."""
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         phase = SubscriptionPhase.objects.filter(
             subscription=subscription, starts_at=starts_at, cancelled_at__isnull=True
@@ -170,7 +163,7 @@ def end_subscription(
     """End the subscription at a whole hour; its last period is billed up to then. An end to come may be moved."""
     check_instant(ends_at, field="ends_at")
     with transaction.atomic(using=current_alias()):
-        account = locked_account(account_id)
+        account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         if subscription.ends_at is not None and subscription.ends_at <= now:
             raise UnableToChange(
@@ -181,10 +174,31 @@ def end_subscription(
                 f"Choose an hour after its start, {said(subscription.starts_at)}.", field="ends_at"
             )
         check_not_issued(subscription, ends_at, field="ends_at")
-        subscription.ends_at = ends_at
-        subscription.save(update_fields=["ends_at"])
+        _set_end(subscription, ends_at)
         refuse_clashes(account_id, field="ends_at")
         audit(account, by, "subscription.end", subscription, {"ends_at": ends_at.isoformat()})
+
+
+def end_with_accounts(now: datetime) -> None:
+    """End what closed accounts still buy at the hour after they were closed, or where it is issued up to."""
+    closed = Subscription.objects.filter(account__closed_at__lte=now, starts_at__lt=F("account__closed_at"))
+    lasting = closed.filter(
+        Q(ends_at__isnull=True) | Q(ends_at__gt=F("account__closed_at") + timedelta(hours=1))
+    )
+    for account_id, subscription_id in lasting.order_by("pk").values_list("account", "pk"):
+        with transaction.atomic(using=current_alias()):
+            hold_account(account_id)
+            account = Account.objects.get(pk=account_id)
+            subscription = Subscription.objects.get(pk=subscription_id)
+            issued = issued_until([subscription_id]).get(subscription_id, subscription.starts_at)
+            ends_at = max(next_hour(account.closed_at or now), issued)
+            if subscription.ends_at is None or subscription.ends_at > ends_at:
+                _set_end(subscription, ends_at)
+                audit(account, None, "subscription.end", subscription, {"ends_at": ends_at.isoformat()})
+
+
+def _set_end(subscription: Subscription, ends_at: datetime) -> None:
+    Subscription.objects.filter(pk=subscription.pk).update(ends_at=ends_at, changed_at=Now())
 
 
 def _add_phase(phase: SubscriptionPhase) -> SubscriptionPhase:

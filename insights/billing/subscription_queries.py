@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.db.models import Max, Prefetch
@@ -14,21 +12,10 @@ from django.db.models import Max, Prefetch
 from insights.billing.catalogue_queries import sheets_of
 from insights.billing.meter_claims import Clash, MeterClaim, clashes, meters_priced
 from insights.billing.periods import BillingAnchor, Interval
-from insights.billing.timeline import AddOnFacts, PhaseFacts, SubscriptionFacts
+from insights.billing.timeline import SubscriptionFacts
 from insights.models.invoices import Invoice, InvoiceKind, InvoiceState
 from insights.models.prices import Plan
 from insights.models.subscriptions import AddOn, PriceOverride, Subscription, SubscriptionPhase
-from insights.rating.plan_change import ChangePolicy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionTimeline:
-    """A subscription with everything its periods follow from; phases without cancelled ones, in order."""
-
-    subscription: SubscriptionFacts
-    anchor: BillingAnchor
-    phases: tuple[PhaseFacts, ...]
-    add_ons: tuple[AddOnFacts, ...]
 
 
 def subscriptions_with_phases(account_id: int) -> list[Subscription]:
@@ -39,34 +26,6 @@ def subscriptions_with_phases(account_id: int) -> list[Subscription]:
         Subscription.objects.filter(account=account_id)
         .prefetch_related(Prefetch("phases", phases), Prefetch("add_ons", add_ons))
         .order_by("starts_at", "id")
-    )
-
-
-def timeline_of(subscription: Subscription) -> SubscriptionTimeline:
-    """The rows as the timeline sees them; phases and add-ons should be at hand."""
-    return SubscriptionTimeline(
-        subscription=subscription_facts(subscription),
-        anchor=anchor_of(subscription),
-        phases=tuple(
-            PhaseFacts(
-                starts_at=phase.starts_at,
-                plan_id=phase.plan_id,
-                policy=ChangePolicy(phase.policy),
-                counts=counts_of(phase.counts),
-            )
-            for phase in sorted(subscription.phases.all(), key=lambda each: each.starts_at)
-            if phase.cancelled_at is None
-        ),
-        add_ons=tuple(
-            AddOnFacts(
-                id=add_on.pk,
-                plan_id=add_on.plan_id,
-                starts_at=add_on.starts_at,
-                ends_at=add_on.ends_at,
-                counts=counts_of(add_on.counts),
-            )
-            for add_on in subscription.add_ons.all()
-        ),
     )
 
 
@@ -87,11 +46,6 @@ def anchor_of(subscription: Subscription) -> BillingAnchor:
         zone=ZoneInfo(subscription.billing_zone),
         interval=Interval(subscription.interval_months),
     )
-
-
-def counts_of(stored: Mapping[str, str]) -> dict[str, Decimal]:
-    """How many of each counted fee, from their texts."""
-    return {key: Decimal(text) for key, text in stored.items()}
 
 
 def issued_until(subscription_ids: Iterable[int]) -> dict[int, datetime]:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from accounts.models import Account, AccountState
+from accounts.models import Account
 from accounts.operations import UnableToChange
+from insights.billing.account_lock_operations import account_to_change
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.periods import period_containing
 from insights.billing.sheet_mapping import offered_to
@@ -35,14 +36,6 @@ class OfferedPlan:
 
     plan: Plan
     sheet: PriceSheet
-
-
-def locked_account(account_id: int) -> Account:
-    """The account, so that one act on its subscriptions happens at a time; a closed one is refused."""
-    account = Account.objects.select_for_update().get(pk=account_id)
-    if account.state == AccountState.CLOSED:
-        raise UnableToChange("The account is closed, so nothing about its subscriptions changes any more.")
-    return account
 
 
 def subscription_of(account_id: int, public_id: UUID) -> Subscription:
@@ -83,6 +76,38 @@ def offered_plan(
     if sheet is None:
         raise UnableToChange(f"{plan.name} has no published version in force at {said(at)}.", field="plan")
     return OfferedPlan(plan=plan, sheet=sheet)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanToBegin:
+    """A plan that may begin on a subscription at an hour, with the account, which is held."""
+
+    account: Account
+    subscription: Subscription
+    offered: OfferedPlan
+
+
+def plan_to_begin(
+    account_id: int, subscription_id: UUID, plan_key: str, *, kind: str, starts_at: datetime
+) -> PlanToBegin:
+    """What beginning a plan or an add-on of a subscription asks first; inside a transaction, which holds the account.
+
+    Raises UnknownSubscription and UnableToChange.
+    """
+    check_instant(starts_at, field="starts_at")
+    account = account_to_change(account_id)
+    subscription = subscription_of(account_id, subscription_id)
+    check_within(subscription, starts_at, field="starts_at")
+    check_not_issued(subscription, starts_at, field="starts_at")
+    offered = offered_plan(
+        plan_key,
+        account_id=account_id,
+        kind=kind,
+        currency=subscription.currency,
+        interval_months=subscription.interval_months,
+        at=starts_at,
+    )
+    return PlanToBegin(account=account, subscription=subscription, offered=offered)
 
 
 def _months(count: int) -> str:

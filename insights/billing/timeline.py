@@ -143,12 +143,6 @@ def is_first(
     return segment.start == max(min(begun), since)
 
 
-def plan_at(phases: Sequence[PhaseFacts], instant: datetime) -> PhaseFacts | None:
-    """The phase in force at the instant, if one has begun by then."""
-    begun = [phase for phase in phases if phase.starts_at <= instant]
-    return max(begun, key=lambda phase: phase.starts_at, default=None)
-
-
 def _in_order(subscription: SubscriptionFacts, phases: Sequence[PhaseFacts]) -> tuple[PhaseFacts, ...]:
     ordered = tuple(sorted(phases, key=lambda phase: phase.starts_at))
     for phase, following in pairwise(ordered):

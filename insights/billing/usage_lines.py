@@ -1,5 +1,7 @@
 """Lines for usage: each price, each dimension value and each segment of the period has one.
 
+Where a meter got another version in a segment, each that was used has one, and they add to what all would as one.
+
 Every quantity metered in a segment goes into exactly one line, or is named as usage without a price.
 """
 
@@ -9,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
 
 from insights.billing.basis import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import CATCH_ALL, split_by_cell
 from insights.rating.plan_change import ChangePolicy, PlanSegment, rate_and_place_segments
-from insights.rating.rate import RatedLine, Segment, UnableToRate, Usage
+from insights.rating.rate import RatedLine, Segment, UnableToRate, Usage, rate_line
 from insights.rating.sheet import SheetPrice
 from insights.rating.terms import PriceTerms
 from insights.values.exact import EXACT
@@ -39,17 +42,18 @@ class UsageLines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """One segment's part of a chain: its price, its terms and what was metered."""
+    """One segment's part of a chain: its price, its terms and what was metered by one version of the meter."""
 
     number: int
+    meter: MeterOfBill
     segment: ServiceSegment
     price: SheetPrice
     terms: PriceTerms
     usage: Usage
 
 
-# A chain is what one meter's usage with one set of values goes through, plan after plan.
-_ChainKey = tuple[int, tuple[str, ...], tuple[str, ...]]
+# A chain is what usage of one meter, in one unit and with one set of values, goes through, plan after plan.
+_ChainKey = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 
 def usage_lines(
@@ -85,7 +89,7 @@ def usage_lines(
         if not _is_due(key, chain):
             continue
         try:
-            lines += _lines_of_chain(whole, of_id[key[0]], key, chain, taxes)
+            lines += _lines_of_chain(whole, key, chain, taxes)
         except UnableToRate as error:
             unrated |= {place.price.key for place in chain}
             problems.append(Problem(code="unable_to_rate", message=f"{chain[0].price.name}: {error}."))
@@ -102,7 +106,11 @@ def usage_lines(
 
 def _is_due(key: _ChainKey, chain: Sequence[_Place]) -> bool:
     """A value that was used in one segment has its place in all of them, or a change would give it whole tiers."""
-    return key[2] == CATCH_ALL or any(place.usage.quantity for place in chain)
+    return _values_of(key) == CATCH_ALL or any(place.usage.quantity for place in chain)
+
+
+def _values_of(key: _ChainKey) -> tuple[str, ...]:
+    return key[3]
 
 
 def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
@@ -122,23 +130,28 @@ def _places(
     meters: Sequence[MeterOfBill],
     metered: MeteredUsage,
 ) -> Iterator[tuple[_ChainKey, _Place]]:
+    is_current = meter_is_current(meter, meters, segment.service.end)
     if price.matrix is None:
         total = sum(found.values(), _ZERO)
-        if price.terms is not None and (total or meter_is_current(meter, meters, segment.service.end)):
+        if price.terms is not None and (total or is_current):
             usage = Usage(total, _count(price.terms, number, meters, metered))
-            place = _Place(number=number, segment=segment, price=price, terms=price.terms, usage=usage)
-            yield (meter.id, (), CATCH_ALL), place
+            place = _Place(
+                number=number, meter=meter, segment=segment, price=price, terms=price.terms, usage=usage
+            )
+            yield (meter.key, meter.unit, (), CATCH_ALL), place
         return
     names = price.matrix.dimensions
     quantities = split_by_cell(
         price.matrix,
-        ((dict(zip(names, values, strict=True)), quantity) for values, quantity in found.items()),
+        ((dict(zip(names, values, strict=True)), quantity) for values, quantity in found.items() if quantity),
     )
     for values, quantity in quantities.items():
         terms = price.matrix.terms_of(values)
-        if terms is not None:
-            place = _Place(number=number, segment=segment, price=price, terms=terms, usage=Usage(quantity))
-            yield (meter.id, names if values else (), values), place
+        if terms is not None and (quantity or is_current):
+            place = _Place(
+                number=number, meter=meter, segment=segment, price=price, terms=terms, usage=Usage(quantity)
+            )
+            yield (meter.key, meter.unit, names if values else (), values), place
 
 
 def meter_is_current(meter: MeterOfBill, meters: Sequence[MeterOfBill], at: datetime) -> bool:
@@ -158,49 +171,74 @@ def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metere
 
 
 def _lines_of_chain(
-    whole: Period, meter: MeterOfBill, key: _ChainKey, chain: Sequence[_Place], taxes: tuple[str, ...]
+    whole: Period, key: _ChainKey, chain: Sequence[_Place], taxes: tuple[str, ...]
 ) -> Iterator[DraftLine]:
-    for run in _contiguous(chain):
+    by_segment = [_used(list(places)) for _, places in groupby(chain, key=lambda place: place.number)]
+    for run in _contiguous(by_segment):
         rated = rate_and_place_segments(
             whole,
             [
                 PlanSegment(
-                    service=place.segment.service,
-                    terms=place.terms,
-                    usage=place.usage,
-                    opened_by=place.segment.policy if index else ChangePolicy.RESTART,
+                    service=versions[0].segment.service,
+                    terms=versions[0].terms,
+                    usage=_together(versions),
+                    opened_by=versions[0].segment.policy if index else ChangePolicy.RESTART,
                 )
-                for index, place in enumerate(run)
+                for index, versions in enumerate(run)
             ],
         )
-        for place, (line, segment) in zip(run, rated, strict=True):
-            # Of a value, a segment in which it was not used and costs nothing says nothing.
-            if key[2] == CATCH_ALL or line.metered_quantity or line.steps:
-                yield _usage_line(meter, key, place, line, segment, taxes)
+        for versions, (line, segment) in zip(run, rated, strict=True):
+            if len(versions) > 1:
+                yield from _lines_of_versions(key, versions, segment, taxes)
+            elif _values_of(key) == CATCH_ALL or line.metered_quantity or line.steps:
+                # Of a value, a segment in which it was not used and costs nothing says nothing.
+                yield _usage_line(key, versions[0], line, segment, taxes)
 
 
-def _contiguous(chain: Sequence[_Place]) -> Iterator[list[_Place]]:
+def _used(versions: Sequence[_Place]) -> Sequence[_Place]:
+    """The versions of a meter that were used, the older first; one if none was."""
+    in_order = sorted(versions, key=lambda place: place.meter.version)
+    return [place for place in in_order if place.usage.quantity] or in_order[-1:]
+
+
+def _together(versions: Sequence[_Place]) -> Usage:
+    """What was metered by all versions; each knows the whole count that a percentage takes."""
+    return Usage(sum((place.usage.quantity for place in versions), _ZERO), versions[0].usage.count)
+
+
+def _lines_of_versions(
+    key: _ChainKey, versions: Sequence[_Place], segment: Segment, taxes: tuple[str, ...]
+) -> Iterator[DraftLine]:
+    """Each version's line as what it adds to the older ones': no tier, included usage or flat amount is had twice."""
+    before: Usage | None = None
+    for place in versions:
+        usage = place.usage if before is None else Usage(place.usage.quantity)
+        line = rate_line(place.terms, usage, already_rated=before, segment=segment)
+        yield _usage_line(key, place, line, segment, taxes)
+        before = usage if before is None else before + usage
+
+
+def _contiguous(by_segment: Sequence[Sequence[_Place]]) -> Iterator[list[Sequence[_Place]]]:
     """Stretches without a hole: where a plan in between had no such price, tiers begin anew."""
-    run: list[_Place] = []
-    for place in chain:
-        if run and run[-1].segment.service.end != place.segment.service.start:
+    run: list[Sequence[_Place]] = []
+    for versions in by_segment:
+        if run and run[-1][0].segment.service.end != versions[0].segment.service.start:
             yield run
             run = []
-        run.append(place)
+        run.append(versions)
     if run:
         yield run
 
 
 def _usage_line(
-    meter: MeterOfBill,
     key: _ChainKey,
     place: _Place,
     rated: RatedLine,
     segment: Segment,
     taxes: tuple[str, ...],
 ) -> DraftLine:
-    _, names, values = key
-    price, sheet = place.price, place.segment.sheet
+    _, _, names, values = key
+    meter, price, sheet = place.meter, place.price, place.segment.sheet
     return DraftLine(
         key=line_key("usage", str(place.number), price.key, str(meter.version), *values),
         kind=LineKind.CHARGE,

@@ -23,12 +23,16 @@ from insights.models import Source, Watermark
 
 @dataclass(frozen=True, slots=True)
 class UsageRead:
-    """Everything metered that some bases asked for, the position it is as known at, and how complete it was then."""
+    """Everything metered that some bases asked for, the position it is as known at, and how complete it was then.
+
+    `not_billed` are the sources of each account whose usage was left out.
+    """
 
     position: int
     meters: tuple[BilledMeter, ...]
     metered: dict[Ask, Metered]
     sources: dict[int, list[SourceState]]
+    not_billed: dict[int, tuple[str, ...]]
 
     def answers(self, basis: Basis) -> bool:
         """Whether all that the basis asks for was read."""
@@ -59,14 +63,18 @@ def read_usage(bases: Iterable[Basis]) -> UsageRead:
     position = read_position()
     bases = list(bases)
     asks = [ask for basis in bases for ask in _asks(basis, meters)]
-    sources = _source_states([basis.account_id for basis in bases])
-    return UsageRead(position, meters, read_metered(asks, meters), sources)
+    sources, not_billed = _source_states([basis.account_id for basis in bases])
+    return UsageRead(position, meters, read_metered(asks, meters), sources, not_billed)
 
 
-def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
+def _source_states(
+    accounts: Sequence[int],
+) -> tuple[dict[int, list[SourceState]], dict[int, tuple[str, ...]]]:
+    """How far the sources that are billed sent, and the names of the others, by account."""
     billable = set(Source.objects.filter(billable=True).values_list("pk", flat=True))
     found: dict[int, list[SourceState]] = {}
-    for mark in Watermark.objects.filter(account__in=accounts):
+    others: dict[int, tuple[str, ...]] = {}
+    for mark in Watermark.objects.filter(account__in=accounts).order_by("account_id", "source_slug"):
         if mark.source_id in billable:
             state = SourceState(
                 name=mark.source_name,
@@ -75,7 +83,9 @@ def _source_states(accounts: Sequence[int]) -> dict[int, list[SourceState]]:
                 ended_at=mark.ended_at,
             )
             found.setdefault(mark.account_id, []).append(state)
-    return found
+        else:
+            others[mark.account_id] = (*others.get(mark.account_id, ()), mark.source_slug)
+    return found, others
 
 
 def _asks(basis: Basis, meters: Sequence[BilledMeter]) -> Iterator[Ask]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from insights.billing.bill import Bill, BillLine, BillStatus, LineGroup
+from insights.billing.bill import Bill, BillLine, BillStatus, CorrectedLine, LineGroup
 from insights.billing.price_words import (
     cell_words,
     exact_words,
@@ -186,9 +186,16 @@ def _correction_sentence(line: BillLine) -> str:
         return "Corrects an earlier bill that had no such line."
     where = f"“{corrected.line_name}” of bill {corrected.number or corrected.bill_id}"
     before, after = corrected.quantity_before, corrected.quantity_after
+    if _is_for_later(line, corrected):
+        return f"Takes back {where}, which was for a time after the end of the subscription."
     if before is None or after is None or before == after:
         return f"Corrects {where}."
     return f"Corrects {where}: {quantity_words(before, line.unit)} before, {quantity_words(after, line.unit)} now."
+
+
+def _is_for_later(line: BillLine, corrected: CorrectedLine) -> bool:
+    """Whether it is a fee billed ahead for a period after the corrected bill's: corrected only when that never was."""
+    return not line.meter_key and line.service_start >= corrected.period.end
 
 
 def values_words(line: BillLine) -> str:
@@ -201,8 +208,22 @@ def line_price_words(line: BillLine) -> str:
     return price_words(line.terms) if line.terms else ""
 
 
+def bill_why(kind: str) -> str:
+    """Why there is a bill that is not one of a period's usage; empty for one that is."""
+    return _WHY.get(kind, "")
+
+
+_WHY = {
+    "opening": "The subscription begins. This bill has the fees that are due in advance for its first period.",
+    "closing": "The subscription has ended. This bill has only what changed since its last bill: usage that came late "
+    "or was corrected, and fees for a time after the end.",
+}
+
+
 def bill_answer(bill: Bill) -> str:
     """What the bill asks for, in one phrase that a total follows."""
+    if bill.head.kind == "closing" and bill.head.status is BillStatus.DRAFT:
+        return "As it stands you would pay"
     return {
         BillStatus.DRAFT: "If the period ended now you would pay",
         BillStatus.CHECKING: "This bill is being checked before it is sent. As it stands you would pay",

@@ -173,7 +173,8 @@ def _usage_faults(invoice: Invoice, meters: Mapping[int, Meter], not_billed: lis
             for line in own
             if line.metered_quantity
         )
-    named = {(one["meter_key"], one["unit"]): Decimal(one["quantity"]) for one in invoice.details["unpriced"]}
+    without_line = (*invoice.details["unpriced"], *invoice.details.get("priced_elsewhere", ()))
+    named = {(one["meter_key"], one["unit"]): Decimal(one["quantity"]) for one in without_line}
     if {place: quantity for place, quantity in unpriced.items() if quantity} != named:
         yield f"invoice {invoice.pk}: usage without a line is not what it names as unpriced"
 

@@ -1,14 +1,15 @@
 """Opens a download on a database connection of its own, and records what was sent.
 
-Every statement here runs on that connection, outside the transaction of the page that asked: a streamed
-answer outlives it, and under support access the page's transaction refuses writes. Slots are session locks,
-so that a killed process gives its slot back without anybody's help.
+Every statement but a look at the slots runs on that connection, outside the transaction of the page that asked:
+a streamed answer outlives it, and under support access the page's transaction refuses writes. Slots are session
+locks, so that a killed process gives its slot back without anybody's help.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -21,12 +22,16 @@ from django.conf import settings
 from django.db import connections
 from psycopg.types.json import Jsonb
 
+from accounts.tenancy import connection as page_connection
+from insights.exports.bundle import Bundle, zip_pieces
 from insights.exports.proof_queries import running_lock_name
 from insights.exports.queries import CopyStatement, CsvSource
 from insights.exports.stream import PIECE_BYTES, CsvStream, Lines, Proof, RightToRead, gather_lines
 from insights.metering.archived_queries import Guard, refused_for
 
 logger = structlog.get_logger(__name__)
+
+NOTICE_SECONDS = 0.05
 
 
 class TooManyDownloads(Exception):
@@ -52,11 +57,12 @@ class OpenDownload:
 
 
 def open_download(
-    *, request: DownloadRequest, source: CsvSource, compress: bool, still_allowed: Callable[[], bool]
+    *, request: DownloadRequest, source: CsvSource | Bundle, compress: bool, still_allowed: Callable[[], bool]
 ) -> OpenDownload:
     """Take a slot, note the download and start it; raises TooManyDownloads. Errors of the query are raised
     here. `still_allowed` is asked while the stream runs; where it says no, the stream raises and ends as cut.
     """
+    _look_for_slots(request.account_id)
     with ExitStack() as on_failure:
         connection = _connect()
         on_failure.callback(connection.close)
@@ -82,15 +88,52 @@ def _connect() -> psycopg.Connection[Any]:
     return connection
 
 
+_COUNT_HELD = """
+SELECT count(*) FROM unnest(%s::text[]) AS slot (name) WHERE hashtextextended(slot.name, 0) IN (
+    SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1
+        AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+)
+"""
+
+
+def _look_for_slots(account_id: int) -> None:
+    """Refuse before a connection is opened, which costs PostgreSQL a process and thirty times as much as this look.
+
+    Who passes still has to take a slot. On a replica, whose locks are not seen here, everybody passes.
+    """
+    if _full_group(account_id) is None:
+        return
+    # Who has closed a download gets its slot back when PostgreSQL has noticed.
+    time.sleep(NOTICE_SECONDS)
+    if (group := _full_group(account_id)) is not None:
+        raise TooManyDownloads(group)
+
+
+def _full_group(account_id: int) -> str | None:
+    with page_connection().cursor() as cursor:
+        for group, names in _slots_of(account_id):
+            cursor.execute(_COUNT_HELD, [names])
+            if cursor.fetchone()[0] >= len(names):
+                return group
+    return None
+
+
 def _take_slots(connection: psycopg.Connection[Any], *, account_id: int) -> None:
     """Take one slot of the account and one of the portal. Closing the connection gives both back."""
+    for group, names in _slots_of(account_id):
+        if not any(_try_lock(connection, name) for name in names):
+            raise TooManyDownloads(group)
+
+
+def _slots_of(account_id: int) -> Iterator[tuple[str, list[str]]]:
+    """Name the slots of the account and those of the portal, each of which is a lock."""
     groups = (
         (f"portal download of account {account_id}", settings.DOWNLOADS_PER_ACCOUNT),
         ("portal download", settings.DOWNLOADS_IN_ALL),
     )
     for group, slots in groups:
-        if not any(_try_lock(connection, f"{group} slot {slot}") for slot in range(slots)):
-            raise TooManyDownloads(group)
+        yield group, [f"{group} slot {slot}" for slot in range(slots)]
 
 
 def _try_lock(connection: psycopg.Connection[Any], name: str) -> bool:
@@ -144,10 +187,15 @@ def _note_end(account_id: int, public_id: uuid.UUID, proof: Proof, connection: A
         )
 
 
-def _open_lines(connection: psycopg.Connection[Any], account_id: int, source: CsvSource) -> Iterator[Lines]:
-    if not isinstance(source, CopyStatement):
+def _open_lines(
+    connection: psycopg.Connection[Any], account_id: int, source: CsvSource | Bundle
+) -> Iterator[Lines]:
+    if isinstance(source, Bundle):
+        lines = _zipped_pieces(connection, account_id, source)
+    elif isinstance(source, CopyStatement):
+        lines = _copied_lines(connection, account_id, source)
+    else:
         return gather_lines(source)
-    lines = _copied_lines(connection, account_id, source)
     # PostgreSQL plans and begins before it sends the header, so a bad query fails here and not in mid answer.
     return chain([next(lines)], lines)
 
@@ -155,15 +203,38 @@ def _open_lines(connection: psycopg.Connection[Any], account_id: int, source: Cs
 def _copied_lines(
     connection: psycopg.Connection[Any], account_id: int, source: CopyStatement
 ) -> Iterator[Lines]:
+    with _reading(connection, account_id, [source]) as cursor:
+        yield from _rows_of(connection, cursor, source)
+
+
+def _zipped_pieces(connection: psycopg.Connection[Any], account_id: int, bundle: Bundle) -> Iterator[Lines]:
+    """The pieces of a zip. Its tables are as known at one position, so that they need no common snapshot."""
+    sources = [table.source for table in bundle.tables]
+    with _reading(connection, account_id, sources) as cursor:
+        yield from zip_pieces(bundle, lambda source: _rows_of(connection, cursor, source))
+
+
+@contextmanager
+def _reading(
+    connection: psycopg.Connection[Any], account_id: int, sources: Iterable[CopyStatement]
+) -> Iterator[psycopg.Cursor[Any]]:
+    """A transaction that only reads, as long as it takes, with nothing archived that the sources are of."""
     with _account_transaction(connection, account_id), connection.cursor() as cursor:
         # One statement is one snapshot: rows replaced meanwhile neither come twice nor go missing.
         cursor.execute("SET TRANSACTION READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
-        if source.guard is not None:
-            _refuse_archived(cursor, source.guard)
-        with cursor.copy(source.statement, source.parameters) as copy:
-            while (gathered := connection.wait(_gather_rows(copy))).number:
-                yield gathered
+        for source in sources:
+            if source.guard is not None:
+                _refuse_archived(cursor, source.guard)
+        yield cursor
+
+
+def _rows_of(
+    connection: psycopg.Connection[Any], cursor: psycopg.Cursor[Any], source: CopyStatement
+) -> Iterator[Lines]:
+    with cursor.copy(source.statement, source.parameters) as copy:
+        while (gathered := connection.wait(_gather_rows(copy))).number:
+            yield gathered
 
 
 def _gather_rows(copy: psycopg.Copy) -> Generator[psycopg.waiting.Wait, psycopg.waiting.Ready | int, Lines]:

@@ -41,7 +41,7 @@ WINDOW_NAMES = {300: "5min", 900: "15min", 1800: "30min", 3600: "hour", 86400: "
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsFilter:
     """Which records of one account, current now or as known at a moment: a meter, a period, and for each named
-    dimension the values wanted.
+    dimension the values wanted, or the series themselves.
     """
 
     account_id: int
@@ -51,6 +51,7 @@ class RecordsFilter:
     dimension_values: tuple[tuple[str, tuple[str, ...]], ...] = ()
     known: KnownAt | None = None
     changes_since: bool = False
+    series_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,8 @@ def _series(wanted: RecordsFilter, extra: sql.Composed) -> sql.Composed:
         ).format(sql.Placeholder(f"key_{number}"), sql.Placeholder(f"values_{number}"))
         for number in range(len(wanted.dimension_values))
     ]
+    if wanted.series_ids is not None:
+        conditions.append(sql.Composed([sql.SQL(" AND s.id = ANY(%(series_ids)s::bigint[])")]))
     return sql.SQL(
         "WITH {}series AS MATERIALIZED (SELECT s.id, m.key AS meter, m.unit, w.source_slug AS source,"
         " s.dimensions, {} AS window_name{} FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id"
@@ -230,6 +233,8 @@ def _parameters(wanted: RecordsFilter) -> dict[str, Any]:
     }
     if wanted.known:
         parameters["position"] = wanted.known.position
+    if wanted.series_ids is not None:
+        parameters["series_ids"] = list(wanted.series_ids)
     for number, (key, values) in enumerate(wanted.dimension_values):
         parameters |= {f"key_{number}": key, f"values_{number}": list(values)}
     return parameters

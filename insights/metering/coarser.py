@@ -6,10 +6,10 @@ changed covers as many. Quantities are those of the answer: added, or the highes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import groupby
 
 from insights.metering.aggregations import adds_over_time
 from insights.metering.assemble import sum_known
@@ -44,52 +44,58 @@ def coarser(answer: Exploration, *, hours: int) -> Exploration:
         return answer
     adds = adds_over_time(answer.filter.meter.aggregation)
     together = list(numbers_together([bucket.slot for bucket in answer.buckets], hours))
-    buckets = [_one_of(answer.buckets[first:end], adds=adds) for first, end in together]
-    if answer.bar_parts:
-        buckets = [
-            bucket._replace(parts=parts) for bucket, parts in zip(buckets, answer.bar_parts, strict=True)
-        ]
     return replace(
         answer,
-        buckets=tuple(buckets),
+        buckets=tuple(_taken_together(answer, together, adds=adds)),
         previous_slots=tuple(
-            _span(answer.previous_slots[first:end])
+            _span(answer.previous_slots, first, min(end, len(answer.previous_slots)))
             for first, end in together
-            if answer.previous_slots[first:end]
+            if first < len(answer.previous_slots)
         ),
     )
 
 
 def numbers_together(slots: Sequence[Slot], hours: int) -> Iterator[tuple[int, int]]:
     """Yield the first number and the one after the last of the hours that make one bar."""
-    last = HOURS_A_DAY // hours - 1
-    for _day, of_day in groupby(range(len(slots)), key=lambda number: slots[number].day):
-        numbers = list(of_day)
-        midnight = numbers[0]
-        for _bar, of_bar in groupby(numbers, key=lambda number: min((number - midnight) // hours, last)):
-            bar = list(of_bar)
-            yield bar[0], bar[-1] + 1
+    midnight = 0
+    while midnight < len(slots):
+        end = bisect_right(slots, slots[midnight].day, midnight, key=lambda slot: slot.day)
+        bars = min(-(-(end - midnight) // hours), HOURS_A_DAY // hours)
+        firsts = range(midnight, midnight + bars * hours, hours)
+        yield from zip(firsts, (*firsts[1:], end), strict=True)
+        midnight = end
 
 
-def _one_of(buckets: Sequence[Bucket], *, adds: bool) -> Bucket:
+def _taken_together(
+    answer: Exploration, together: Sequence[tuple[int, int]], *, adds: bool
+) -> Iterator[Bucket]:
+    """Make one bucket of each stretch, column by column: there are hundreds of bars and thousands of hours."""
     known = sum_known if adds else _highest
-    quantity = known(bucket.quantity for bucket in buckets)
-    kinds = {bucket.kind for bucket in buckets}
-    return Bucket(
-        slot=_span([bucket.slot for bucket in buckets]),
-        kind=next(kind for kind in _KINDS if kind in kinds),
-        quantity=quantity,
-        # Parts that were not read are of no hour together either.
-        parts=tuple(map(known, zip(*(bucket.parts for bucket in buckets), strict=False))),
-        records=sum(bucket.records for bucket in buckets),
-        previous=known(bucket.previous for bucket in buckets),
-        holds_daily_totals=any(bucket.holds_daily_totals for bucket in buckets),
-    )
+    slots, kinds, quantities, parts, records, previous, daily = zip(*answer.buckets, strict=True)
+    for number, (first, end) in enumerate(together):
+        found = set(kinds[first:end])
+        yield Bucket(
+            slot=_span(slots, first, end),
+            kind=kinds[first] if len(found) == 1 else next(kind for kind in _KINDS if kind in found),
+            quantity=known(quantities[first:end]),
+            parts=answer.bar_parts[number] if answer.bar_parts else _parts(parts[first:end], known),
+            records=sum(records[first:end]),
+            previous=known(previous[first:end]),
+            holds_daily_totals=any(daily[first:end]),
+        )
+
+
+def _parts(
+    of_hours: Sequence[tuple[Decimal | None, ...]],
+    known: Callable[[Iterable[Decimal | None]], Decimal | None],
+) -> tuple[Decimal | None, ...]:
+    # Parts that were not read are of no hour together either.
+    return tuple(map(known, zip(*of_hours, strict=False))) if of_hours[0] else ()
 
 
 def _highest(quantities: Iterable[Decimal | None]) -> Decimal | None:
     return max((quantity for quantity in quantities if quantity is not None), default=None)
 
 
-def _span(slots: Sequence[Slot]) -> Slot:
-    return Slot(slots[0].start, slots[-1].end, slots[0].day)
+def _span(slots: Sequence[Slot], first: int, end: int) -> Slot:
+    return Slot(slots[first].start, slots[end - 1].end, slots[first].day)

@@ -5,9 +5,10 @@ A source counts from its first window until it has ended; one that is expected c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 # A source that says nothing for this many cadences counts as missing.
 SILENT_CADENCES = 2
@@ -98,6 +99,18 @@ class Completeness:
     def covers(self, start: datetime, end: datetime) -> bool:
         """Whether nothing more is expected of a stretch of time."""
         return self.complete_to is not None and not any(one.meets(start, end) for one in self.open)
+
+    def cover_each(self, stretches: Sequence[tuple[datetime, datetime, date]]) -> list[bool]:
+        """The same of each of many stretches, that begin with their start and end and follow one another."""
+        if self.complete_to is None:
+            return [False] * len(stretches)
+        settled = len(stretches)
+        if self.open:
+            # All but the last few hours of a long period end before anything is still expected.
+            first_open = min(one.start for one in self.open)
+            settled = bisect_right(stretches, first_open, key=lambda stretch: stretch[1])
+        rest = [self.covers(start, end) for start, end, _ in stretches[settled:]]
+        return [True] * settled + rest
 
 
 NOTHING_KNOWN = Completeness(None, is_settled=False, open=(), marks=(), missing=(), ended=())

@@ -13,7 +13,7 @@ from datetime import date, tzinfo
 from decimal import Decimal
 
 from insights.metering import sum_sql
-from insights.metering.aggregations import adds_over_time, settled
+from insights.metering.aggregations import adds_over_time, needs_seconds, settled
 from insights.metering.assemble import GroupTotals, SomeParts, sum_known
 from insights.metering.coarser import HOURS_A_DAY, hours_together, numbers_together
 from insights.metering.explore import PeriodRead, Plan, Row, plan_groups
@@ -156,18 +156,19 @@ def _bar_parts(
             row[group] = sum_known(known) if adds else max(known, default=None)
     if plan.names_rest:
         _add_rest(parts, firsts, wholes)
+    if not needs_seconds(reading.aggregation):
+        return tuple(map(tuple, parts))
     return tuple(
         tuple(None if part is None else settled(reading.aggregation, part) for part in row) for row in parts
     )
 
 
 def _add_rest(parts: Cells, firsts: Sequence[int], wholes: Sequence[Row]) -> None:
-    left: list[Decimal | None] = [None] * len(parts)
+    of_bars: list[list[Decimal | None]] = [[] for _ in parts]
     for number, _group, quantity, _records, _daily in wholes:
-        bar = bisect_right(firsts, number) - 1
-        left[bar] = sum_known((left[bar], quantity))
-    for row, whole in zip(parts, left, strict=True):
-        shown = sum_known(row)
+        of_bars[bisect_right(firsts, number) - 1].append(quantity)
+    for row, of_bar in zip(parts, of_bars, strict=True):
+        whole, shown = sum_known(of_bar), sum_known(row)
         row[-1] = whole if shown is None or whole is None else (whole - shown) or None
 
 

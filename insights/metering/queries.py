@@ -52,8 +52,8 @@ from insights.metering.usage_filter import Pairs, UsageFilter, meter_name, parse
 from insights.metering.windows import Slot, days_of, period_of, slots_before, slots_of
 from insights.values.period import Period, start_of_day
 
-# About as many rows as are read in the time that a second look at a long period takes.
-ROWS_TO_REGROUP_MAX = 8_000
+# About as many rows as are read and added up in the time that a second look at a long period takes.
+ROWS_TO_REGROUP_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta, tzinfo
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from accounts.tenancy import connection
@@ -216,9 +217,8 @@ def _summed_values(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: 
     found = run(statement, summed.parameters(reading) | {"only": list(summed.only or shown)})
     groups = {value: number for number, value in enumerate(shown)} if is_grouped else {}
     rest = len(shown) if is_grouped else 0
-    firsts: dict[date, int] = {}
-    for number, slot in enumerate(slots):
-        firsts.setdefault(slot.day, number)
+    # Backwards, so that the first hour of a day stays.
+    firsts = {slots[number].day: number for number in range(len(slots) - 1, -1, -1)}
     rows: list[Row] = []
     whole: list[Row] = []
     for is_whole, day, value, *told in found:
@@ -230,7 +230,10 @@ def _summed_values(reading: Reading, slots: Sequence[Slot], plan: Plan, summed: 
     if has_whole:
         rows += _left_of(whole, rows, rest)
     # A day before may be shown only up to the hour that today has come to.
-    return tuple(row for row in rows if row[0] < len(slots))
+    count = len(slots)
+    if rows and max(map(itemgetter(0), rows)) >= count:
+        return tuple([row for row in rows if row[0] < count])
+    return tuple(rows)
 
 
 def _left_of(whole: Sequence[Row], rows: Sequence[Row], group: int) -> list[Row]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
-from itertools import islice
+from functools import lru_cache
 from typing import NamedTuple
 
 from insights.values.period import (
@@ -16,13 +17,14 @@ from insights.values.period import (
     months_after,
     period_of_days,
     previous_period,
-    split_by_day,
     split_by_month,
     start_of_day,
 )
 
 ONE_DAY = timedelta(days=1)
-_SPLITS = {"day": split_by_day, "month": split_by_month}
+_INSTANT = timedelta(microseconds=1)
+# The days of a dozen pages of three months, 3 kB each in hours.
+_DAYS_KEPT = 2_000
 
 
 class Kind(StrEnum):
@@ -50,24 +52,55 @@ class Slot(NamedTuple):
 
 def slots_of(period: Period, *, granularity: str, zone: tzinfo, now: datetime) -> tuple[Slot, ...]:
     """Cut a period; what has not begun yet is left out."""
-    return tuple(slot for slot in _cut(period, granularity, zone) if slot.start <= now)
+    slots = _cut(period, granularity, zone)
+    return slots[: bisect_right(slots, now, key=lambda slot: slot.start)]
 
 
 def slots_before(period: Period, *, granularity: str, zone: tzinfo, count: int) -> tuple[Slot, ...]:
     """The first `count` stretches of the period of the same kind just before, in the same order."""
-    return tuple(islice(_cut(previous_period(period, zone), granularity, zone), count))
+    return _cut(previous_period(period, zone), granularity, zone)[:count]
 
 
-def _cut(period: Period, granularity: str, zone: tzinfo) -> Iterator[Slot]:
-    if granularity != "hour":
-        for part in _SPLITS[granularity](period, zone):
-            yield Slot(part.start, part.end, local_day(part.start, zone))
-        return
-    # There are thousands of hours, so that the calendar is only asked for days.
-    for part in split_by_day(period, zone):
-        day = local_day(part.start, zone)
-        for start, end in hours_between(part, start_of_day(day, zone)):
-            yield Slot(start, end, day)
+def _cut(period: Period, granularity: str, zone: tzinfo) -> tuple[Slot, ...]:
+    if granularity == "month":
+        parts = split_by_month(period, zone)
+        return tuple(Slot(part.start, part.end, local_day(part.start, zone)) for part in parts)
+    cut_day = _hours_of_day if granularity == "hour" else _whole_day
+    first, end = _days_touched(period.start, period.end, zone)
+    slots = [slot for number in range((end - first).days) for slot in cut_day(first + number * ONE_DAY, zone)]
+    if slots[0].start < period.start or slots[-1].end > period.end:
+        return tuple(_within(slots, period))
+    return tuple(slots)
+
+
+@lru_cache(_DAYS_KEPT)
+def _whole_day(day: date, zone: tzinfo) -> tuple[Slot, ...]:
+    """A day as one stretch; none where the zone left it out of its calendar."""
+    start, end = start_of_day(day, zone), start_of_day(day + ONE_DAY, zone)
+    return (Slot(start, end, day),) if start < end else ()
+
+
+@lru_cache(_DAYS_KEPT)
+def _hours_of_day(day: date, zone: tzinfo) -> tuple[Slot, ...]:
+    """A day cut at the hours elapsed since its midnight; the same for every account of the zone."""
+    return tuple(
+        Slot(start, end, day)
+        for whole in _whole_day(day, zone)
+        for start, end in hours_between(Period(whole.start, whole.end), whole.start)
+    )
+
+
+def _within(slots: Iterable[Slot], period: Period) -> list[Slot]:
+    """What of each stretch lies in a period that is not made of whole days."""
+    return [
+        Slot(max(slot.start, period.start), min(slot.end, period.end), slot.day)
+        for slot in slots
+        if slot.start < period.end and slot.end > period.start
+    ]
+
+
+def _days_touched(start: datetime, end: datetime, zone: tzinfo) -> tuple[date, date]:
+    return local_day(start, zone), local_day(end - _INSTANT, zone) + ONE_DAY
 
 
 def period_of(slots: Sequence[Slot]) -> Period:
@@ -77,8 +110,7 @@ def period_of(slots: Sequence[Slot]) -> Period:
 
 def days_of(slots: tuple[Slot, ...], zone: tzinfo) -> tuple[date, date]:
     """The first local day of the slots, and the day after the last."""
-    last = local_day(slots[-1].end - timedelta(microseconds=1), zone)
-    return slots[0].day, last + ONE_DAY
+    return slots[0].day, local_day(slots[-1].end - _INSTANT, zone) + ONE_DAY
 
 
 def kind_of(

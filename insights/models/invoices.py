@@ -23,14 +23,20 @@ class InvoiceState(models.TextChoices):
 
 
 class InvoiceKind(models.TextChoices):
-    """What an invoice is for: a billing period, or what is due in advance when a subscription begins."""
+    """What an invoice is for.
+
+    A billing period; what is due in advance when a subscription begins; or what changed of the bills of a
+    subscription after its last period was issued, with that period as its own.
+    """
 
     PERIOD = "period"
     OPENING = "opening"
+    CLOSING = "closing"
 
 
 class Invoice(models.Model):
-    """One operation's bill. `operation` tells a second invoice of a period, made after a void, from the first.
+    """One operation's bill. `operation` tells a second invoice of a period, made after a void, from the first,
+    and one closing invoice of a subscription from the next.
 
     Amounts are minor units of the currency. `details` is what a line cannot say alone: plans in force with their
     prices, terms of the whole, taxes, credits as they stood, seller and buyer. The database refuses every change once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from accounts.models import Account, AccountQuerySet
 from insights.models.batches import Batch
@@ -56,6 +56,10 @@ class BatchPart(models.Model):
         indexes = [
             models.Index(fields=["account", "-received_at", "-id"], name="batchpart_recent"),
             models.Index(fields=["account"], condition=Q(finished_at__isnull=True), name="batchpart_open"),
+            # What came, was finished or was taken back since an instant: what billing looks for.
+            models.Index(
+                "account", Greatest("finished_at", "reverted_at", "received_at"), name="batchpart_touched"
+            ),
         ]
 
 

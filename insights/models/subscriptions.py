@@ -60,6 +60,14 @@ class Subscription(models.Model):
     interval_months = models.PositiveSmallIntegerField(default=1)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When its end was last set."
+    )
+    settled_as_of = models.BigIntegerField(
+        null=True,
+        editable=False,
+        help_text="After its end: the ledger position up to which nothing is left to bill.",
+    )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -137,6 +145,9 @@ class AddOn(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When its end was last set."
+    )
     counts = models.JSONField(
         default=dict, blank=True, help_text="How many of each counted fee, by price key."
     )
@@ -165,6 +176,9 @@ class PriceOverride(models.Model):
     cells = models.JSONField(default=list, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When its end was last set."
+    )
     reason = models.CharField(max_length=200)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)

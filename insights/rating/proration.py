@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from insights.values.period import Period
 from insights.values.share import Share
@@ -28,19 +28,6 @@ def share_of(part: Period, whole: Period) -> Share:
     if part.start < whole.start or part.end > whole.end:
         raise UnableToProrate("the part is not inside the period")
     return Share(_seconds(part.duration), _seconds(whole.duration))
-
-
-def used_share(whole: Period, until: datetime) -> Share:
-    """The part of the period before the instant: what a fee paid in advance has been used for."""
-    if not whole.start <= until <= whole.end:
-        raise UnableToProrate("the instant is not inside the period")
-    return Share(_seconds(until - whole.start), _seconds(whole.duration))
-
-
-def unused_share(whole: Period, since: datetime) -> Share:
-    """The part of the period from the instant on; with the used one it makes up the whole."""
-    used = used_share(whole, since)
-    return Share(used.of_seconds - used.seconds, used.of_seconds)
 
 
 def _seconds(duration: timedelta) -> int:

@@ -134,10 +134,19 @@ def scale_for(unit: str, largest: Decimal) -> Scale:
 def _fitting(scales: tuple[tuple[str, int], ...], largest: Decimal) -> Scale:
     best = scales[0]
     for unit, exponent in scales:
-        # Rounding decides: 999.96 kB is shown as 1 MB, never as 1,000 kB.
-        if abs(_rounded(largest.scaleb(-exponent, context=_EXACT))) >= 1:
-            best = (unit, exponent)
+        if not _reaches_one(largest, exponent):
+            break
+        best = (unit, exponent)
     return Scale(*best)
+
+
+def _reaches_one(largest: Decimal, exponent: int) -> bool:
+    """Whether a quantity is one or more in a scale, as it is shown there."""
+    digits = largest.adjusted() - exponent
+    if not largest or digits < -1:
+        return False
+    # Rounding decides: 999.96 kB is shown as 1 MB, never as 1,000 kB.
+    return digits >= 0 or abs(_rounded(largest.scaleb(-exponent, context=_EXACT))) >= 1
 
 
 def scaled(quantity: Decimal, unit: str, *, scale: Scale | None = None) -> ScaledQuantity:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from insights.web import bill_credits, billing_details, bills, prices
+from insights.web import (
+    bill_conservation,
+    bill_credits,
+    bill_line,
+    bill_line_records,
+    bill_proof,
+    billing_details,
+    bills,
+    prices,
+)
 
 urlpatterns = [
     path("bills/", bills.bill_list, name="bill-list"),
@@ -13,6 +22,39 @@ urlpatterns = [
     path("bills/<uuid:bill_uuid>/bill.pdf", bills.bill_pdf, name="bill-pdf"),
     path("bills/<uuid:bill_uuid>/lines.csv", bills.bill_csv, name="bill-csv"),
     path("bills/<uuid:bill_uuid>/bill.json", bills.bill_json, name="bill-json"),
+    path(
+        "bills/<uuid:bill_uuid>/where-usage-went/",
+        bill_conservation.bill_conservation,
+        name="bill-conservation",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/where-usage-went.csv",
+        bill_conservation.bill_conservation_csv,
+        name="bill-conservation-csv",
+    ),
+    path("bills/<uuid:bill_uuid>/lines/<int:position>/", bill_line.bill_line, name="bill-line"),
+    path(
+        "bills/<uuid:bill_uuid>/lines/<int:position>/days.csv",
+        bill_line.bill_line_days_csv,
+        name="bill-line-days-csv",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/lines/<int:position>/values.csv",
+        bill_line.bill_line_values_csv,
+        name="bill-line-values-csv",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/lines/<int:position>/records/",
+        bill_line_records.bill_line_records,
+        name="bill-line-records",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/lines/<int:position>/records.csv",
+        bill_line_records.bill_line_records_csv,
+        name="bill-line-records-csv",
+    ),
+    path("bills/<uuid:bill_uuid>/proof.zip", bill_proof.bill_proof, name="bill-proof"),
+    path("bills/verify_bill.py", bill_proof.bill_verifier, name="bill-verifier"),
     path("prices/", prices.price_list, name="price-list"),
     path("prices.csv", prices.prices_csv, name="prices-csv"),
     path("credits/", bill_credits.credit_list, name="credit-list"),

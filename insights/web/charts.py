@@ -16,7 +16,7 @@ from insights.metering.explore import Bucket, Exploration, Group
 from insights.metering.windows import Kind
 from insights.values.quantity import Scale, scale_for
 from insights.web.colours import series_of
-from insights.web.words import KIND_WORDS, group_words, hour_words, slot_words
+from insights.web.words import KIND_WORDS, clock_words, group_words, hour_words, slot_words
 
 TICKS_MAX = 8
 Json = dict[str, Any]
@@ -55,17 +55,17 @@ def _labels(answer: Exploration, *, zone: tzinfo, clock: tzinfo, hours: int) -> 
             slot_words(one.slot, granularity=granularity, zone=zone, clock=clock) for one in answer.buckets
         ]
     return [
-        f"{hour_words(one.slot.start, clock)} to {one.slot.end.astimezone(clock):%H:%M}"
+        f"{hour_words(one.slot.start, clock)} to {clock_words(one.slot.end.astimezone(clock))}"
         for one in answer.buckets
     ]
 
 
 def scale_of(answer: Exploration) -> Scale:
     """The scale in which the largest stretch of time is easiest to read; table and chart share it."""
-    quantities = [bucket.quantity for bucket in answer.buckets] + [
-        bucket.previous for bucket in answer.buckets
+    shown = [
+        one for bucket in answer.buckets for one in (bucket.quantity, bucket.previous) if one is not None
     ]
-    largest = max((abs(quantity) for quantity in quantities if quantity is not None), default=Decimal(0))
+    largest = max(max(shown), -min(shown)) if shown else Decimal(0)
     return scale_for(answer.unit, largest)
 
 

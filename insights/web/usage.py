@@ -155,6 +155,7 @@ def _shown(
         raise Http404
     shown = answer.buckets[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
     complete = [bucket for bucket in answer.buckets if bucket.kind is not Kind.INCOMPLETE]
+    writer = usage_tables.RowWriter.of(answer, zone=zone, clock=clock, scale=scale)
     return {
         "period": words.period_words(first, min(end - ONE_DAY, today)),
         "is_so_far": slots[-1].end < question.period(zone).end or complete != list(answer.buckets),
@@ -170,11 +171,11 @@ def _shown(
         "compare_note": usage_tables.compare_note(answer, len(complete)),
         "groups": usage_tables.group_rows(answer),
         "largest": max((group.total for group in answer.groups), default=Decimal(0)),
-        "rows": [usage_tables.row(answer, bucket, zone=zone, clock=clock, scale=scale) for bucket in shown],
+        "rows": list(map(writer.write, shown)),
         "marks": usage_tables.marks(answer),
         "pages": _pages(question, page, last_page, len(slots)),
         "compares_rows": usage_tables.compares_rows(answer),
-        "has_previous": any(bucket.previous is not None for bucket in answer.buckets),
+        "has_previous": usage_tables.has_previous(answer),
         "hidden_groups": answer.values_found - len(answer.groups) if not answer.stacks else 0,
         "first_used": answer.first_used_day,
         "first_used_words": f"The first usage is from {day(answer.first_used_day)}.",

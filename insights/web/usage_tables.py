@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from decimal import Decimal
+from html import escape
 
 from django.utils.safestring import SafeString
 
@@ -12,7 +14,7 @@ from insights.metering.aggregations import adds_over_time
 from insights.metering.explore import Bucket, Exploration, change_of
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, Slot, days_of
-from insights.templatetags.portal import quantity_in
+from insights.templatetags.portal import quantities_in, signed_percent
 from insights.values.quantity import Scale
 from insights.web import words
 from insights.web.colours import series_of
@@ -21,21 +23,8 @@ from insights.web.filters import url, with_value
 # A heading longer than this would make its column wider than its numbers.
 SHORT_LABEL_MAX = 16
 FINER = {"month": "day", "day": "hour"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table, every cell ready to print."""
-
-    label: str
-    whole: SafeString
-    parts: SafeString
-    previous: SafeString
-    change: Decimal | None
-    state: str
-    css_class: str
-    url: str
-    leads_to: str
+_CSS_CLASSES = {Kind.INCOMPLETE: "is-incomplete", Kind.GAP: "is-gap"}
+_DASH = "\u2014"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +59,93 @@ def group_rows(answer: Exploration) -> list[GroupRow]:
     ]
 
 
-def row(answer: Exploration, bucket: Bucket, *, zone: tzinfo, clock: tzinfo, scale: Scale) -> Row:
-    granularity = answer.filter.granularity
+@dataclass(frozen=True, slots=True)
+class RowWriter:
+    """Writes the lines of one table. Put together here: a template takes as long for the tags as for the numbers."""
+
+    answer: Exploration
+    zone: tzinfo
+    clock: tzinfo
+    has_previous: bool
+    has_change: bool
+    number: Callable[[Decimal], SafeString]
+    finer: str
+    link: Callable[[Slot], str]
+
+    @classmethod
+    def of(cls, answer: Exploration, *, zone: tzinfo, clock: tzinfo, scale: Scale) -> RowWriter:
+        """What all lines of a table have in common."""
+        finer = FINER.get(answer.filter.granularity, "")
+        return cls(
+            answer=answer,
+            zone=zone,
+            clock=clock,
+            has_previous=has_previous(answer),
+            has_change=has_previous(answer) and compares_rows(answer),
+            number=quantities_in(answer.unit, scale),
+            finer=finer,
+            link=_links_within(answer.filter, finer, zone) if finer else _no_link,
+        )
+
+    def write(self, bucket: Bucket) -> SafeString:
+        """One line, from its heading to its last part."""
+        css_class = _CSS_CLASSES.get(bucket.kind, "")
+        begin = f'<tr class="{css_class}">' if css_class else "<tr>"
+        cells = [self._cell(bucket.quantity, "num")]
+        if self.has_previous:
+            cells.append(self._cell(bucket.previous, "num muted"))
+        if self.has_change:
+            cells.append(f'<td class="num">{_change(bucket)}</td>')
+        cells += [self._cell(part, "num") for part in bucket.parts]
+        return SafeString(f"{begin}{self._heading(bucket)}{''.join(cells)}</tr>")
+
+    def _heading(self, bucket: Bucket) -> str:
+        label = escape(
+            words.slot_words(
+                bucket.slot,
+                granularity=self.answer.filter.granularity,
+                zone=self.zone,
+                clock=self.clock,
+            )
+        )
+        state = "total of the day" if bucket.holds_daily_totals else words.KIND_WORDS[bucket.kind]
+        name = label
+        if bucket.records and self.finer:
+            href = escape(self.link(bucket.slot))
+            name = f'<a class="plain" href="{href}" title="{label} by {self.finer}">{label}</a>'
+        note = f' <span class="note">{escape(state)}</span>' if state else ""
+        return f'<th scope="row" class="nowrap">{name}{note}</th>'
+
+    def _cell(self, value: Decimal | None, css_class: str) -> str:
+        return f'<td class="{css_class}">{_DASH if value is None else self.number(value)}</td>'
+
+
+def _change(bucket: Bucket) -> str:
     is_complete = bucket.kind not in (Kind.INCOMPLETE, Kind.UNKNOWN)
-    state = "total of the day" if bucket.holds_daily_totals else words.KIND_WORDS[bucket.kind]
-    label = words.slot_words(bucket.slot, granularity=granularity, zone=zone, clock=clock)
-    finer = FINER.get(granularity, "") if bucket.records else ""
-    return Row(
-        label=label,
-        whole=_cell(bucket.quantity, answer.unit, scale),
-        # Put together here: a template takes as long for the tags of a cell as for its number.
-        parts=SafeString(
-            "".join(f'<td class="num">{_cell(part, answer.unit, scale)}</td>' for part in bucket.parts)
-        ),
-        previous=_cell(bucket.previous, answer.unit, scale),
-        change=change_of(bucket.quantity, bucket.previous) if is_complete and compares_rows(answer) else None,
-        state=state,
-        css_class={Kind.INCOMPLETE: "is-incomplete", Kind.GAP: "is-gap"}.get(bucket.kind, ""),
-        url=_url_within(answer.filter, bucket.slot, finer, zone) if finer else "",
-        leads_to=f"{label} by {finer}" if finer else "",
-    )
+    change = change_of(bucket.quantity, bucket.previous) if is_complete else None
+    return _DASH if change is None else escape(signed_percent(change))
 
 
-def _url_within(question: UsageFilter, slot: Slot, finer: str, zone: tzinfo) -> str:
+def _no_link(_slot: Slot) -> str:
+    return ""
+
+
+def _links_within(question: UsageFilter, finer: str, zone: tzinfo) -> Callable[[Slot], str]:
     """The same question of one stretch alone, in smaller steps: why is this day different."""
-    first, end = days_of((slot,), zone)
-    return url(replace(question, preset="", first_day=first, last_day=end - ONE_DAY, granularity=finer))
+    first, last = question.first_day, question.last_day
+    # No value holds a bare & or =, so that the days stand in one place.
+    before, after = url(replace(question, preset="", granularity=finer)).split(f"from={first}&to={last}")
+
+    def link(slot: Slot) -> str:
+        first, end = days_of((slot,), zone)
+        return f"{before}from={first}&to={end - ONE_DAY}{after}"
+
+    return link
+
+
+def has_previous(answer: Exploration) -> bool:
+    """Whether anything is known of the period before."""
+    return any(bucket.previous is not None for bucket in answer.buckets)
 
 
 def compares_rows(answer: Exploration) -> bool:
@@ -106,20 +156,13 @@ def compares_rows(answer: Exploration) -> bool:
     return before[0].day.weekday() == answer.buckets[0].slot.day.weekday()
 
 
-_DASH = SafeString("\u2014")
-
-
-def _cell(value: Decimal | None, unit: str, scale: Scale) -> SafeString:
-    return _DASH if value is None else quantity_in(value, unit, scale)
-
-
 def marks(answer: Exploration) -> list[dict[str, str | int]]:
     """The legend of what appears in this chart, groups in the order of their table, and of nothing else."""
     kinds = {bucket.kind for bucket in answer.buckets}
     legend: list[dict[str, str | int]] = [
         {"series": group.series, "label": group.label} for group in group_rows(answer)
     ]
-    if any(bucket.previous is not None for bucket in answer.buckets):
+    if has_previous(answer):
         legend.append({"kind": "previous", "label": "Period before"})
     if Kind.INCOMPLETE in kinds:
         legend.append({"kind": "incomplete", "label": "Not yet complete"})
@@ -161,9 +204,9 @@ def compare_note(answer: Exploration, complete: int) -> str:
         return (
             f"No data arrived for {missing:,} of the {unit}s before, so the change is larger than usage was."
         )
-    if not complete and any(bucket.previous is not None for bucket in answer.buckets):
+    if not complete and has_previous(answer):
         return f"No {unit} of this period is complete yet, so there is no change to name."
-    if answer.previous is None and any(bucket.previous is not None for bucket in answer.buckets):
+    if answer.previous is None and has_previous(answer):
         return "Usage began within the period before, so there is no change to name."
     if answer.previous is None or complete == len(answer.buckets):
         return ""

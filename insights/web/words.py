@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from functools import lru_cache
 
 from insights.metering.completeness import Completeness
 from insights.metering.usage_filter import UsageFilter
@@ -18,6 +19,8 @@ _MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 _ONE_DAY = timedelta(days=1)
+# Some pages of three months; an hour is called the same on each of them.
+_HOURS_KEPT = 8_000
 PRESET_WORDS = {
     "this-month": "This month",
     "last-month": "Last month",
@@ -72,15 +75,20 @@ def slot_words(slot: Slot, *, granularity: str, zone: tzinfo, clock: tzinfo) -> 
     return hour_words(slot.start, clock)
 
 
+@lru_cache(_HOURS_KEPT)
 def hour_words(instant: datetime, clock: tzinfo) -> str:
     """An hour by its start; where the clock is set back, the repeated hour says its offset."""
     local = instant.astimezone(clock)
-    # Format codes take several times as long, and a chart has hundreds of hours.
-    text = f"{day_short(local.date())}, {local.hour:02}:{local.minute:02}"
+    text = f"{day_short(local.date())}, {clock_words(local)}"
     if local.replace(fold=0).utcoffset() == local.replace(fold=1).utcoffset():
         return text
     offset = f"{local:%z}"
     return f"{text} (UTC{offset[:3]}:{offset[3:5]})"
+
+
+def clock_words(local: datetime) -> str:
+    """What a clock shows: 14:00. Format codes take several times as long, and a chart has hundreds of hours."""
+    return f"{local.hour:02}:{local.minute:02}"
 
 
 def instant_words(instant: datetime, zone: tzinfo) -> str:

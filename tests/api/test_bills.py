@@ -236,3 +236,48 @@ def test_prices_are_terms_and_words(cast: Cast, bill_reader: Caller) -> None:
     [plan] = document["subscriptions"][0]["plans"]
     assert plan["sheet"]["plan_name"] == "Pay as you go"
     assert plan["words"][1]["words"] == "0.10 EUR per GB, 5 GB included"
+
+
+class TestLine:
+    def test_has_the_shape_of_the_schema(self, cast: Cast, bill_reader: Caller) -> None:
+        invoice = make_invoice(cast.ours)
+
+        document = bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/lines/1").json()
+
+        assert_shape(shapes.LineProofSerializer(), document)
+        assert document["line"]["position"] == 1
+
+    @pytest.mark.parametrize("position", ["0", "99", "999999999999999999999"])
+    def test_a_line_there_is_not_is_not_found(self, cast: Cast, bill_reader: Caller, position: str) -> None:
+        invoice = make_invoice(cast.ours)
+
+        problem_of(
+            bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/lines/{position}"),
+            status=404,
+            code="not_found",
+        )
+
+    def test_a_bill_of_another_account_is_not_found(self, cast: Cast, bill_reader: Caller) -> None:
+        other = make_invoice(cast.other)
+
+        problem_of(
+            bill_reader.get(f"/api/v1/invoices/{other.public_id}/lines/1"), status=404, code="not_found"
+        )
+
+    def test_takes_a_key_for_bills(self, cast: Cast, caller: Callable[[str], Caller]) -> None:
+        invoice = make_invoice(cast.ours)
+        reader = caller(factories.make_api_key(cast.ours, created_by=cast.owner, scopes=["usage:read"])[1])
+
+        assert reader.get(f"/api/v1/invoices/{invoice.public_id}/lines/1").status_code == 403
+
+    def test_where_usage_went_has_the_shape_of_the_schema(self, cast: Cast, bill_reader: Caller) -> None:
+        invoice = make_invoice(cast.ours)
+
+        document = bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/where-usage-went").json()
+
+        assert_shape(shapes.ConservationSerializer(), document)
+        problem_of(
+            bill_reader.get(f"/api/v1/invoices/{make_invoice(cast.other).public_id}/where-usage-went"),
+            status=404,
+            code="not_found",
+        )

@@ -29,7 +29,8 @@ def test_is_valid_and_public(portal_db: None, schema: dict[str, Any]) -> None:
 
 def test_names_every_address_and_no_other(schema: dict[str, Any]) -> None:
     addresses = {
-        "/api/" + str(pattern.pattern).replace("<uuid:", "{").replace(">", "}") for pattern in ENDPOINTS
+        "/api/" + str(pattern.pattern).replace("<uuid:", "{").replace("<int:", "{").replace(">", "}")
+        for pattern in ENDPOINTS
     }
 
     assert set(schema["paths"]) == addresses

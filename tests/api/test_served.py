@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.exports.records import make_records
 RECORDS = "/api/v1/usage.csv?kind=records&meter=bytes_out&from=2026-10-01&to=2026-10-31"
 # Far more than the sockets between server and client can hold.
 SERIES, HOURS = 250, 740
+LAST_REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 pytestmark = [pytest.mark.slow, pytest.mark.database]
 
@@ -124,6 +126,24 @@ class TestStalled:
         process.communicate(timeout=60)
         assert process.returncode == 0
 
+    def test_clients_that_do_not_hang_up_keep_nobody_waiting(self, server: Server) -> None:
+        with ExitStack() as held:
+            for _client in range(8):
+                link = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=15))
+                link.sendall(LAST_REQUEST)
+                assert link.recv(12) == b"HTTP/1.1 200"
+            started = time.monotonic()
+            assert b"200" in _exchange(server, LAST_REQUEST).splitlines()[0]
+
+        assert time.monotonic() - started < 1.5
+
+    def test_a_client_that_does_not_hang_up_is_hung_up_on(self, server: Server) -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=15) as link:
+            link.sendall(LAST_REQUEST)
+            assert b"".join(iter(lambda: link.recv(4_096), b"")).startswith(b"HTTP/1.1 200")
+
+            wait_until(lambda: _is_closed(link), seconds=8)
+
     def test_a_sender_that_trickles_is_answered_408_or_closed(self, server: Server, sender: Caller) -> None:
         started = time.monotonic()
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -213,6 +233,14 @@ def _answer_while_trickling(connection: socket.socket) -> bytes:
         if not piece:
             return answer
         answer += piece
+
+
+def _is_closed(link: socket.socket) -> bool:
+    try:
+        link.sendall(b"x")
+    except OSError:
+        return True
+    return False
 
 
 def _stalled_reader(server: Server, caller: Caller) -> socket.socket:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import F
+
 from accounts.models import Account
-from accounts.tenancy import as_worker
-from insights.billing.run_operations import bill_subscription
+from accounts.tenancy import as_owner, as_worker, connection
+from insights.billing.run_operations import bill_subscription, run_pass
 from insights.billing.sheet_mapping import price_rows, version_terms
 from insights.models import (
     BillingProfile,
@@ -28,6 +31,7 @@ from insights.models import (
 from insights.rating.charges import ChargeModel, Flat
 from insights.rating.sheet import PriceSheet, SheetPrice
 from insights.rating.terms import FeeTiming, PriceTerms
+from tests.books.test_verify_books import verify
 from tests.factories import ingest_now
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
@@ -168,6 +172,44 @@ def bill(subscription: Subscription, now: str) -> list[Invoice]:
         tally = bill_subscription(subscription, instant(now))
         assert not tally.problem, tally.problem
         return list(Invoice.objects.filter(subscription=subscription).order_by("period_start", "id"))
+
+
+def agreed_long_ago() -> None:
+    """Let everything that was agreed so far be of a time before any draft."""
+    stamps = {
+        "subscription": "changed_at",
+        "subscriptionphase": "created_at",
+        "addon": "changed_at",
+        "priceoverride": "changed_at",
+        "billingprofile": "updated_at",
+    }
+    with as_owner(), connection().cursor() as cursor:
+        for table, column in stamps.items():
+            cursor.execute(f"UPDATE insights_{table} SET {column} = timestamptz '2020-01-01'")
+
+
+def run_billing(now: str) -> list[Invoice]:
+    """Run both passes as beat does, and return every invoice in order."""
+    with as_worker():
+        for kind in ("draft", "issue"):
+            run = run_pass(kind, instant(now), until=time.monotonic() + 60)
+            assert run is None or not run.problem, run
+        return list(Invoice.objects.order_by("period_start", "id"))
+
+
+def assert_books_agree() -> None:
+    """Let the books be checked, with every invoice held to its usage.
+
+    The scene says of sources that they are complete; the books are to say what the batches do.
+    """
+    with as_worker():
+        before = dict(Watermark.objects.values_list("pk", "complete_to"))
+        Watermark.objects.update(complete_to=F("last_window_end"))
+    said, is_in_order = verify("--all")
+    with as_worker():
+        for pk, complete_to in before.items():
+            Watermark.objects.filter(pk=pk).update(complete_to=complete_to)
+    assert is_in_order, said
 
 
 def lines_of(invoice: Invoice) -> list[LineItem]:

@@ -8,7 +8,10 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import Account
-from accounts.tenancy import as_owner, as_worker
+from accounts.tenancy import as_owner, as_staff, as_worker
+from insights.billing.bill import BillStatus
+from insights.billing.finance_queries import list_invoices
+from insights.billing.settlement_operations import void_invoice
 from insights.models import CreditGrant, CreditUse, Invoice, InvoiceState, Meter, Source, Subscription
 from insights.rating.charges import Graduated, PerUnit, Tier
 from insights.rating.matrix import Cell, Matrix
@@ -16,6 +19,7 @@ from insights.rating.sheet import SheetPrice
 from insights.rating.terms import FeeTiming, PriceTerms
 from tests.billing.scene import (
     amounts,
+    assert_books_agree,
     bill,
     change_plan,
     complete,
@@ -29,7 +33,7 @@ from tests.billing.scene import (
     subscribe,
     usage_price,
 )
-from tests.factories import ingest_now, make_account, make_source
+from tests.factories import ingest_now, make_account, make_source, make_user
 
 pytestmark = pytest.mark.database
 PER_UNIT = PerUnit(unit_amount=Decimal("0.10"))
@@ -184,26 +188,37 @@ def test_a_newer_version_of_a_meter_is_no_second_line_of_an_earlier_bill(
     assert corrected(april) == {"Requests": 10}
 
 
-def test_a_value_that_only_a_correction_brought_is_taken_back_with_it(edge: Source, account: Account) -> None:
-    meters("calls", dimensions=["region"])
-    terms = PriceTerms(currency="USD", charge=PER_UNIT, unit="unit")
-    matrix = Matrix(dimensions=("region",), cells=(Cell(values=("eu",), terms=terms),), catch_all=terms)
-    price = SheetPrice(key="calls", name="Calls", meter_key="calls", matrix=matrix)
-    subscription = subscribe(account, make_plan("by-region", [price]), "2026-03-01")
-    deliver(edge, account, [("calls", "2026-03-05", "100")], region="us")
-    complete(account, "2026-07-01")
-    bill(subscription, "2026-04-01T01")
-    deliver(edge, account, [("calls", "2026-03-06", "50")], region="eu")
+def test_a_meter_with_a_new_version_inside_the_period_is_charged_as_one(
+    edge: Source, account: Account
+) -> None:
+    price = usage_price("requests", FLAT_THEN_UNITS, included=Decimal(50))
+    subscription = subscribe(account, make_plan("flat", [price]), "2026-03-01")
+    deliver(edge, account, [("requests", "2026-03-05", "100")])
+    with as_worker():
+        meter = Meter.objects.get(key="requests")
+        Meter.objects.filter(pk=meter.pk).update(retired_at=instant("2026-03-16"))
+        Meter.objects.create(
+            key=meter.key, version=2, name=meter.name, unit=meter.unit, grain_seconds=meter.grain_seconds
+        )
+    # The flat amount and what is included are had once, whichever versions were used.
+    [march] = bill(subscription, "2026-03-20")
+    assert [(line.meter_version, int(line.amount_minor)) for line in lines_of(march)] == [(1, 700 + 500)]
+
+    deliver(edge, account, [("requests", "2026-03-20", "30")])
+    complete(account, "2026-04-01")
+    march, _ = bill(subscription, "2026-04-01T01")
+    assert [(line.meter_version, int(line.amount_minor)) for line in lines_of(march)] == [(1, 1200), (2, 300)]
+    assert_books_agree()
+
+    deliver(edge, account, [("requests", "2026-03-06", "10"), ("requests", "2026-04-06", "60")])
+    complete(account, "2026-05-01")
     _, april, _ = bill(subscription, "2026-05-01T01")
-    assert corrected(april) == {"Calls": 500}
-
-    ingest_now(
-        edge,
-        "account,meter,window_start,quantity,revision,region\nhalyard,calls,2026-03-06T00:00:00Z,0,2,eu\n",
-    )
-    [*_, may, _] = bill(subscription, "2026-06-01T01")
-
-    assert corrected(may) == {"Calls": -500}
+    assert corrected(april) == {"Requests": 100}
+    charged = [
+        (line.meter_version, int(line.amount_minor)) for line in lines_of(april) if line.kind == "charge"
+    ]
+    assert charged == [(2, 700 + 100)]
+    assert_books_agree()
 
 
 def test_a_draft_may_follow_a_parked_invoice_while_plans_change(edge: Source, account: Account) -> None:
@@ -228,6 +243,112 @@ def test_a_draft_may_follow_a_parked_invoice_while_plans_change(edge: Source, ac
     assert [int(line.amount_minor) for line in given_back] == [-1452]
     assert given_back[0].corrects_id in {line.pk for line in lines_of(april)}
     assert int(may.total_minor) == -1452 + 3000 + 6200
+
+
+def by_region(*, has_catch_all: bool) -> SheetPrice:
+    """20 cents in eu, and 10 cents elsewhere or nothing that could be charged."""
+    terms = PriceTerms(currency="USD", charge=PER_UNIT, unit="unit")
+    eu = replace(terms, charge=PerUnit(unit_amount=Decimal("0.20")))
+    cells = Matrix(
+        dimensions=("region",),
+        cells=(Cell(values=("eu",), terms=eu),),
+        catch_all=terms if has_catch_all else None,
+    )
+    return SheetPrice(key="requests", name="Requests", meter_key="requests", matrix=cells)
+
+
+def replace_usage(source: Source, day: str, quantity: int, region: str, revision: int) -> None:
+    ingest_now(
+        source,
+        "account,meter,window_start,quantity,region,revision\n"
+        f"halyard,requests,{day}T00:00:00Z,{quantity},{region},{revision}\n",
+    )
+
+
+def test_a_line_that_came_with_a_correction_goes_with_one(portal_db: None) -> None:
+    meters("requests", dimensions=["region"])
+    edge, account = make_source(), make_account("halyard", currency="USD")
+    make_profile(account)
+    subscription = subscribe(account, make_plan("cells", [by_region(has_catch_all=True)]), "2026-03-01")
+    deliver(edge, account, [("requests", "2026-03-05", "100")], region="us")
+    complete(account, "2026-04-01")
+    bill(subscription, "2026-04-01T01")
+    # March had no line for eu.
+    replace_usage(edge, "2026-03-06", 30, "eu", 1)
+    complete(account, "2026-05-01")
+    _, april, _ = bill(subscription, "2026-05-01T01")
+    assert corrected(april) == {"Requests": 600}
+    replace_usage(edge, "2026-03-06", 0, "eu", 2)
+    complete(account, "2026-06-01")
+
+    *_, may, _ = bill(subscription, "2026-06-01T01")
+
+    assert corrected(may) == {"Requests": -600}
+    *_, june = bill(subscription, "2026-06-02")
+    assert corrected(june) == {}
+    assert_books_agree()
+
+
+def test_a_bill_that_could_not_be_rated_again_is_looked_at_until_it_can_be(portal_db: None) -> None:
+    meters("requests", dimensions=["region"])
+    edge, account = make_source(), make_account("halyard", currency="USD")
+    make_profile(account)
+    subscription = subscribe(account, make_plan("cells", [by_region(has_catch_all=False)]), "2026-03-01")
+    deliver(edge, account, [("requests", "2026-03-05", "100")], region="eu")
+    complete(account, "2026-04-01")
+    march, _ = bill(subscription, "2026-04-01T01")
+    deliver(edge, account, [("requests", "2026-03-06", "5")], region="us")
+    deliver(edge, account, [("requests", "2026-03-06", "3")], region="eu")
+    complete(account, "2026-05-01")
+    _, april, _ = bill(subscription, "2026-05-01T01")
+    assert [one["code"] for one in april.parked_for] == ["unable_to_rate"]
+    assert f"invoice {march.number}" in april.parked_for[0]["message"]
+    with as_worker():
+        Invoice.objects.filter(pk=april.pk).update(released=["unable_to_rate"])
+    _, april, _ = bill(subscription, "2026-05-02")
+    assert (april.state, corrected(april)) == (InvoiceState.ISSUED, {})
+
+    # Nothing came since, and nothing is forgotten: May waits for the same reason.
+    complete(account, "2026-06-01")
+    [*_, may, _] = bill(subscription, "2026-06-01T01")
+    assert [one["code"] for one in may.parked_for] == ["unable_to_rate"]
+    with as_staff():
+        [waiting, *_] = list_invoices(now=instant("2026-06-02"), status=BillStatus.CHECKING, limit=9)
+    assert f"invoice {march.number}" in waiting.reasons[0].message
+
+    replace_usage(edge, "2026-03-06", 0, "us", 2)
+    [*_, may, _] = bill(subscription, "2026-06-03")
+    assert (may.state, corrected(may)) == (InvoiceState.ISSUED, {"Requests": 60})
+    [*_, june] = bill(subscription, "2026-06-04")
+    assert corrected(june) == {}
+    assert_books_agree()
+
+
+def test_corrections_on_a_voided_invoice_are_made_again_once(edge: Source, account: Account) -> None:
+    subscription = subscribe(account, make_plan("plain", [usage_price("requests", PER_UNIT)]), "2026-03-01")
+    finance = make_user("finance@example.com", is_staff=True)
+    rows = [("requests", f"2026-0{month}-05", "100") for month in (3, 4, 5, 6)]
+    deliver(edge, account, rows)
+    complete(account, "2026-05-01")
+    bill(subscription, "2026-05-01T01")
+    deliver(edge, account, [("requests", "2026-03-06", "30")])
+    complete(account, "2026-06-01")
+    _, april, may, _ = bill(subscription, "2026-06-01T01")
+    assert corrected(may) == {"Requests": 300}
+
+    # April is billed anew, by when May corrects March. Then May is void too, and its correction with it.
+    for invoice, now in ((april, "2026-06-02"), (may, "2026-06-04")):
+        void_invoice(invoice.public_id, reason="wrong address", by=finance, now=instant(now))
+        found = bill(subscription, f"{now}T01")
+    again = found[-2]
+
+    assert (again.period_start, again.operation) == (may.period_start, "after 1 voided")
+    assert corrected(again) == {"Requests": 300}
+    assert int(again.total_minor) == 1300
+    complete(account, "2026-07-01")
+    *_, june, _ = bill(subscription, "2026-07-01T01")
+    assert (june.state, corrected(june)) == (InvoiceState.ISSUED, {})
+    assert_books_agree()
 
 
 def test_a_fee_due_once_is_due_though_its_plan_began_before_the_subscription(

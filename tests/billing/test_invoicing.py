@@ -12,7 +12,16 @@ from accounts.tenancy import as_owner, as_worker
 from insights.invoicing import draft_invoices, issue_invoices, send_invoices
 from insights.models import BillingRun, Invoice, InvoiceFile, InvoiceState
 from insights.rating.charges import PerUnit
-from tests.billing.scene import complete, deliver, make_plan, make_profile, meters, subscribe, usage_price
+from tests.billing.scene import (
+    agreed_long_ago,
+    complete,
+    deliver,
+    make_plan,
+    make_profile,
+    meters,
+    subscribe,
+    usage_price,
+)
 from tests.conftest import Cast
 from tests.factories import make_source
 
@@ -56,6 +65,7 @@ def test_a_draft_follows_usage_and_is_left_alone_without(cast: Cast) -> None:
     plan = make_plan("basic", [usage_price("requests", PerUnit(unit_amount=Decimal("0.10")))])
     subscribe(cast.ours, plan, _month_before(), anchor="2020-01-01")
     complete(cast.ours, "2100-01-01")
+    agreed_long_ago()
     issue_invoices()
     assert draft_invoices() == 0
 

@@ -14,14 +14,11 @@ from insights.billing.periods import (
     BillingAnchor,
     Interval,
     InvalidAnchor,
-    cut_period,
     edge,
-    fee_period,
     period_containing,
     period_number,
     periods_until,
 )
-from insights.rating.terms import FeeTiming
 from insights.values.period import Period, local_day, start_of_day
 
 # Each has something of its own: skipped or repeated midnights, half and quarter hours, far sides, old jumps.
@@ -196,45 +193,3 @@ class TestZones:
         assert april.start == utc(2026, 3, 31, 19)
         assert not april.contains(utc(2026, 3, 31, 18))
         assert edge(quarter_hours, 0) == utc(2026, 3, 31, 18, 30)
-
-
-class TestSegments:
-    JUNE = Period(utc(2026, 6, 1), utc(2026, 7, 1))
-
-    def test_changes_cut_the_period_in_order(self) -> None:
-        parts = cut_period(self.JUNE, [utc(2026, 6, 20), utc(2026, 6, 10), utc(2026, 6, 20)])
-
-        assert parts == (
-            Period(utc(2026, 6, 1), utc(2026, 6, 10)),
-            Period(utc(2026, 6, 10), utc(2026, 6, 20)),
-            Period(utc(2026, 6, 20), utc(2026, 7, 1)),
-        )
-
-    def test_a_change_at_an_edge_or_outside_cuts_nothing(self) -> None:
-        instants_outside = [self.JUNE.start, self.JUNE.end, utc(2026, 5, 1), utc(2026, 8, 1)]
-
-        assert cut_period(self.JUNE, instants_outside) == (self.JUNE,)
-        assert cut_period(self.JUNE, []) == (self.JUNE,)
-
-
-class TestFees:
-    @pytest.mark.parametrize(
-        ("timing", "start"),
-        [
-            (FeeTiming.IN_ADVANCE, utc(2026, 2, 28)),
-            (FeeTiming.IN_ARREARS, utc(2026, 1, 31)),
-            (FeeTiming.ONCE, utc(2026, 1, 31)),
-        ],
-    )
-    def test_a_fee_in_advance_is_for_the_next_period(self, timing: FeeTiming, start: datetime) -> None:
-        anchor = anchored("2026-01-31")
-
-        assert fee_period(anchor, period_number(anchor, 0), timing).start == start
-
-    def test_fees_in_advance_pay_for_every_period_once(self) -> None:
-        anchor = anchored("2025-12-31", "Europe/Berlin")
-        billed = [period_number(anchor, number) for number in range(24)]
-
-        paid = [fee_period(anchor, period, FeeTiming.IN_ADVANCE) for period in billed]
-
-        assert paid[:-1] == billed[1:]

@@ -22,13 +22,14 @@ from insights.billing.override_operations import end_override, set_override
 from insights.billing.periods import period_containing
 from insights.billing.plan_faults import InvalidPlan
 from insights.billing.plan_toml import parse_plan_toml
+from insights.billing.row_queries import list_phases
 from insights.billing.subscription_operations import (
     cancel_change,
     change_plan,
     end_subscription,
     start_subscription,
 )
-from insights.billing.subscription_queries import subscriptions_with_phases, timeline_of
+from insights.billing.subscription_queries import anchor_of, subscription_facts
 from insights.billing.subscription_rule_queries import UnknownSubscription, next_hour, period_end
 from insights.billing.timeline import segments_in, subscribed_part
 from insights.models import Invoice, LegalEntity, PriceOverride, Subscription, SubscriptionPhase
@@ -163,11 +164,10 @@ class TestStart:
             1,
         )
         with as_staff():
-            (row,) = subscriptions_with_phases(account.pk)
-            timeline = timeline_of(row)
-            period = period_containing(timeline.anchor, BEGIN)
+            period = period_containing(anchor_of(subscription), BEGIN)
             assert period.end == datetime(2026, 11, 14, 23, tzinfo=UTC)
-            assert [segment.counts for segment in segments_in(period, timeline.subscription, timeline.phases)]
+            phases_of = list_phases([subscription.pk])[subscription.pk]
+            assert [one.counts for one in segments_in(period, subscription_facts(subscription), phases_of)]
         assert acts(account) == ["subscription.start"]
 
     @pytest.mark.parametrize(
@@ -523,13 +523,13 @@ def test_whatever_was_done_every_period_is_tiled(catalogue: None, changes: list[
         except UnableToChange:
             continue
     with as_staff():
-        (row,) = subscriptions_with_phases(subscription.account_id)
-    timeline = timeline_of(row)
+        phases_of = list_phases([subscription.pk])[subscription.pk]
+    facts = subscription_facts(subscription)
     period = Period(BEGIN - timedelta(days=3), BEGIN + timedelta(days=30))
 
-    segments = segments_in(period, timeline.subscription, timeline.phases)
+    segments = segments_in(period, facts, phases_of)
 
-    part = subscribed_part(period, timeline.subscription)
+    part = subscribed_part(period, facts)
     assert part is not None
     assert (segments[0].start, segments[-1].end) == (part.start, part.end)
     assert all(one.end == next_.start for one, next_ in pairwise(segments))

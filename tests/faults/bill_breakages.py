@@ -62,14 +62,14 @@ def _check_then_insert() -> list[Swap]:
 
     with as_owner(), connection().cursor() as cursor:
         cursor.execute("ALTER TABLE insights_invoice DROP CONSTRAINT invoice_once_per_operation")
-    return [(issue_operations, "lock_account", lambda account_id: None)]
+    return [(issue_operations, "hold_account", lambda account_id: None)]
 
 
 def _no_lock() -> list[Swap]:
     """P18: invoices of one account are made side by side."""
     from insights.billing import issue_operations
 
-    return [(issue_operations, "lock_account", lambda account_id: None)]
+    return [(issue_operations, "hold_account", lambda account_id: None)]
 
 
 def _position_of_the_commit() -> list[Swap]:
@@ -79,9 +79,9 @@ def _position_of_the_commit() -> list[Swap]:
 
     make_drafts = issue_operations.make_drafts
 
-    def as_of_now(loaded: Any, usage: Any, wanted: Any) -> Any:
+    def as_of_now(loaded: Any, usage: Any) -> Any:
         time.sleep(0.5)
-        return make_drafts(loaded, replace(usage, position=read_position()), wanted)
+        return make_drafts(loaded, replace(usage, position=read_position()))
 
     return [(issue_operations, "make_drafts", as_of_now)]
 

@@ -25,7 +25,7 @@ from tests.faults.site import Site, close_connections
 
 # In the order of an issue: where it stands right after the named function has returned.
 POINTS = {
-    "account locked": "lock_account",
+    "account locked": "hold_account",
     "drafts stored": "store_drafts",
     "credits used": "_use_credits",
     "number taken": "_take_number",

@@ -96,6 +96,7 @@ SPECIAL: dict[str, Any] = {
     "insights_invoice.due_at": None,
     "insights_invoice.sha256": None,
     "insights_lineitem.amount_minor": 0,
+    "insights_lineitem.service_end": NOW + timedelta(days=30),
     "insights_lineitem.kind": "charge",
     "insights_lineitem.segment": {},
     "insights_lineitem.steps": [],

@@ -17,7 +17,7 @@ from django.test import Client
 from accounts import keys
 from accounts.models import Account
 from accounts.tenancy import as_owner, connection
-from insights.models import Backfill, Batch, BatchPart, Download, Source, SourceKey
+from insights.models import Backfill, Batch, BatchPart, Download, LineItem, Source, SourceKey
 from tests import factories
 from tests.conftest import Cast
 from tests.isolation.addresses import Address, absent_values, list_addresses
@@ -60,6 +60,9 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
     with as_owner():
         # A customer knows a batch by the public id that their part of it carries.
         BatchPart.objects.filter(account=account).update(batch_public_id=batch.public_id)
+        # The records behind a line are those of its meter.
+        meter: Any = rows["insights_meter"]
+        LineItem.objects.filter(account=account).update(meter_key=meter.key, meter_version=meter.version)
         backfill = Backfill.objects.create(source=source, reason=text)
     return {
         "account_uuid": account.public_id,
@@ -74,7 +77,10 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
         "slug": source.slug,
         "subscription_uuid": rows["insights_subscription"].public_id,  # type: ignore[attr-defined]
         "plan_key": rows["insights_plan"].key,  # type: ignore[attr-defined]
+        # A plan of one row has no version, and so no price.
+        "price_key": "none",
         "meter": rows["insights_meter"].key,  # type: ignore[attr-defined]
+        "position": 1,
     }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,6 +24,7 @@ from insights.rating.charges import (
 )
 from insights.rating.rate import Segment, Usage
 from insights.rating.terms import Bound, Conversion, Discount, FeeTiming, PriceTerms
+from insights.values.period import Period
 from insights.values.share import WHOLE, Share
 
 
@@ -122,3 +126,9 @@ segments = st.builds(
     tier_share=st.just(WHOLE) | shares,
     counted_before=st.none() | usages,
 )
+
+
+def parts_of(period: Period, seconds: Iterable[int]) -> list[Period]:
+    """The parts that the period is cut into at these numbers of seconds after its start."""
+    instants = [period.start + timedelta(seconds=each) for each in sorted(set(seconds))]
+    return [Period(*edges) for edges in pairwise((period.start, *instants, period.end))]

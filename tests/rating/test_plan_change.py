@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insights.billing.periods import cut_period
 from insights.rating.charges import Flat, Graduated, PerUnit, Tier
 from insights.rating.plan_change import ChangePolicy, InvalidSegments, PlanSegment, rate_segments
 from insights.rating.rate import Usage, converted, rate_line
@@ -60,7 +59,7 @@ def segment(first: int, end: int, quantity: int, policy: ChangePolicy, terms: Pr
 def changes(draw: st.DrawFn, terms: st.SearchStrategy[PriceTerms]) -> list[PlanSegment]:
     """Up to six segments of June, each with a plan, a policy and usage."""
     seconds = draw(st.lists(st.integers(1, 2_591_999), max_size=5, unique=True))
-    parts = cut_period(JUNE, [JUNE.start + timedelta(seconds=each) for each in seconds])
+    parts = strategies.parts_of(JUNE, seconds)
     return [
         PlanSegment(
             service=part,
@@ -106,7 +105,7 @@ class TestConservation:
     def test_a_change_to_the_same_plan_that_shares_changes_nothing_at_the_same_pace(
         self, seconds: list[int], quantity: int
     ) -> None:
-        parts = cut_period(JUNE, [JUNE.start + timedelta(seconds=each) for each in seconds])
+        parts = strategies.parts_of(JUNE, seconds)
         segments = [
             PlanSegment(
                 service=part,

@@ -10,17 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insights.billing.periods import cut_period
 from insights.rating.proration import (
     UnableToProrate,
     prorate_steps,
     share_of,
-    unused_share,
-    used_share,
 )
 from insights.values.period import Period, month_period, period_of_days
 from insights.values.share import WHOLE, Share
 from insights.values.step import Step, StepKind
+from tests.rating.strategies import parts_of
 
 JUNE = Period(datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -63,17 +61,9 @@ def test_the_day_without_an_hour_is_a_smaller_share() -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 2_591_999), max_size=8))
 def test_shares_of_segments_add_to_one(seconds: list[int]) -> None:
-    segments = cut_period(JUNE, [JUNE.start + timedelta(seconds=each) for each in seconds])
+    segments = parts_of(JUNE, seconds)
 
     assert sum((share_of(segment, JUNE).fraction for segment in segments), Fraction(0)) == 1
-
-
-@settings(deadline=None)
-@given(st.integers(0, 2_592_000))
-def test_what_is_used_and_what_is_not_make_up_the_whole(seconds: int) -> None:
-    instant = JUNE.start + timedelta(seconds=seconds)
-
-    assert used_share(JUNE, instant).fraction + unused_share(JUNE, instant).fraction == 1
 
 
 @pytest.mark.parametrize(
@@ -87,14 +77,6 @@ def test_what_is_used_and_what_is_not_make_up_the_whole(seconds: int) -> None:
 def test_what_is_no_part_in_whole_seconds_is_refused(part: Period) -> None:
     with pytest.raises(UnableToProrate):
         share_of(part, JUNE)
-
-
-@pytest.mark.parametrize(
-    "instant", [june(1) - timedelta(seconds=1), june(30, days=1, seconds=1), june(5, microseconds=5)]
-)
-def test_a_change_outside_or_between_two_seconds_is_refused(instant: datetime) -> None:
-    with pytest.raises(UnableToProrate):
-        used_share(JUNE, instant)
 
 
 def test_the_amount_is_multiplied_first_and_divided_last() -> None:

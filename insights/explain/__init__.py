@@ -1,0 +1,1 @@
+"""Where a line of a bill comes from, proved from the records."""

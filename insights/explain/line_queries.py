@@ -1,0 +1,247 @@
+"""Reads what stands behind one line of a bill and puts its proof together; inside the account's scope.
+
+Everything is read as known at the position that the bill was made at, and once more as known now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account
+from insights.billing.basis import DraftLine
+from insights.billing.bill import Bill, BillLine
+from insights.billing.bill_mapping import segments_of
+from insights.billing.invoice_mapping import line_of
+from insights.explain.line_proof import (
+    DayPart,
+    Dimension,
+    LineProof,
+    Recheck,
+    change_of_days,
+    cost_of_days,
+    cost_of_values,
+    recheck_line,
+)
+from insights.metering.aggregations import adds_over_time, adds_up, settled
+from insights.metering.archived_queries import list_archived_months
+from insights.metering.line_usage_queries import (
+    NOW,
+    DayUsage,
+    LineScope,
+    last_instant,
+    list_line_series,
+    read_line_by_series,
+    read_line_days,
+    read_line_total,
+)
+from insights.metering.meter_queries import list_meters
+from insights.models import Invoice, InvoiceState, LineItem, Settlement, SettlementState, Watermark
+from insights.rating.charges import Percentage
+from insights.rating.invoice import LineKind
+from insights.rating.matrix import CATCH_ALL, Matrix, cell_key
+from insights.rating.rate import Usage
+from insights.rating.terms import PriceTerms
+from insights.values.exact import EXACT
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class LineRead:
+    """A line and where its usage is: for the proof, and for the records behind it."""
+
+    line: BillLine
+    draft: DraftLine
+    scope: LineScope | None
+    counted: LineScope | None
+    position: int
+
+
+def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None:
+    """Find a line of the bill by its place, with the series it is for; None where the bill has no such line."""
+    line = next((one for one in bill.lines if one.position == position), None)
+    if line is None:
+        return None
+    row = LineItem.objects.for_account(account).get(invoice__public_id=bill.head.public_id, position=position)
+    invoice = Invoice.objects.for_account(account).only("usage_as_of", "details").get(pk=row.invoice_id)
+    draft = line_of(row)
+    # The usage behind a correction is the usage of the line that it corrects, under that bill's plans.
+    told = invoice
+    if row.corrects_invoice_id is not None:
+        told = Invoice.objects.for_account(account).only("details").get(pk=row.corrects_invoice_id)
+    return LineRead(
+        line=line,
+        draft=draft,
+        scope=_scope(account, bill.head.zone, draft, told.details, draft.meter_key),
+        counted=_scope(account, bill.head.zone, draft, told.details, _count_meter(draft.terms)),
+        position=invoice.usage_as_of,
+    )
+
+
+def _count_meter(terms: PriceTerms | None) -> str:
+    charge = terms.charge if terms else None
+    return charge.count_meter if isinstance(charge, Percentage) else ""
+
+
+def _scope(
+    account: Account, zone: str, draft: DraftLine, details: Mapping[str, object], meter_key: str
+) -> LineScope | None:
+    """Which series a line's quantity, or its count, is of; None for a line that is not for usage."""
+    if not meter_key or not draft.meter_key:
+        return None
+    meters = list_meters(account)
+    is_own = meter_key == draft.meter_key
+    meter = next(
+        (
+            one
+            for one in reversed(meters)
+            if one.key == meter_key and (not is_own or one.version == draft.meter_version)
+        ),
+        None,
+    )
+    if meter is None:
+        return None
+    matrix = _matrix_of(draft, details) if is_own else None
+    wanted = tuple(draft.values.values()) if draft.values else CATCH_ALL
+    left_out = list_left_out(account, details)
+
+    def is_wanted(source_id: int, dimensions: Mapping[str, str]) -> bool:
+        return source_id not in left_out and (matrix is None or cell_key(matrix, dimensions) == wanted)
+
+    series = list_line_series(account.pk, meter, is_wanted=is_wanted)
+    return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)
+
+
+def list_left_out(account: Account, details: Mapping[str, object]) -> frozenset[int]:
+    """Ids of the sources whose usage a bill shows and does not charge, which it stores by their slugs."""
+    stored = details.get("not_billed")
+    if not isinstance(stored, list) or not stored:
+        return frozenset()
+    marks = Watermark.objects.for_account(account).filter(source_slug__in=stored)
+    return frozenset(marks.values_list("source_id", flat=True))
+
+
+def _matrix_of(draft: DraftLine, details: Mapping[str, object]) -> Matrix | None:
+    """The matrix of the line's price, as stored with the bill."""
+    for segment in segments_of(details):
+        if (segment.sheet.plan_key, segment.sheet.version) != (draft.plan_key, draft.plan_version):
+            continue
+        for price in segment.sheet.prices:
+            if price.key == draft.price_key:
+                return price.matrix
+    return None
+
+
+def prove_line(account: Account, bill: Bill, *, position: int, now: datetime) -> LineProof | None:
+    """Everything behind one line of a bill, or None where the bill has no such line."""
+    read = find_line(account, bill, position=position)
+    if read is None:
+        return None
+    proof = LineProof(line=read.line, neighbours=_neighbours(bill, read.line))
+    if read.scope is None or read.draft.terms is None:
+        return proof
+    meter = read.scope.meter
+    proof = replace(
+        proof,
+        meter_unit=read.draft.terms.unit,
+        adds_over_time=adds_over_time(meter.aggregation),
+        is_archived=bool(list_archived_months(account, read.draft.service)),
+    )
+    if read.draft.kind is LineKind.CORRECTION:
+        before = _position_before(account, bill, read.draft)
+        return replace(proof, days=_changed_days(read, read.draft.terms, before, now))
+    return replace(
+        proof,
+        days=_days(read, read.draft.terms, read.position, now),
+        dimensions=_dimensions(read),
+        recheck=_recheck(read, read.draft.terms),
+    )
+
+
+def _neighbours(bill: Bill, line: BillLine) -> tuple[BillLine, ...]:
+    """The other lines of the same price, where the plan changed or the price is by dimension value."""
+    if not line.price_key:
+        return ()
+    return tuple(
+        other
+        for other in bill.lines
+        if other.position != line.position
+        and other.kind is line.kind
+        and (other.price_key, other.meter_key) == (line.price_key, line.meter_key)
+    )
+
+
+def _position_before(account: Account, bill: Bill, draft: DraftLine) -> int:
+    """The last position at which the corrected line was rated before this bill did it again."""
+    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
+    rated = Invoice.objects.for_account(account).filter(
+        state=InvoiceState.ISSUED, lines__corrects_invoice=draft.corrects_invoice_id, lines__key=draft.key
+    )
+    earlier = rated.exclude(pk__in=void).filter(usage_as_of__lt=bill.usage_as_of)
+    first = Invoice.objects.for_account(account).filter(pk=draft.corrects_invoice_id or 0)
+    positions = [*earlier.values_list("usage_as_of", flat=True), *first.values_list("usage_as_of", flat=True)]
+    return max(positions, default=0)
+
+
+def _changed_days(read: LineRead, terms: PriceTerms, before: int, now: datetime) -> tuple[DayPart, ...]:
+    return change_of_days(_days(read, terms, before, now), _days(read, terms, read.position, now))
+
+
+def _days(read: LineRead, terms: PriceTerms, position: int, now: datetime) -> tuple[DayPart, ...]:
+    if read.scope is None:
+        return ()
+    until = last_instant(read.scope.service, now)
+    usage = read_line_days(read.scope, position=position, until=until)
+    days = tuple(DayPart(slot=one.slot, quantity=one.quantity, records=one.records) for one in usage)
+    if not adds_over_time(read.scope.meter.aggregation):
+        return days
+    counts = read_line_days(read.counted, position=position, until=until) if read.counted else ()
+    return cost_of_days(
+        days, terms=terms, segment=read.draft.segment, counts=[_or_zero(one) for one in counts]
+    )
+
+
+def _or_zero(usage: DayUsage) -> Decimal:
+    return usage.quantity or ZERO
+
+
+def _dimensions(read: LineRead) -> tuple[Dimension, ...]:
+    scope = read.scope
+    if scope is None:
+        return ()
+    totals = read_line_by_series(scope, position=read.position)
+    found = []
+    for name in scope.meter.dimensions:
+        raw: dict[str, tuple[Decimal, int]] = {}
+        for one in scope.series:
+            if one.facts.id in totals:
+                quantity, records = totals[one.facts.id]
+                value = one.dimensions.get(name, "")
+                known = raw.get(value, (ZERO, 0))
+                raw[value] = EXACT.add(known[0], quantity), known[1] + records
+        quantities = {
+            value: (settled(scope.meter.aggregation, quantity), records)
+            for value, (quantity, records) in raw.items()
+        }
+        found.append(cost_of_values(name, quantities, read.line.amount, adds_up=adds_up(scope.meter, name)))
+    return tuple(found)
+
+
+def _recheck(read: LineRead, terms: PriceTerms) -> Recheck | None:
+    if read.scope is None:
+        return None
+    then, records = read_line_total(read.scope, position=read.position)
+    now, records_now = read_line_total(read.scope, position=NOW)
+    count_then = read_line_total(read.counted, position=read.position)[0] if read.counted else ZERO
+    count_now = read_line_total(read.counted, position=NOW)[0] if read.counted else ZERO
+    return recheck_line(
+        read.line,
+        terms=terms,
+        segment=read.draft.segment,
+        then=(Usage(then, count_then), records),
+        now=(Usage(now, count_now), records_now),
+    )

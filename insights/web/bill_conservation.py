@@ -1,0 +1,77 @@
+"""What became of all usage of a bill's period: on the bill, included, free, or elsewhere and why; nothing left over."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from insights.billing.bill import Bill
+from insights.billing.price_words import number_words, quantity_words
+from insights.explain.conservation import MeterBalance
+from insights.explain.conservation_queries import account_for
+from insights.exports.bill_rows import as_csv
+from insights.exports.conservation_rows import conservation_rows
+from insights.web.bill_line import bill_or_404
+from insights.web.bills import csv_answer, file_stem, period_of, usage_days
+
+
+@account_page
+@require_safe
+def bill_conservation(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Show, for each meter, that everything known of the period is on the bill or named with the reason why not."""
+    bill = bill_or_404(request, bill_uuid)
+    found = account_for(request.account, bill)
+    context = {
+        "nav": "bills",
+        "bill": bill,
+        "head": bill.head,
+        "period": period_of(bill.head.period, ZoneInfo(bill.head.zone)),
+        "meters": [_meter(request, bill, meter) for meter in found.meters],
+        "lines": found.lines,
+        "is_whole": found.is_whole,
+        "not_additive": found.not_additive,
+        "zone": bill.head.zone,
+        "page": {},
+    }
+    return render(request, "bills/conservation.html", context)
+
+
+@account_page
+@require_safe
+def bill_conservation_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Download the same as CSV."""
+    bill = bill_or_404(request, bill_uuid)
+    found = account_for(request.account, bill)
+    return csv_answer(as_csv(conservation_rows(found)), f"{file_stem(bill.head)}-where-usage-went.csv")
+
+
+def _meter(request: Any, bill: Bill, meter: MeterBalance) -> dict[str, Any]:
+    first, last = usage_days(bill.head.period, ZoneInfo(bill.head.zone))
+    query = {
+        "meter": meter.meter_key,
+        "from": first.isoformat(),
+        "to": last.isoformat(),
+        "position": bill.usage_as_of,
+    }
+    address = reverse("usage-explorer", args=[request.account.public_id])
+    return {
+        "balance": meter,
+        "known": quantity_words(Fraction(meter.known), meter.unit),
+        "known_url": f"{address}?{urlencode(query)}",
+        "charged": number_words(meter.charged),
+        "included": number_words(meter.included),
+        "free": number_words(meter.free),
+        "not_charged": number_words(Fraction(meter.not_charged)),
+        "elsewhere": [(one, number_words(Fraction(one.quantity))) for one in meter.elsewhere],
+        "residual": number_words(meter.residual),
+        "is_whole": not meter.residual,
+    }

@@ -1,0 +1,205 @@
+"""One line of a bill, explained in place and at an address of its own; its days, values and records as CSV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from insights.billing.bill import Bill
+from insights.billing.bill_queries import get_bill
+from insights.billing.price_words import money_words, number_words, tier_range
+from insights.billing.words import line_price_words, line_sentence, step_rows, values_words
+from insights.explain.line_proof import DayPart, LineProof, TierBar, Verdict, tier_bars
+from insights.explain.line_queries import prove_line
+from insights.exports.bill_rows import as_csv
+from insights.exports.line_rows import day_rows, value_rows
+from insights.rating.charges import Graduated, GraduatedPercentage, Stairstep, Volume
+from insights.values.period import Period
+from insights.values.quantity import scale_for
+from insights.web import words
+from insights.web.bill_line_charts import quantity_figure, running_figure, slot_label
+from insights.web.bills import csv_answer, file_stem, period_of, values_of
+
+_BAR_WIDTH = 1000
+
+
+@account_page
+@require_safe
+def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
+    """Explain one line: sentence, steps and tiers, days, dimension values, terms, recheck."""
+    now = timezone.now()
+    bill = bill_or_404(request, bill_uuid)
+    proof = prove_line(request.account, bill, position=position, now=now)
+    if proof is None:
+        raise Http404
+    zone = ZoneInfo(bill.head.zone)
+    line = proof.line
+    scale = scale_for(
+        proof.meter_unit, max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
+    )
+    context = {
+        "nav": "bills",
+        "bill": bill,
+        "head": bill.head,
+        "line": line,
+        "proof": proof,
+        "sentence": line_sentence(line),
+        "values": values_of(line, (*proof.neighbours, line)),
+        "price": line_price_words(line),
+        "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
+        "amount": money_words(line.amount),
+        "period": period_of(bill.head.period, zone),
+        "service": _service(line.service_start, line.service_end, zone),
+        "steps": [
+            {
+                "words": row.words,
+                "quantity": row.quantity,
+                "exact": row.exact,
+                "amount": money_words(row.amount),
+            }
+            for row in step_rows(line)
+        ],
+        "tiers": [_tier(bar) for bar in _tier_bars(proof)],
+        "days": [_day(day, zone) for day in proof.days],
+        "figure": quantity_figure(
+            proof.days, unit=proof.meter_unit, scale=scale, until=bill.head.complete_to
+        ),
+        "running": running_figure(proof.days, currency=bill.head.currency),
+        "unplaced": _unplaced(proof),
+        "dimensions": [
+            (dimension, _value_rows(proof, dimension.name, dimension.shown()))
+            for dimension in proof.dimensions
+        ],
+        "recheck": proof.recheck,
+        "is_equal": proof.recheck is not None and proof.recheck.verdict is Verdict.EQUAL,
+        "neighbours": [
+            (other, values_words(other), _service(other.service_start, other.service_end, zone))
+            for other in proof.neighbours
+        ],
+        "zone": bill.head.zone,
+        "page": {},
+    }
+    return render(request, "bills/line.html", context)
+
+
+@account_page
+@require_safe
+def bill_line_days_csv(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
+    """Download the line day by day, with what it had come to."""
+    bill, proof = _proof_or_404(request, bill_uuid, position)
+    name = f"{file_stem(bill.head)}-line-{position}-days.csv"
+    return csv_answer(as_csv(day_rows(proof, ZoneInfo(bill.head.zone))), name)
+
+
+@account_page
+@require_safe
+def bill_line_values_csv(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
+    """Download the line by every value of every dimension."""
+    bill, proof = _proof_or_404(request, bill_uuid, position)
+    return csv_answer(as_csv(value_rows(proof)), f"{file_stem(bill.head)}-line-{position}-values.csv")
+
+
+def bill_or_404(request: Any, bill_uuid: UUID) -> Bill:
+    """The bill of the account with this id, or 404."""
+    bill = get_bill(request.account, public_id=bill_uuid, now=timezone.now())
+    if bill is None:
+        raise Http404
+    return bill
+
+
+def _proof_or_404(request: Any, bill_uuid: UUID, position: int) -> tuple[Bill, LineProof]:
+    bill = bill_or_404(request, bill_uuid)
+    proof = prove_line(request.account, bill, position=position, now=timezone.now())
+    if proof is None:
+        raise Http404
+    return bill, proof
+
+
+def _service(start: Any, end: Any, zone: tzinfo) -> str:
+    return period_of(Period(start, end), zone) if start < end else ""
+
+
+def _tier_bars(proof: LineProof) -> tuple[TierBar, ...]:
+    terms = proof.line.terms
+    charge = terms.charge if terms else None
+    if not isinstance(charge, Graduated | GraduatedPercentage | Volume | Stairstep):
+        return ()
+    edges = [
+        (Fraction(tier.above), None if tier.up_to is None else Fraction(tier.up_to)) for tier in charge.tiers
+    ]
+    return tier_bars(edges, proof.line.steps, proof.line.amount.currency)
+
+
+def _tier(bar: TierBar) -> dict[str, Any]:
+    """A tier as a row and as a bar; one without an end is drawn full where anything fell into it."""
+    filled = (Fraction(1) if bar.quantity else Fraction(0)) if bar.filled is None else bar.filled
+    return {
+        "number": bar.number,
+        "range": tier_range(bar.above, bar.up_to),
+        "quantity": number_words(bar.quantity),
+        "amount": money_words(bar.amount),
+        "width": int(filled * _BAR_WIDTH),
+        "total": _BAR_WIDTH,
+        "is_reached": bool(bar.quantity),
+    }
+
+
+def _day(day: DayPart, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "label": slot_label(day, zone),
+        "quantity": day.quantity,
+        "before": day.before,
+        "records": day.records,
+        "amount": "" if day.amount is None else money_words(day.amount),
+        "running": "" if day.running is None else money_words(day.running),
+    }
+
+
+def _unplaced(proof: LineProof) -> str:
+    """What of a line no day accounts for: tiers that other usage of the period moved."""
+    amounts = [day.amount for day in proof.days]
+    if not amounts or None in amounts or not proof.adds_over_time:
+        return ""
+    rest = proof.line.amount
+    for amount in amounts:
+        if amount is not None:
+            rest = rest - amount
+    return money_words(rest) if rest.minor else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    """A dimension value, ready to print, with its share of the line's quantity for the bar."""
+
+    label: str
+    quantity: Decimal
+    records: int
+    amount: str
+    width: int
+    total: int
+
+
+def _value_rows(proof: LineProof, name: str, parts: Any) -> list[ValueRow]:
+    largest = max((abs(part.quantity) for part in parts), default=Decimal(0))
+    return [
+        ValueRow(
+            label=words.group_words(part.value or None, is_rest=part.is_rest, members=part.members),
+            quantity=part.quantity,
+            records=part.records,
+            amount="" if part.amount is None else money_words(part.amount),
+            width=int(abs(part.quantity) / largest * _BAR_WIDTH) if largest else 0,
+            total=_BAR_WIDTH,
+        )
+        for part in parts
+    ]

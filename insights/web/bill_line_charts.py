@@ -1,0 +1,90 @@
+"""The figures of a line of a bill: its quantity by day, and what it had come to. Drawn by static/js/charts.js."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+
+from insights.billing.price_words import money_number, money_words
+from insights.explain.line_proof import DayPart
+from insights.metering.windows import ONE_DAY
+from insights.templatetags.portal import day as day_text
+from insights.templatetags.portal import day_short
+from insights.values.period import start_of_day
+from insights.values.quantity import Scale
+
+Json = dict[str, Any]
+
+
+def slot_label(day: DayPart, zone: tzinfo) -> str:
+    """A day in words; of a piece of a day also from when to when."""
+    slot = day.slot
+    if slot.start == start_of_day(slot.day, zone) and slot.end == start_of_day(slot.day + ONE_DAY, zone):
+        return day_text(slot.day)
+    start, end = slot.start.astimezone(zone), slot.end.astimezone(zone)
+    return f"{day_text(slot.day)}, {start:%H:%M} to {end:%H:%M}"
+
+
+def quantity_figure(days: Sequence[DayPart], *, unit: str, scale: Scale, until: datetime | None) -> Json:
+    """One bar for each day; days that are not complete yet are hatched."""
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "name": "Quantity",
+                "quantities": [None if day.quantity is None else f"{day.quantity:f}" for day in days],
+                "meta": {
+                    "series": 1,
+                    "incomplete": [
+                        number
+                        for number, day in enumerate(days)
+                        if until is not None and day.slot.end > until
+                    ],
+                },
+            }
+        ],
+        "points": {
+            "x": _labels(days),
+            "states": ["" for _ in days],
+            "unit": unit,
+            "exponent": scale.exponent,
+        },
+        "layout": {"xaxis": {"type": "category", "nticks": 8}, "yaxis": {"title": {"text": scale.unit}}},
+    }
+
+
+def running_figure(days: Sequence[DayPart], *, currency: str) -> Json | None:
+    """What the line had come to by the end of each day; None where days have no amounts."""
+    known = [(day, day.running) for day in days if day.running is not None]
+    if not known:
+        return None
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "Come to so far",
+                "x": _labels([day for day, _ in known]),
+                "y": [money_number(running) for _, running in known],
+                "customdata": [
+                    [money_words(running), f"{money_words(day.amount)} on this day" if day.amount else "", ""]
+                    for day, running in known
+                ],
+                "meta": {"series": 2},
+            }
+        ],
+        "layout": {
+            "xaxis": {"type": "category", "nticks": 8},
+            "yaxis": {"type": "linear", "title": {"text": currency}},
+        },
+    }
+
+
+def _labels(days: Sequence[DayPart]) -> list[str]:
+    """The day of each part; pieces of one day are told apart by when they begin."""
+    labels: list[str] = []
+    for day in days:
+        label = day_short(day.slot.day)
+        labels.append(label if label not in labels else f"{label}, from {day.slot.start:%H:%M} UTC")
+    return labels

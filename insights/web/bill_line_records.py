@@ -1,0 +1,106 @@
+"""The records that one line of a bill is made of, as known when the bill was made: a page at a time, and as CSV."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from insights.billing.bill import Bill
+from insights.explain.line_queries import LineRead, find_line
+from insights.exports.line_rows import records_of
+from insights.exports.queries import RecordPosition, RecordsFilter, list_records, records_copy
+from insights.metering.archived_queries import refuse_archived_records
+from insights.metering.faults import UsageFilterRefused
+from insights.web.bill_line import bill_or_404
+from insights.web.bills import file_stem
+from insights.web.downloads import stream_csv
+
+RECORDS_PER_PAGE = 100
+
+
+@account_page
+@require_safe
+def bill_line_records_csv(request: Any, bill_uuid: UUID, position: int) -> HttpResponseBase:
+    """Download the records that the line is made of, as known when the bill was made; they add to its quantity."""
+    bill, read, wanted = _records_or_404(request, bill_uuid, position)
+    try:
+        refuse_archived_records(request.account, wanted.period)
+    except UsageFilterRefused as refused:
+        return render(request, "usage/records_archived.html", {"message": str(refused)}, status=400)
+    return stream_csv(
+        request,
+        source=records_copy(wanted, raw=request.GET.get("raw", "") == "1"),
+        kind="records",
+        query=f"bill={bill.head.public_id}&line={position}&position={read.position}",
+        name=f"{file_stem(bill.head)}-line-{position}-records.csv",
+    )
+
+
+@account_page
+@require_safe
+def bill_line_records(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
+    """List the records that the line is made of, a page at a time."""
+    bill, read, wanted = _records_or_404(request, bill_uuid, position)
+    try:
+        refuse_archived_records(request.account, wanted.period)
+    except UsageFilterRefused as refused:
+        return render(request, "usage/records_archived.html", {"message": str(refused)}, status=400)
+    after = _place(request.GET.get("after", ""))
+    rows = list_records(wanted, after=after, limit=RECORDS_PER_PAGE + 1)
+    shown = rows[:RECORDS_PER_PAGE]
+    last = shown[-1].position if len(rows) > RECORDS_PER_PAGE else None
+    context = {
+        "nav": "bills",
+        "head": bill.head,
+        "line": read.line,
+        "records": [
+            (record, [record.dimensions.get(name, "") for name in wanted.dimension_keys]) for record in shown
+        ],
+        "dimensions": wanted.dimension_keys,
+        "unit": shown[0].unit if shown else "",
+        "position": read.position,
+        "zone": bill.head.zone,
+        "page": {
+            "summary": "In the order of the download",
+            "previous_url": "?" if after else None,
+            "next_url": f"?after={_written(last)}" if last else None,
+        },
+    }
+    return render(request, "bills/line_records.html", context)
+
+
+def _records_or_404(request: Any, bill_uuid: UUID, position: int) -> tuple[Bill, LineRead, RecordsFilter]:
+    bill = bill_or_404(request, bill_uuid)
+    read = find_line(request.account, bill, position=position)
+    if read is None or read.scope is None:
+        raise Http404
+    return bill, read, records_of(read)
+
+
+def _place(text: str) -> RecordPosition | None:
+    """Where a page of records ended, as the address of the next says it; refuses what this page did not write."""
+    if not text:
+        return None
+    series, _, rest = text.partition("~")
+    instant, _, row_id = rest.partition("~")
+    try:
+        return RecordPosition(int(series), _instant(instant), row_id)
+    except ValueError:
+        raise BadRequest("after: not a place in these records.") from None
+
+
+def _instant(text: str) -> datetime:
+    """The instant of a place, in UTC; ValueError for anything else."""
+    return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def _written(place: RecordPosition) -> str:
+    return quote(f"{place.series_id}~{place.window_start:%Y%m%dT%H%M%SZ}~{place.row_id}", safe="~")
