@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 INSIGHTS = Path(__file__).resolve().parents[1] / "insights"
-STAGES = ("values", "rating", "ingest", "metering", "billing", "exports", "feeds", "retention")
+STAGES = ("values", "rating", "scenarios", "ingest", "metering", "billing", "exports", "feeds", "retention")
 TOUCHES_DJANGO = ("queries", "operations", "mapping")
 OUTSIDE = ("accounts", "celery", "django", "psycopg", "redis", "rest_framework")
 

@@ -8,6 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from insights.api import bill_serializers as shapes
+from insights.api.difference_serializers import DifferenceSerializer
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
 from insights.exports.stream import ZIP_TYPE
@@ -104,6 +105,24 @@ READ_INVOICE_PROOF: dict[str, Any] = {
         ),
     ],
     "responses": {(200, ZIP_TYPE): OpenApiTypes.BINARY, **problems(404, 429)},
+}
+READ_DIFFERENCE: dict[str, Any] = {
+    "operation_id": "read_invoice_difference",
+    "description": (
+        "Why an invoice is not what another one was: every change by its cause, to the minor unit, with the "
+        "positions of the lines it is made of. Without an invoice before it, 404 with the code "
+        f"`nothing_to_compare`. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        query(
+            "with",
+            "The id of the invoice to compare with; if absent, the one before of the same subscription.",
+            type=OpenApiTypes.UUID,
+        ),
+    ],
+    "responses": {200: DifferenceSerializer, **problems(404)},
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",

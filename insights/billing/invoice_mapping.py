@@ -83,7 +83,7 @@ def line_of(row: LineItem) -> DraftLine:
         billed_quantity=parse_exact_number(row.billed_quantity) if row.billed_quantity else None,
         unit=row.unit,
         terms=None if row.terms is None else parse_terms(row.terms),
-        segment=_segment_of(row.segment),
+        segment=segment_of(row.segment),
         steps=tuple(parse_step(step) for step in row.steps),
         allotted=row.allotted,
         taxes=tuple(row.taxes),
@@ -109,8 +109,8 @@ def _segment_document(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _segment_of(document: Mapping[str, Any]) -> Segment:
-    """The place of a line in its period; a line of which nothing is said is for the whole."""
+def segment_of(document: Mapping[str, Any]) -> Segment:
+    """The part of a period that a stored line is for, and what plan changes left for it; whole where none is kept."""
     if not document:
         return WHOLE_PERIOD
     before = document["counted_before"]

@@ -210,11 +210,22 @@ def _or_zero(usage: DayUsage) -> Decimal:
 
 
 def _dimensions(read: LineRead) -> tuple[Dimension, ...]:
+    if read.scope is None:
+        return ()
+    meter = read.scope.meter
+    return tuple(
+        cost_of_values(name, quantities, read.line.amount, adds_up=adds_up(meter, name))
+        for name, quantities in read_line_values(read).items()
+    )
+
+
+def read_line_values(read: LineRead) -> dict[str, dict[str, tuple[Decimal, int]]]:
+    """The quantity and number of records of a line by the values of each dimension, as known at its bill's position."""
     scope = read.scope
     if scope is None:
-        return ()
+        return {}
     totals = read_line_by_series(scope, position=read.position)
-    found = []
+    found = {}
     for name in scope.meter.dimensions:
         raw: dict[str, tuple[Decimal, int]] = {}
         for one in scope.series:
@@ -223,12 +234,11 @@ def _dimensions(read: LineRead) -> tuple[Dimension, ...]:
                 value = one.dimensions.get(name, "")
                 known = raw.get(value, (ZERO, 0))
                 raw[value] = EXACT.add(known[0], quantity), known[1] + records
-        quantities = {
+        found[name] = {
             value: (settled(scope.meter.aggregation, quantity), records)
             for value, (quantity, records) in raw.items()
         }
-        found.append(cost_of_values(name, quantities, read.line.amount, adds_up=adds_up(scope.meter, name)))
-    return tuple(found)
+    return found
 
 
 def _recheck(read: LineRead, terms: PriceTerms) -> Recheck | None:

@@ -42,6 +42,8 @@ _NAV_OF_URL = {
     "bill-list": "bills",
     "bill-detail": "bills",
     "bill-pdf": "bills",
+    "bill-difference": "bills",
+    "bill-difference-values": "bills",
     "price-list": "bills",
     "credit-list": "bills",
     "billing-details": "bills",

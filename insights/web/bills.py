@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -43,12 +43,12 @@ from insights.values.money import Money, sum_money
 from insights.values.period import Period, local_day
 from insights.web import words
 from insights.web.bill_charts import totals_figure
+from insights.web.bill_ruler import ruler_context
 from insights.web.csv_files import ROWS_AT_ONCE, csv_file, csv_stream
 from insights.web.partials import render_page
 
 BILLS_PER_PAGE = 50
 BARS_MAX = 24
-_INSTANT = timedelta(microseconds=1)
 
 
 @account_page
@@ -56,7 +56,7 @@ _INSTANT = timedelta(microseconds=1)
 def bill_list(request: Any) -> HttpResponse:
     """Show what is owed and what the running period comes to, then every bill."""
     now = timezone.now()
-    older_than = parse_uuid(request.GET.get("older", ""))
+    older_than = uuid_of(request.GET.get("older", ""))
     page = list_issued_bills(request.account, now=now, limit=BILLS_PER_PAGE, older_than=older_than)
     unissued = () if older_than else list_unissued_bills(request.account, now=now)
     heads = (*unissued, *page.heads)
@@ -122,9 +122,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
             for section in bill.sections
         ],
         "subtotals": bill.sections,
-        "segments": [
-            (segment, words.period_words(*usage_days(segment.period, zone))) for segment in bill.plan_changes
-        ],
+        "ruler": ruler_context(bill),
         "zone": bill.head.zone,
         "page": {},
     }
@@ -215,12 +213,7 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
 
 def period_of(period: Period, zone: tzinfo) -> str:
     """The days of a period on the account's clock, in words."""
-    return words.period_words(*usage_days(period, zone))
-
-
-def usage_days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
-    """The first and the last day of a period, both of them in it."""
-    return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
+    return words.period_words(*words.days_of(period, zone))
 
 
 def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
@@ -260,9 +253,16 @@ def _usage_url(account: Account, line: BillLine, zone: tzinfo) -> str:
     """The usage that the line is made of."""
     if line.group is not LineGroup.USAGE or line.service_start >= line.service_end:
         return ""
-    first, last = usage_days(Period(line.service_start, line.service_end), zone)
-    query = {"meter": line.meter_key, "from": first.isoformat(), "to": last.isoformat()}
-    query |= {f"dimension.{name}": value for name, value in line.values.items()}
+    return usage_url(account, line.meter_key, line.values, Period(line.service_start, line.service_end), zone)
+
+
+def usage_url(
+    account: Account, meter_key: str, values: Mapping[str, str], period: Period, zone: tzinfo
+) -> str:
+    """The usage of a meter with these dimension values in the days of a period."""
+    first, last = words.days_of(period, zone)
+    query = {"meter": meter_key, "from": first.isoformat(), "to": last.isoformat()}
+    query |= {f"dimension.{name}": value for name, value in values.items()}
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"
 
 
@@ -274,8 +274,8 @@ def _bill_or_404(request: HttpRequest, bill_uuid: UUID, *, now: datetime) -> Bil
     return bill
 
 
-def parse_uuid(text: str) -> UUID | None:
-    """An id from the address; anything else shows the list from its beginning."""
+def uuid_of(text: str) -> UUID | None:
+    """An id as it stands in an address; None for anything else."""
     try:
         return UUID(text) if len(text) == 36 else None
     except ValueError:

@@ -39,7 +39,7 @@ from insights.billing.settlement_operations import (
     void_invoice,
 )
 from insights.exports.invoice_rows import invoice_rows
-from insights.web.bills import parse_uuid
+from insights.web.bills import uuid_of
 from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
 from insights.web.partials import render_page
 
@@ -54,7 +54,7 @@ def invoices(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     search = _search(request)
     page = page_invoices(
-        search, now=now, limit=INVOICES_PER_PAGE, after=parse_uuid(request.GET.get("after", ""))
+        search, now=now, limit=INVOICES_PER_PAGE, after=uuid_of(request.GET.get("after", ""))
     )
     totals = sum_by_status(now=now)
     context = {
