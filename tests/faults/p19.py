@@ -48,9 +48,10 @@ def run(site: Site) -> Outcome:
     wanted = _rows_before(names)
     with broken(site):
         _race(site, outcome, names)
+    # To every other account only: rows that come later bring the whole bill up again, and with it what was missed.
     late = [
         [name, "requests", f"2026-03-{day + 10:02d}T00:00:00Z", "1000", "1"]
-        for name in names
+        for name in names[1::2]
         for day in range(ROWS_AT_THE_EDGE)
     ]
     deliver_rows([*late, *([name, "requests", EDGES[1], "100000", "1"] for name in names)], until=MAY)
@@ -174,13 +175,14 @@ def _bill_all(now: datetime) -> None:
 
 def _check(site: Site, outcome: Outcome, count: int, *, before: int) -> None:
     """March's line and its corrections hold March's rows, April's line April's, and all of it at its price."""
-    late = 1_000 * ROWS_AT_THE_EDGE
     in_invoice = in_correction = 0
     with psycopg.connect(site.conninfo) as connection:
         rows = connection.execute(_PLACES).fetchall()
         sent = connection.execute("SELECT count(*) FROM insights_usagerecord").fetchone()
     for name, march, corrected, april, minor in rows:
         is_in = march == before + 7
+        late = 1_000 * ROWS_AT_THE_EDGE if int(name.rpartition("-")[2]) % 2 else 0
+        corrected = corrected or 0
         in_invoice += is_in
         in_correction += not is_in
         wanted = (before + 7 * is_in, late + 7 * (not is_in), 100_000, before + late + 7 + 100_000)
@@ -196,5 +198,5 @@ def _check(site: Site, outcome: Outcome, count: int, *, before: int) -> None:
     outcome.figures.append(
         f"{count} races from {len(STAGES)} stages of sending: the row was {in_invoice} times in the invoice and "
         f"{in_correction} times in a correction; {count * ROWS_AT_THE_EDGE} rows right before the issue, "
-        f"{count * ROWS_AT_THE_EDGE} right after, {count} at the first instant of the next period"
+        f"{count // 2 * ROWS_AT_THE_EDGE} right after, {count} at the first instant of the next period"
     )
