@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem, Unpriced
@@ -44,6 +44,8 @@ from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
 from insights.values.quantity import exact_text
 
 _DEFAULT_GRACE = timedelta(days=3)
+_TRIES = 3
+_SERIALIZATION_FAILURE = "40001"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +77,19 @@ def one_snapshot() -> Iterator[None]:
 def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
     """Draft and store the invoices of these periods; returns them. In a snapshot of its own.
 
-    Each shows of the account's credits what the drafts stored before leave to it.
+    Each shows of the account's credits what the drafts stored before leave to it. Of two at once the second begins
+    anew, since its snapshot is from before the first one's drafts.
     """
+    for _ in range(_TRIES - 1):
+        try:
+            return _draft_once(wanted, now)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != _SERIALIZATION_FAILURE:
+                raise
+    return _draft_once(wanted, now)
+
+
+def _draft_once(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
     with one_snapshot():
         loaded = load_bases(wanted, now)
         usage = read_usage([one.basis for one in loaded])

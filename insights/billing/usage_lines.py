@@ -86,6 +86,8 @@ def usage_lines(
     of_id = {meter.id: meter for meter in meters}
     lines: list[DraftLine] = []
     for key, chain in chains.items():
+        if not _is_due(key, chain):
+            continue
         try:
             lines += _lines_of_chain(whole, key, chain, taxes)
         except UnableToRate as error:
@@ -100,6 +102,15 @@ def usage_lines(
         problems=tuple(problems),
         unrated=frozenset(unrated),
     )
+
+
+def _is_due(key: _ChainKey, chain: Sequence[_Place]) -> bool:
+    """A value that was used in one segment has its place in all of them, or a change would give it whole tiers."""
+    return _values_of(key) == CATCH_ALL or any(place.usage.quantity for place in chain)
+
+
+def _values_of(key: _ChainKey) -> tuple[str, ...]:
+    return key[3]
 
 
 def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
@@ -134,7 +145,7 @@ def _places(
     )
     for values, quantity in quantities.items():
         terms = price.matrix.terms_of(values)
-        if terms is not None and (quantity or (values == CATCH_ALL and is_current)):
+        if terms is not None and (quantity or is_current):
             place = _Place(
                 number=number, meter=meter, segment=segment, price=price, terms=terms, usage=Usage(quantity)
             )
@@ -177,10 +188,11 @@ def _lines_of_chain(
             ],
         )
         for versions, (line, segment) in zip(run, rated, strict=True):
-            if len(versions) == 1:
-                yield _usage_line(key, versions[0], line, segment, taxes)
-            else:
+            if len(versions) > 1:
                 yield from _lines_of_versions(key, versions, segment, taxes)
+            elif _values_of(key) == CATCH_ALL or line.metered_quantity or line.steps:
+                # Of a value, a segment in which it was not used and costs nothing says nothing.
+                yield _usage_line(key, versions[0], line, segment, taxes)
 
 
 def _used(versions: Sequence[_Place]) -> Sequence[_Place]:
