@@ -6,12 +6,10 @@ worker, inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 
-from accounts.models import Account
 from insights.billing.basis import (
     Basis,
     CreditOffer,
@@ -20,6 +18,7 @@ from insights.billing.basis import (
     ServiceSegment,
     StoredLine,
 )
+from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill, beginning_at, taxes_of
 from insights.billing.bounds import EARLIER_MIN
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
@@ -53,39 +52,9 @@ from insights.models import (
     Invoice,
     InvoiceKind,
     InvoiceState,
-    Subscription,
 )
 from insights.rating.sheet import PriceSheet
 from insights.values.period import Period
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeriodToBill:
-    """One invoice to make: of a subscription, for a billing period of which `service` is subscribed."""
-
-    subscription: Subscription
-    account: Account
-    whole: Period
-    service: Period
-    kind: InvoiceKind = InvoiceKind.PERIOD
-    operation: str = ""
-
-    @property
-    def corrects_until(self) -> datetime:
-        """Up to when the periods are that it has corrections of: the last one too, if it closes the subscription."""
-        return self.service.end if self.kind == InvoiceKind.CLOSING else self.service.start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedBasis:
-    """A basis, the period it is for, and whom the invoice is made out to."""
-
-    to_bill: PeriodToBill
-    basis: Basis
-    profile: BillingProfile | None
-    earlier_totals: tuple[int, ...] = ()
-    earlier_records: tuple[int, ...] = ()
-    overlapping: tuple[str, ...] = ()
 
 
 def load_bases(wanted: Sequence[PeriodToBill], now: datetime) -> list[LoadedBasis]:
@@ -143,13 +112,13 @@ class _Loader:
             service=to_bill.service,
             is_opening=to_bill.kind == InvoiceKind.OPENING,
             is_closing=is_closing,
-            segments=_beginning(segments, to_bill.service.start)
+            segments=beginning_at(segments, to_bill.service.start)
             if to_bill.kind == InvoiceKind.OPENING
             else segments,
             next_whole=following,
-            ahead=_beginning(self._segments(following, facts, []), following.start),
+            ahead=beginning_at(self._segments(following, facts, []), following.start),
             billed_ahead=() if is_closing else self._billed_ahead(to_bill),
-            taxes=_taxes(profile),
+            taxes=taxes_of(profile),
             priced_elsewhere=self._priced_elsewhere(to_bill, to_bill.service),
             problems=tuple(problems),
         )
@@ -324,18 +293,3 @@ class _Loader:
             if offer.credit.granted_at <= max(self.now, to_bill.service.end)
             and (offer.credit.expires_at is None or offer.credit.expires_at > start)
         )
-
-
-def _beginning(segments: Iterable[ServiceSegment], start: datetime) -> tuple[ServiceSegment, ...]:
-    """The plans a period begins with, taken for its whole length: nothing else is known of it in advance."""
-    segments = tuple(segments)
-    end = max((segment.service.end for segment in segments), default=start)
-    return tuple(
-        replace(segment, service=Period(start, end)) for segment in segments if segment.service.start == start
-    )
-
-
-def _taxes(profile: BillingProfile | None) -> dict[str, Decimal]:
-    if profile is None or not profile.tax_percent:
-        return {}
-    return {profile.tax_name: profile.tax_percent}

@@ -18,7 +18,8 @@ from django.db import transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem, Unpriced
-from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
+from insights.billing.basis_queries import load_bases
+from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import insert_rows, update_rows
 from insights.billing.draft import draft_invoice

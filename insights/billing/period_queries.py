@@ -11,7 +11,7 @@ from datetime import datetime
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.billing.basis_queries import PeriodToBill
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.periods import periods_until
 from insights.billing.subscription_queries import anchor_of
 from insights.metering.late_queries import parts_since

@@ -13,7 +13,8 @@ from datetime import datetime
 
 import structlog
 
-from insights.billing.basis_queries import PeriodToBill, load_bases
+from insights.billing.basis_queries import load_bases
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.closing_operations import close_subscription, drop_drafts_after_end
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
