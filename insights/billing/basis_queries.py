@@ -6,89 +6,43 @@ the worker, inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
-from typing import Any
 
-from accounts.models import Account
 from insights.billing.basis import (
     Basis,
     CreditOffer,
     IssuedBill,
-    Problem,
     ServiceSegment,
     StoredLine,
 )
+from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill, beginning_at, taxes_of
 from insights.billing.bounds import EARLIER_MIN
-from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.periods import period_containing
+from insights.billing.plan_segment_queries import SubscribedPlans
 from insights.billing.row_queries import (
     EarlierInvoice,
     any_of,
-    list_add_ons,
     list_archived_until,
     list_claims,
     list_grants,
     list_invoices,
     list_lines_ahead,
     list_made_of,
-    list_overrides,
-    list_phases,
     list_voided_corrections,
     meters_of_others,
 )
-from insights.billing.sheet_mapping import price_with_override
-from insights.billing.subscription_queries import anchor_of, subscription_facts
-from insights.billing.timeline import (
-    InvalidTimeline,
-    SubscriptionFacts,
-    TimelineSegment,
-    add_on_segments_in,
-    is_first,
-    segments_in,
-)
+from insights.billing.subscription_queries import anchor_of
 from insights.billing.whole_lines import offer_included_credits
 from insights.models import (
     BillingProfile,
     Invoice,
     InvoiceKind,
     InvoiceState,
-    Subscription,
 )
-from insights.rating.sheet import PriceSheet
 from insights.values.period import Period
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeriodToBill:
-    """One invoice to make: of a subscription, for a billing period of which `service` is subscribed."""
-
-    subscription: Subscription
-    account: Account
-    whole: Period
-    service: Period
-    kind: InvoiceKind = InvoiceKind.PERIOD
-    operation: str = ""
-
-    @property
-    def corrects_until(self) -> datetime:
-        """Up to when the periods are that it has corrections of: the last one too, if it closes the subscription."""
-        return self.service.end if self.kind == InvoiceKind.CLOSING else self.service.start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedBasis:
-    """A basis, the period it is for, and whom the invoice is made out to."""
-
-    to_bill: PeriodToBill
-    basis: Basis
-    profile: BillingProfile | None
-    earlier_totals: tuple[int, ...] = ()
-    earlier_records: tuple[int, ...] = ()
-    overlapping: tuple[str, ...] = ()
 
 
 def load_bases(wanted: Sequence[PeriodToBill], now: datetime) -> list[LoadedBasis]:
@@ -99,95 +53,6 @@ def load_bases(wanted: Sequence[PeriodToBill], now: datetime) -> list[LoadedBasi
     return [loader.basis(to_bill) for to_bill in wanted]
 
 
-def list_opening_segments(wanted: Sequence[PeriodToBill]) -> list[tuple[ServiceSegment, ...]]:
-    """The segments that the invoices opening these subscriptions are made of, in the order asked for."""
-    if not wanted:
-        return []
-    plans = _Plans(wanted)
-    return [_beginning(plans.segments(one, one.whole)[0], one.service.start) for one in wanted]
-
-
-class _Plans:
-    """The plans of a number of subscriptions with their prices: which segments they make of a period."""
-
-    def __init__(self, wanted: Sequence[PeriodToBill]) -> None:
-        subscriptions = [each.subscription.pk for each in wanted]
-        self._phases = list_phases(subscriptions)
-        self._add_ons = list_add_ons(subscriptions)
-        plans = {phase.plan_id for phases in self._phases.values() for phase in phases}
-        self._sheets = sheets_of(plans | {one.plan_id for many in self._add_ons.values() for one in many})
-        self._overrides = list_overrides([each.account.pk for each in wanted])
-        self._with_overrides = {account_id for account_id, _ in self._overrides}
-        self._made: dict[Any, tuple[tuple[ServiceSegment, ...], tuple[Problem, ...]]] = {}
-
-    def segments(
-        self, to_bill: PeriodToBill, whole: Period
-    ) -> tuple[tuple[ServiceSegment, ...], tuple[Problem, ...]]:
-        """The segments in a billing period and what is wrong with them; the same objects for all that have the same.
-
-        So what follows from segments alone can be made once for many accounts.
-        """
-        facts = subscription_facts(to_bill.subscription)
-        if to_bill.account.pk in self._with_overrides:
-            return self._make(whole, facts)
-        place = (
-            whole, facts.starts_at, facts.ends_at,
-            *((one.starts_at, one.plan_id, one.policy, *one.counts.items()) for one in self._phases.get(facts.id, ())),
-            *((one.id, *one.counts.items()) for one in self._add_ons.get(facts.id, ())),
-        )  # fmt: skip
-        made = self._made.get(place)
-        if made is None:
-            made = self._made[place] = self._make(whole, facts)
-        return made
-
-    def _make(
-        self, whole: Period, facts: SubscriptionFacts
-    ) -> tuple[tuple[ServiceSegment, ...], tuple[Problem, ...]]:
-        phases = self._phases.get(facts.id, ())
-        add_ons = self._add_ons.get(facts.id, ())
-        try:
-            found = (*segments_in(whole, facts, phases), *add_on_segments_in(whole, facts, add_ons))
-        except InvalidTimeline as error:
-            return (), (Problem(code="no_plan", message=f"{error}."),)
-        segments: list[ServiceSegment] = []
-        problems: list[Problem] = []
-        for segment in found:
-            sheet = self._sheet(facts.account_id, segment)
-            if sheet is None:
-                message = f"Plan {segment.plan_id} has no published prices at {segment.priced_at:%Y-%m-%d %H:%M} UTC."
-                problems.append(Problem(code="no_prices", message=message))
-                continue
-            segments.append(
-                ServiceSegment(
-                    service=segment.service,
-                    sheet=sheet,
-                    policy=segment.policy,
-                    counts=segment.counts,
-                    is_first=is_first(segment, facts.starts_at, phases, add_ons),
-                    add_on_id=segment.add_on_id,
-                )
-            )
-        return tuple(segments), tuple(problems)
-
-    def _sheet(self, account_id: int, segment: TimelineSegment) -> PriceSheet | None:
-        sheet = sheet_in_force(self._sheets.get(segment.plan_id, ()), segment.priced_at)
-        if sheet is None:
-            return None
-        own = {
-            override.price_key: override
-            for override in self._overrides.get((account_id, segment.plan_id), ())
-            if override.starts_at <= segment.priced_at
-            and (override.ends_at is None or segment.priced_at < override.ends_at)
-        }
-        if not own:
-            return sheet
-        prices = tuple(
-            price_with_override(price, own[price.key]) if price.key in own else price
-            for price in sheet.prices
-        )
-        return replace(sheet, prices=prices)
-
-
 class _Loader:
     """What was read for a number of subscriptions, by subscription or account."""
 
@@ -195,7 +60,7 @@ class _Loader:
         self.now = now
         subscriptions = [each.subscription.pk for each in wanted]
         accounts = [each.account.pk for each in wanted]
-        self.plans = _Plans(wanted)
+        self.plans = SubscribedPlans(wanted)
         self.profiles = {
             profile.account_id: profile
             for profile in BillingProfile.objects.filter(account__in=any_of(accounts)).prefetch_related(
@@ -234,11 +99,11 @@ class _Loader:
             service=to_bill.service,
             is_opening=is_opening,
             is_closing=is_closing,
-            segments=_beginning(segments, to_bill.service.start) if is_opening else segments,
+            segments=beginning_at(segments, to_bill.service.start) if is_opening else segments,
             next_whole=following,
-            ahead=_beginning(self.plans.segments(to_bill, following)[0], following.start),
+            ahead=beginning_at(self.plans.segments(to_bill, following)[0], following.start),
             billed_ahead=() if is_closing else self._billed_ahead(to_bill),
-            taxes=_taxes(profile),
+            taxes=taxes_of(profile),
             credits=() if is_opening else self._credits(to_bill, segments),
             to_correct=() if is_opening else self._bills_to_correct(to_bill, before),
             priced_elsewhere=self._priced_elsewhere(to_bill, to_bill.service),
@@ -368,20 +233,3 @@ class _Loader:
             if offer.credit.granted_at <= max(self.now, to_bill.service.end)
             and (offer.credit.expires_at is None or offer.credit.expires_at > start)
         )
-
-
-def _beginning(segments: Iterable[ServiceSegment], start: datetime) -> tuple[ServiceSegment, ...]:
-    """The plans a period begins with, taken for its whole length: nothing else is known of it in advance."""
-    segments = tuple(segments)
-    end = max((segment.service.end for segment in segments), default=start)
-    if all((segment.service.start, segment.service.end) == (start, end) for segment in segments):
-        return segments
-    return tuple(
-        replace(segment, service=Period(start, end)) for segment in segments if segment.service.start == start
-    )
-
-
-def _taxes(profile: BillingProfile | None) -> dict[str, Decimal]:
-    if profile is None or not profile.tax_percent:
-        return {}
-    return {profile.tax_name: profile.tax_percent}

@@ -19,7 +19,8 @@ from django.db import OperationalError, transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem, Unpriced
-from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
+from insights.billing.basis_queries import load_bases
+from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import (
     JsonText,
@@ -255,7 +256,7 @@ def _invoice_values(
         one.position,
         one.complete_to,
         now,
-        _details_text(one, documents),
+        details_text(one, documents),
         [{"code": problem.code, "message": problem.message} for problem in problems],
     )
 
@@ -272,7 +273,7 @@ def issue_from(loaded: LoadedBasis, now: datetime) -> datetime:
     return (now if loaded.basis.is_closing else service.end) + grace
 
 
-def _details_text(one: Drafted, documents: Documents) -> JsonText:
+def details_text(one: Drafted, documents: Documents) -> JsonText:
     """What the lines cannot say alone, in the form that pages read and that a later re-rating starts from."""
     basis, profile = one.basis, one.loaded.profile
     own = {

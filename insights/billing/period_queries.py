@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.billing.basis_queries import PeriodToBill
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.periods import periods_until
 from insights.billing.row_queries import any_of
 from insights.billing.subscription_queries import anchor_of

@@ -18,7 +18,7 @@ from typing import TypeVar
 import structlog
 
 from accounts.tenancy import connection
-from insights.billing.basis_queries import PeriodToBill, list_opening_segments
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.closing_operations import close_subscription, drop_drafts_after_end
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
@@ -28,6 +28,7 @@ from insights.billing.period_queries import (
     list_subscription_ids,
     list_subscriptions,
 )
+from insights.billing.plan_segment_queries import list_opening_segments
 from insights.billing.subscription_operations import end_with_accounts
 from insights.models import BillingRun, CreditGrant, Invoice, InvoiceKind, InvoiceState, Subscription
 

@@ -13,11 +13,10 @@ from django.db import transaction
 from accounts.tenancy import as_worker
 from insights.billing.basis import Basis, IssuedBill, MeterOfBill
 from insights.billing.corrections import rate_again
-from insights.billing.invoice_mapping import LINE_COLUMNS as VALUE_COLUMNS
-from insights.billing.invoice_mapping import Documents, line_values
 from insights.billing.issued_bill_queries import load_issued_bill
 from insights.billing.usage_queries import read_usage
 from insights.models import Invoice, LineItem
+from tests.billing.line_rows import line_row
 
 LINE_COLUMNS = (
     "name", "amount_minor", "metered_quantity", "billed_quantity", "steps", "terms", "values", "service_start",
@@ -45,10 +44,7 @@ def rated_again(invoice_id: int, *, by_own_quantities: bool = False) -> str:
     again = rate_again(basis, issued, usage.meters, metered)
     if again.problems:
         raise ValueError(f"invoice {row.number}: {again.problems}")
-    return lines_text(
-        LineItem(position=n, **dict(zip(VALUE_COLUMNS, line_values(line, Documents()), strict=True)))
-        for n, line in enumerate(again.lines, 1)
-    )
+    return lines_text(line_row(line, position=n) for n, line in enumerate(again.lines, 1))
 
 
 def lines_text(lines: Iterable[LineItem]) -> str:

@@ -28,8 +28,8 @@ from insights.billing.basis import (
 )
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill
 from insights.billing.draft import BilledUsage, draft_invoice
-from insights.billing.draft_operations import Drafted, details_document
-from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_of, line_row
+from insights.billing.draft_operations import Drafted
+from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_of
 from insights.billing.issued_bill_queries import _used
 from insights.billing.usage_lines import MeteredUsage
 from insights.billing.whole_lines import offer_included_credits
@@ -57,6 +57,7 @@ from insights.rating.plan_change import ChangePolicy
 from insights.rating.sheet import IncludedCredit, PriceSheet, SheetPrice
 from insights.rating.terms import Bound, Conversion, Discount, FeeTiming, PriceTerms
 from insights.values.period import Period
+from tests.billing.line_rows import details_document, line_row
 
 MONTHS = [
     Period(datetime(2026, month, 1, tzinfo=UTC), datetime(2026, month + 1, 1, tzinfo=UTC))
