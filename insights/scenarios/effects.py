@@ -2,7 +2,7 @@
 
 The order, top to bottom in `split_change`: usage at the old prices, included usage, price or plan, then the parts of
 the period. Every step is rated by the engine that bills and begins where the one before ended, so the steps add to the
-whole change whatever they come to. The rule with an example is in docs/bill_difference.md.
+whole change whatever they come to. The rule with an example is in docs/bill-difference.md.
 """
 
 from __future__ import annotations

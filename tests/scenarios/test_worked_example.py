@@ -1,4 +1,4 @@
-"""The example in docs/bill_difference.md is what the rule gives."""
+"""The example in docs/bill-difference.md is what the rule gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from insights.scenarios.difference import compare_bills
 from insights.values.money import Money
 from tests.scenarios.test_difference import bill, fee, per_unit, priced, used, whole
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "bill_difference.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "bill-difference.md"
 GB = Conversion(unit="GB", units_per=Decimal(10**9))
 REQUESTS = Graduated(
     tiers=(
