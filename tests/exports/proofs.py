@@ -28,8 +28,15 @@ from insights.billing.basis import (
 )
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill
 from insights.billing.draft import BilledUsage, draft_invoice
-from insights.billing.draft_operations import Drafted, details_document
-from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_of, line_row
+from insights.billing.draft_operations import Drafted, _details_text
+from insights.billing.invoice_mapping import (
+    LINE_COLUMNS,
+    Documents,
+    invoice_hash,
+    invoice_text,
+    line_of,
+    line_values,
+)
 from insights.billing.issued_bill_queries import _used
 from insights.billing.usage_lines import MeteredUsage
 from insights.billing.whole_lines import offer_included_credits
@@ -339,7 +346,13 @@ class Chain:
             billed_ahead=tuple(self._billed_ahead(month, service.start)), taxes=self.taxes,
             to_correct=tuple(self._as_issued(bill) for bill in to_correct),
         )  # fmt: skip
-        return replace(basis, credits=(*offer_included_credits(basis), *self._grants_left(service.start)))
+        return replace(
+            basis,
+            credits=(
+                *offer_included_credits(month, service, segments, self.currency),
+                *self._grants_left(service.start),
+            ),
+        )
 
     def _grants_left(self, start: datetime) -> tuple[CreditOffer, ...]:
         return tuple(
@@ -452,10 +465,7 @@ class Chain:
         )
         number = f"TG-{len(self.bills) + 1:06}"
         pk = len(self.bills) + 1
-        rows = [
-            line_row(line, account_id=1, invoice_id=pk, position=place)
-            for place, line in enumerate(draft.lines, 1)
-        ]
+        rows = [_row(line, invoice_id=pk, position=place) for place, line in enumerate(draft.lines, 1)]
         for place, row in enumerate(rows):
             row.pk = pk * 1000 + place
         to_bill = PeriodToBill(
@@ -474,7 +484,7 @@ class Chain:
         invoice = Invoice(
             pk=pk, kind=to_bill.kind, period_start=basis.service.start, period_end=basis.service.end,
             currency=self.currency, total_minor=Decimal(draft.total_minor), usage_as_of=len(self.bills),
-            details=json.loads(json.dumps(details_document(drafted))), number=number, number_in_series=pk,
+            details=json.loads(_details_text(drafted, Documents())), number=number, number_in_series=pk,
             issued_at=at, due_at=at + timedelta(days=14),
         )  # fmt: skip
         invoice.sha256 = invoice_hash(invoice, rows)
@@ -513,6 +523,12 @@ class Chain:
                 for meter in self.meters
             ),
         )  # fmt: skip
+
+
+def _row(line: DraftLine, *, invoice_id: int, position: int) -> LineItem:
+    values = dict(zip(LINE_COLUMNS, line_values(line, Documents()), strict=True))
+    values |= {"taxes": list(line.taxes), "allotted": dict(line.allotted), "values": dict(line.values)}
+    return LineItem(account_id=1, invoice_id=invoice_id, position=position, **values)
 
 
 def _kind_of(basis: Basis) -> InvoiceKind:
