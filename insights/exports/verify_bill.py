@@ -992,7 +992,7 @@ def usage_lines(
             is_due = is_in_force(meter, meters, segment.end)
             try:
                 for names, values, terms, quantity in _cells_used(price, found):
-                    if quantity or (is_due and not values):
+                    if quantity or is_due:
                         count = _count(terms, position, metered)
                         place = Place(position, meter, segment, price, terms, quantity, count)
                         chains.setdefault((meter.key, meter.unit, names, values), []).append(place)
@@ -1000,6 +1000,9 @@ def usage_lines(
                 continue
     lines: list[dict[str, Any]] = []
     for (_, _, names, values), chain in chains.items():
+        # A value that was used in one segment has its place in all of them, for tiers that go on or are shared.
+        if values and not any(place.quantity for place in chain):
+            continue
         try:
             for run in _runs_without_a_hole(chain):
                 lines += list(_lines_of(bill, names, values, run))
@@ -1036,8 +1039,7 @@ def _cells_used(
         if quantity:
             quantities[cell] += quantity
     for values, quantity in quantities.items():
-        if quantity or not values:
-            yield tuple(price["dimensions"]) if values else (), values, terms_of[values], quantity
+        yield tuple(price["dimensions"]) if values else (), values, terms_of[values], quantity
 
 
 def _count(terms: Document, position: int, metered: Metered) -> Fraction:
@@ -1082,7 +1084,9 @@ def _lines_of(
         for place in versions:
             count = place.count if before is None else ZERO
             found = priced_behind(place.terms, place.quantity, count, part, before)
-            yield _usage_line(bill, names, values, place, part, found)
+            # Of a value, a segment in which it was not used and costs nothing says nothing.
+            if len(versions) > 1 or not values or found.metered or found.steps:
+                yield _usage_line(bill, names, values, place, part, found)
             quantity, counted = before or (ZERO, ZERO)
             before = (quantity + place.quantity, counted + count)
 

@@ -14,6 +14,8 @@ from insights.models import LineItem
 def line_row(line: DraftLine, *, account_id: int = 0, invoice_id: int = 0, position: int) -> LineItem:
     """The row of a line, with everything that its amount follows from."""
     values = dict(zip(LINE_COLUMNS, line_values(line, Documents()), strict=True))
+    # As they come back from the database.
+    values |= {"taxes": list(line.taxes), "allotted": dict(line.allotted), "values": dict(line.values)}
     return LineItem(account_id=account_id, invoice_id=invoice_id, position=position, **values)
 
 

@@ -340,7 +340,13 @@ class Chain:
             billed_ahead=tuple(self._billed_ahead(month, service.start)), taxes=self.taxes,
             to_correct=tuple(self._as_issued(bill) for bill in to_correct),
         )  # fmt: skip
-        return replace(basis, credits=(*offer_included_credits(basis), *self._grants_left(service.start)))
+        return replace(
+            basis,
+            credits=(
+                *offer_included_credits(month, service, segments, self.currency),
+                *self._grants_left(service.start),
+            ),
+        )
 
     def _grants_left(self, start: datetime) -> tuple[CreditOffer, ...]:
         return tuple(
@@ -475,7 +481,7 @@ class Chain:
         invoice = Invoice(
             pk=pk, kind=to_bill.kind, period_start=basis.service.start, period_end=basis.service.end,
             currency=self.currency, total_minor=Decimal(draft.total_minor), usage_as_of=len(self.bills),
-            details=json.loads(json.dumps(details_document(drafted))), number=number, number_in_series=pk,
+            details=details_document(drafted), number=number, number_in_series=pk,
             issued_at=at, due_at=at + timedelta(days=14),
         )  # fmt: skip
         invoice.sha256 = invoice_hash(invoice, rows)

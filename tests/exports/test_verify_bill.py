@@ -118,6 +118,16 @@ def of_lines(document: Any, fields: tuple[str, ...]) -> list[tuple[Any, ...]]:
     ]
 
 
+def of_this_period(document: Any, fields: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """The same, but of fees for the following period: their prices are on the next bill, as the page says."""
+    end = document["invoice"]["details"]["whole"][1]
+    return [
+        path
+        for path in of_lines(document, fields)
+        if document["lines"][path[1]]["service_start"] < end or document["lines"][path[1]]["kind"] != "charge"
+    ]
+
+
 def of_sheets(document: Any) -> list[tuple[Any, ...]]:
     """Numbers in the terms of prices that have a line on the bill."""
     details = document["invoice"]["details"]
@@ -146,9 +156,9 @@ FIELDS: dict[str, Callable[[Any], list[tuple[Any, ...]]]] = {
     "amount": lambda document: of_lines(document, ("amount_minor",)),
     "quantity": lambda document: of_lines(document, ("metered_quantity", "billed_quantity")),
     "step": lambda document: of_lines(document, ("steps",)),
-    "terms of a line": lambda document: of_lines(document, ("terms",)),
+    "terms of a line": lambda document: of_this_period(document, ("terms",)),
     "terms of a plan": of_sheets,
-    "part of a period": lambda document: of_lines(document, ("segment",)),
+    "part of a period": lambda document: of_this_period(document, ("segment",)),
     "allotted": lambda document: of_lines(document, ("allotted",)),
     "tax": lambda document: [
         ("invoice", "details", "taxes", name)
@@ -221,9 +231,9 @@ def test_two_hundred_changed_digits_are_caught_though_every_hash_fits(tmp_path: 
 
 @pytest.fixture(scope="module")
 def proof() -> bytes:
-    """The proof of a bill with records and corrections."""
+    """The proof of a month with records and corrections."""
     chain = Chain(3)
-    return zip_of(chain.bundle(chain.issue_all()[-1]))
+    return zip_of(chain.bundle(chain.issue_all()[-2]))
 
 
 def test_it_runs_alone_and_says_how_it_went(proof: bytes, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import SupportAccessPage
-from accounts.tenancy import as_worker
+from accounts.tenancy import as_staff, as_worker
+from insights.billing.subscription_operations import end_subscription
 from insights.exports import verify_bill
 from insights.models import (
     CreditGrant,
@@ -331,3 +332,34 @@ def test_archived_records_are_named_and_the_rest_is_checked(
     assert code == 0, said
     assert "archived (2026-03)" in said
     assert "ab" * 32 in members(content)["manifest.json"].decode()
+
+
+def test_a_closing_bill_and_a_meter_with_two_versions(
+    cast: Cast, edge: Source, signed_in: Any, tmp_path: Path
+) -> None:
+    """Usage of two versions in one month, a fee ahead that comes back, and usage that came after the end."""
+    plan = make_plan("p", [usage_price("requests", TIERS, currency="EUR"), prices()[-2]], currency="EUR")
+    subscription = subscribe(cast.ours, plan, "2026-03-01", billing_zone="UTC")
+    deliver(edge, cast.ours, [("requests", "2026-03-05", "75")], endpoint="a", region="eu-west")
+    with as_worker():
+        first = Meter.objects.get(key="requests")
+        Meter.objects.filter(pk=first.pk).update(retired_at=instant("2026-03-20"))
+        first.pk, first.version, first.retired_at = None, 2, None
+        first.save()
+    deliver(edge, cast.ours, [("requests", "2026-03-25", "150")], endpoint="a", region="eu-west")
+    complete(cast.ours, "2026-04-01")
+    bill(subscription, "2026-04-01T01")
+    with as_staff():
+        end_subscription(
+            account_id=cast.ours.pk, subscription_id=subscription.public_id, ends_at=instant("2026-04-01"), by=None,
+            now=instant("2026-04-01T02"),
+        )  # fmt: skip
+    deliver(edge, cast.ours, [("requests", "2026-03-26", "40")], endpoint="b", region="eu-west")
+
+    made = bill(subscription, "2026-04-10")
+
+    assert [one.kind for one in made] == ["opening", "period", "closing"]
+    assert len([line for line in _lines(made[1]) if line.meter_key == "requests"]) == 2
+    for invoice in made:
+        code, said = check(read(signed_in(cast.viewer).get(proof_url(cast, invoice))), tmp_path)
+        assert code == 0, said
