@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 
 from insights.billing.price_words import money_words
 from insights.templatetags import figures
+from insights.templatetags.navigation import NAV_OF_URL
 from insights.templatetags.tones import COMPLETENESS, STATES, TONE_ICONS
 from insights.values.money import Money
 from insights.values.quantity import MINUS, THIN_SPACE, Scale, exact_text, grouped_text, scaled
@@ -32,48 +33,6 @@ _LAST_DIGITS = tuple(Decimal(1).scaleb(-decimals) for decimals in range(10))
 # There are some forty, of which each page draws twenty.
 _ICONS_KEPT = 200
 _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-
-# Which navigation entry a page belongs to, by the name of its address.
-_NAV_OF_URL = {
-    "account-overview": "overview",
-    "usage-explorer": "usage",
-    "batch-list": "batches",
-    "batch-detail": "batches",
-    "bill-list": "bills",
-    "bill-detail": "bills",
-    "bill-pdf": "bills",
-    "bill-difference": "bills",
-    "bill-difference-values": "bills",
-    "price-list": "bills",
-    "credit-list": "bills",
-    "billing-details": "bills",
-    "account-settings": "settings",
-    "key-create": "settings",
-    "key-revoke": "settings",
-    "staff-feeds": "feeds",
-    "staff-batch": "feeds",
-    "batch-replay": "feeds",
-    "batch-revert": "feeds",
-    "batch-revert-prepare": "feeds",
-    "staff-accounts": "accounts",
-    "staff-account-new": "accounts",
-    "staff-account": "accounts",
-    "staff-account-state": "accounts",
-    "support-start": "accounts",
-    "staff-member-add": "accounts",
-    "staff-member-role": "accounts",
-    "staff-member-remove": "accounts",
-    "staff-sources": "sources",
-    "staff-source": "sources",
-    "source-upload": "sources",
-    "source-preview": "sources",
-    "staff-plans": "plans",
-    "staff-plan": "plans",
-    "staff-plan-new": "plans",
-    "staff-plan-edit": "plans",
-    "staff-plan-price": "plans",
-    "staff-billing": "accounts",
-}
 
 
 # --- Quantities -------------------------------------------------------------------------------
@@ -289,7 +248,7 @@ def change(ratio: Decimal | None) -> SafeString:
 def current_if(context: template.Context, entry: str) -> str:
     """Mark the navigation entry that the page belongs to, as the view says or as the address shows."""
     match = getattr(context.get("request"), "resolver_match", None)
-    here = context.get("nav") or _NAV_OF_URL.get(getattr(match, "url_name", None) or "")
+    here = context.get("nav") or NAV_OF_URL.get(getattr(match, "url_name", None) or "")
     return format_html(' aria-current="{}"', "page") if here == entry else ""
 
 
