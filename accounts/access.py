@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.http import Http404, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils import timezone
@@ -55,8 +55,9 @@ class StreamScope:
     user_id: int
     read_only: bool
 
-    def open(self, *, alias: str = "export") -> AbstractContextManager[None]:
-        """Open the account's transaction on a connection of the stream's own."""
+    def open(self) -> AbstractContextManager[None]:
+        """Open the account's transaction on a connection of the stream's own, where there is one."""
+        alias = "export" if "export" in settings.DATABASES else DEFAULT_DB_ALIAS
         return account_scope(self.account_id, user_id=self.user_id, read_only=self.read_only, alias=alias)
 
 

@@ -54,6 +54,8 @@ _INVOICE_FACTS = (
     "currency, total_minor, usage_as_of, complete_to, drafted_at, parked_for, released, legal_entity_id, number, "
     "number_in_series, issued_at, due_at"
 )
+# How much of a credit is used; on which bill is behind support access.
+_CREDIT_USE_FACTS = "id, account_id, grant_id, amount_minor"
 _USER_FOR_SENDERS = "id, public_id, email, name, is_active, is_staff, is_superuser"
 
 GRANTS: dict[str, dict[str, str]] = {
@@ -132,7 +134,7 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_invoicefile": {_WEB: READ, _WORKER: APPEND},
     "insights_billingrun": {_STAFF: READ, _WORKER: WRITE},
     "insights_creditgrant": {_WEB: READ, _STAFF: APPEND, _WORKER: APPEND},
-    "insights_credituse": {_WEB: READ, _WORKER: APPEND},
+    "insights_credituse": {_WEB: READ, _WORKER: APPEND, _STAFF: f"SELECT ({_CREDIT_USE_FACTS})"},
     # Uploads and work.
     "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
     # Staff open, ask and end; what was counted, and that it is in the books, is the worker's to say.

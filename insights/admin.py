@@ -9,6 +9,8 @@ from django import forms
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
 from accounts.models import Account
@@ -166,16 +168,8 @@ class BatchAdmin(ReadOnlyAdmin):
     """Batches by state; their staff page says more."""
 
     list_display = (
-        "public_id",
-        "source",
-        "name",
-        "via",
-        "state",
-        "received_at",
-        "received",
-        "new",
-        "rejected",
-    )
+        "public_id", "source", "name", "via", "state", "received_at", "received", "new", "rejected",
+    )  # fmt: skip
     list_filter = ("state", "via", "source")
     list_select_related = ("source",)
     search_fields = ("=public_id", "name")
@@ -194,14 +188,8 @@ class WorkItemAdmin(ReadOnlyAdmin):
     """The work list: who works on which batch, and until when."""
 
     list_display = (
-        "batch_id",
-        "state",
-        "lease_owner",
-        "lease_number",
-        "leased_until",
-        "deliveries",
-        "created_at",
-    )
+        "batch_id", "state", "lease_owner", "lease_number", "leased_until", "deliveries", "created_at",
+    )  # fmt: skip
     list_filter = ("state",)
     ordering = ("-id",)
     show_full_result_count = False
@@ -268,31 +256,40 @@ class PriceInline(PriceTable):
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(ReadOnlyAdmin):
-    """Versions with their prices. They are written as TOML on the staff page of plans, which names every fault."""
+    """Versions with their prices. The next one is written on the staff page of its plan, which names every fault."""
 
-    list_display = ("plan", "number", "effective_from", "published_at")
+    list_display = ("plan", "number", "effective_from", "published_at", "next_version")
     list_select_related = ("plan",)
-    fields = ("plan", "number", "effective_from", "published_at", "note", "terms")
+    fields = ("plan", "number", "effective_from", "published_at", "note", "terms", "next_version")
+    readonly_fields = ("next_version",)
     inlines = (PriceInline,)
+
+    @admin.display(description="next version")
+    def next_version(self, version: PlanVersion) -> str:
+        """Lead to where the plan is edited; a published version never changes."""
+        return _edit_link(version.plan)
 
 
 @admin.register(Plan)
 class PlanAdmin(ReadOnlyAdmin):
-    """Plans; the staff page says more."""
+    """Plans; they are edited on the staff page, which shows and checks their next version."""
 
-    list_display = ("key", "name", "kind", "currency", "interval_months", "retired_at")
+    list_display = ("key", "name", "kind", "currency", "interval_months", "retired_at", "next_version")
     search_fields = ("key", "name")
     fields = (
-        "key",
-        "name",
-        "description",
-        "kind",
-        "currency",
-        "interval_months",
-        "account",
-        "position",
-        "retired_at",
-    )
+        "key", "name", "description", "kind", "currency", "interval_months", "account", "position", "retired_at",
+        "next_version",
+    )  # fmt: skip
+    readonly_fields = ("next_version",)
+
+    @admin.display(description="next version")
+    def next_version(self, plan: Plan) -> str:
+        """Lead to where the plan is edited."""
+        return _edit_link(plan)
+
+
+def _edit_link(plan: Plan) -> str:
+    return format_html('<a href="{}">Edit {}</a>', reverse("staff-plan-edit", args=[plan.key]), plan.name)
 
 
 def _actor(request: HttpRequest) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 INSIGHTS = Path(__file__).resolve().parents[1] / "insights"
-STAGES = ("values", "rating", "ingest", "metering", "billing", "exports", "feeds", "retention")
+STAGES = ("values", "rating", "scenarios", "ingest", "metering", "billing", "exports", "feeds", "retention")
 TOUCHES_DJANGO = ("queries", "operations", "mapping")
 OUTSIDE = ("accounts", "celery", "django", "psycopg", "redis", "rest_framework")
 
@@ -36,11 +36,19 @@ def test_only_files_named_for_it_touch_the_database(file: Path) -> None:
     assert not {name for name in imported if name.startswith("insights.models")}
 
 
+# Sent to people as one file, so that what they read is all there is.
+ALONE = INSIGHTS / "exports" / "verify_bill.py"
+
+
+def test_what_is_sent_alone_knows_nothing_of_us() -> None:
+    assert not _imported_packages(ALONE) & {"insights", "accounts", "usage_portal", "django"}
+
+
 def test_files_are_short_enough_to_read_in_one_sitting() -> None:
     long = {
         str(file.relative_to(INSIGHTS)): lines
         for file in INSIGHTS.rglob("*.py")
-        if "migrations" not in file.parts and (lines := file.read_text().count("\n")) > 300
+        if "migrations" not in file.parts and file != ALONE and (lines := file.read_text().count("\n")) > 300
     }
 
     assert long == {}

@@ -51,6 +51,7 @@ OTHER_MEANINGS = (
     ("package", "insights/values/step.py", "the step of that charge model"),
     ("rate", "insights/rating/", "the verb: to find what a quantity costs"),
     ("rate", "insights/billing/", "the same verb"),
+    ("rate", "insights/scenarios/", "the same verb"),
     ("bucket", "accounts/rate_limit.py", "the token bucket, which everybody knows by that name"),
     ("rate", "accounts/rate_limit.py", "requests in a second"),
     ("metric", "insights/feeds/metrics_queries.py", "what Prometheus collects"),

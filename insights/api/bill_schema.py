@@ -8,8 +8,11 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from insights.api import bill_serializers as shapes
+from insights.api.difference_serializers import DifferenceSerializer
+from insights.api.explain_serializers import ConservationSerializer, LineProofSerializer
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
+from insights.exports.stream import ZIP_TYPE
 
 _TAGS = ["Bills"]
 _POSITION = OpenApiParameter(
@@ -53,7 +56,7 @@ READ_LINE: dict[str, Any] = {
     ),
     "tags": _TAGS,
     "parameters": [path_id("invoice_id"), _POSITION],
-    "responses": {200: shapes.LineProofSerializer, **problems(404)},
+    "responses": {200: LineProofSerializer, **problems(404)},
 }
 READ_CONSERVATION: dict[str, Any] = {
     "operation_id": "read_where_usage_went",
@@ -63,7 +66,7 @@ READ_CONSERVATION: dict[str, Any] = {
     ),
     "tags": _TAGS,
     "parameters": [path_id("invoice_id")],
-    "responses": {200: shapes.ConservationSerializer, **problems(404)},
+    "responses": {200: ConservationSerializer, **problems(404)},
 }
 READ_INVOICE_CSV: dict[str, Any] = {
     "operation_id": "download_invoice_lines",
@@ -84,6 +87,43 @@ READ_INVOICE_PDF: dict[str, Any] = {
     "tags": _TAGS,
     "parameters": [path_id("invoice_id")],
     "responses": {(200, "application/pdf"): OpenApiTypes.BINARY, **problems(404)},
+}
+READ_INVOICE_PROOF: dict[str, Any] = {
+    "operation_id": "download_invoice_proof",
+    "description": (
+        "Stream a zip of an issued invoice, its terms, steps and usage records, with a program that calculates it "
+        "again offline. The same bytes every time while no month of it is archived. Of an invoice that is not issued, "
+        "404 with the code `not_issued`. For keys with `bills:read` and `usage:read`."
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        answer_header(
+            "Download-Id",
+            "Id of what was sent, at /api/v1/downloads/{id}: its SHA-256 and size are those of the zip.",
+            type=OpenApiTypes.UUID,
+            statuses=[200],
+        ),
+    ],
+    "responses": {(200, ZIP_TYPE): OpenApiTypes.BINARY, **problems(404, 429)},
+}
+READ_DIFFERENCE: dict[str, Any] = {
+    "operation_id": "read_invoice_difference",
+    "description": (
+        "Why an invoice is not what another one was: every change by its cause, to the minor unit, with the "
+        "positions of the lines it is made of. Without an invoice before it, 404 with the code "
+        f"`nothing_to_compare`. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        query(
+            "with",
+            "The id of the invoice to compare with; if absent, the one before of the same subscription.",
+            type=OpenApiTypes.UUID,
+        ),
+    ],
+    "responses": {200: DifferenceSerializer, **problems(404)},
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",

@@ -73,11 +73,7 @@ class UsageCsv(ReadEndpoint):
                 still_allowed=partial(is_live_key, key_id=self.key_facts.key_id, account_id=self.account_id),
             )
         except TooManyDownloads:
-            detail = (
-                f"At most {settings.DOWNLOADS_PER_ACCOUNT} downloads of an account and "
-                f"{settings.DOWNLOADS_IN_ALL} in all run at once. Try again when one has ended."
-            )
-            raise Problem("too_many_downloads", detail) from None
+            raise refuse_for_slots() from None
         bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
         name = file_name(
             kind=kind,
@@ -94,6 +90,15 @@ class UsageCsv(ReadEndpoint):
     def head(self, request: Request) -> HttpResponseBase:
         """Check the query and answer with headers only; nothing is opened or noted."""
         return self.get(request)
+
+
+def refuse_for_slots() -> Problem:
+    """What to say where every slot is taken."""
+    detail = (
+        f"At most {settings.DOWNLOADS_PER_ACCOUNT} downloads of an account and "
+        f"{settings.DOWNLOADS_IN_ALL} in all run at once. Try again when one has ended."
+    )
+    return Problem("too_many_downloads", detail)
 
 
 class DownloadDetail(ReadEndpoint):

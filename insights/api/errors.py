@@ -33,6 +33,7 @@ API_CODES: dict[str, int] = {
     "compress": 400,
     "cursor": 400,
     "date_format": 400,
+    "different_currencies": 400,
     "duplicate_parameter": 400,
     "internal": 500,
     "kind": 400,
@@ -42,7 +43,9 @@ API_CODES: dict[str, int] = {
     "missing_parameter": 400,
     "not_acceptable": 406,
     "not_authenticated": 401,
+    "nothing_to_compare": 404,
     "not_filed": 404,
+    "not_issued": 404,
     "not_found": 404,
     "parameter": 400,
     "permission_denied": 403,
@@ -51,6 +54,7 @@ API_CODES: dict[str, int] = {
     "position_future": 400,
     "range_too_large": 400,
     "raw": 400,
+    "same_invoice": 400,
     "too_many_downloads": 429,
     "too_many_requests": 429,
     "too_many_values": 400,
@@ -62,6 +66,7 @@ API_CODES: dict[str, int] = {
     "unknown_parameter": 400,
     "status": 400,
     "unknown_period": 400,
+    "with": 400,
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
+from insights.api.bill_difference import InvoiceDifference
+from insights.api.bill_proof import InvoiceProof
 from insights.api.bills import (
     CreditList,
     InvoiceConservation,
@@ -39,6 +41,12 @@ ENDPOINTS: list[URLPattern] = [
     ),
     path("v1/invoices/<uuid:invoice_id>.csv", InvoiceCsv.as_view(), name="api-invoice-csv"),
     path("v1/invoices/<uuid:invoice_id>.pdf", InvoicePdf.as_view(), name="api-invoice-pdf"),
+    path("v1/invoices/<uuid:invoice_id>/proof", InvoiceProof.as_view(), name="api-invoice-proof"),
+    path(
+        "v1/invoices/<uuid:invoice_id>/difference",
+        InvoiceDifference.as_view(),
+        name="api-invoice-difference",
+    ),
     path("v1/credits", CreditList.as_view(), name="api-credits"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),
 ]

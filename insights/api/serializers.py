@@ -145,8 +145,12 @@ class DownloadSerializer(serializers.Serializer[dict[str, Any]]):
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     rows = serializers.IntegerField(allow_null=True, help_text="Lines without the header.")
-    bytes = serializers.IntegerField(allow_null=True, help_text="Of the CSV before compression.")
-    sha256 = serializers.CharField(allow_null=True, help_text="Of the CSV before compression, in hex.")
+    bytes = serializers.IntegerField(
+        allow_null=True, help_text="Of the CSV before compression, or of the zip."
+    )
+    sha256 = serializers.CharField(
+        allow_null=True, help_text="Of the CSV before compression, or of the zip, in hex."
+    )
 
 
 class RecordSerializer(serializers.Serializer[dict[str, Any]]):

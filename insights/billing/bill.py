@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from insights.rating.invoice import LineKind
+from insights.rating.rate import WHOLE_PERIOD, Segment
 from insights.rating.sheet import PriceSheet
 from insights.rating.terms import PriceTerms
 from insights.values.money import Money, sum_money
@@ -104,6 +105,7 @@ class BillLine:
     steps: tuple[Step, ...]
     step_documents: tuple[Mapping[str, Any], ...]
     amount: Money
+    segment: Segment = WHOLE_PERIOD
     corrects: CorrectedLine | None = None
 
     @property
@@ -191,7 +193,10 @@ class BillHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """A whole bill. `corrected_by` are later bills with corrections of this one."""
+    """A whole bill. `corrected_by` are later bills with corrections of this one.
+
+    `whole` is the billing period of which the bill's own may be a part.
+    """
 
     head: BillHead
     usage_as_of: int
@@ -206,6 +211,7 @@ class Bill:
     void_reason: str = ""
     settled_at: datetime | None = None
     corrected_by: tuple[tuple[UUID, str], ...] = ()
+    whole: Period | None = None
 
     @property
     def total(self) -> Money:

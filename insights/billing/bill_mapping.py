@@ -18,6 +18,7 @@ from insights.billing.bill import (
     Unpriced,
     bill_status,
 )
+from insights.billing.invoice_mapping import segment_of
 from insights.models import Invoice, InvoiceState, LineItem, Settlement
 from insights.rating.invoice import LineKind
 from insights.rating.sheet import parse_sheet
@@ -76,7 +77,14 @@ def bill_of(
         void_reason=settlement.reason if settlement and settlement.state == "void" else "",
         settled_at=settlement.changed_at if settlement and is_issued else None,
         corrected_by=tuple((later.public_id, later.number or "") for later in corrected_by),
+        whole=_whole(details, head.period),
     )
+
+
+def _whole(details: Mapping[str, Any], own: Period) -> Period:
+    """The billing period that shares are taken of."""
+    edges = details.get("whole")
+    return Period(*(datetime.fromisoformat(edge) for edge in edges)) if edges else own
 
 
 def segments_of(details: Mapping[str, Any]) -> tuple[PlanSegment, ...]:
@@ -108,6 +116,7 @@ def line_of(row: LineItem, currency: str, *, meter_names: Mapping[str, str]) -> 
         steps=tuple(parse_step(step) for step in row.steps),
         step_documents=tuple(row.steps),
         amount=Money(int(row.amount_minor), currency),
+        segment=segment_of(row.segment),
     )
 
 

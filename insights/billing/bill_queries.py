@@ -137,6 +137,11 @@ def get_bill(account: Account, *, public_id: UUID, now: datetime) -> Bill | None
     )
 
 
+def has_bill(account: Account, *, public_id: UUID) -> bool:
+    """Tell whether the account has this bill, issued or not."""
+    return bool(Invoice.objects.for_account(account).filter(public_id=public_id).exists())
+
+
 def find_invoice_file(account: Account, *, public_id: UUID) -> bytes | None:
     """Read the PDF of an issued bill as it was made, or None while there is none."""
     files = InvoiceFile.objects.for_account(account).filter(

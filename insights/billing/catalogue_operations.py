@@ -22,6 +22,7 @@ from insights.billing.plan_toml import PlanDocument
 from insights.billing.sheet_mapping import document_of, price_rows, version_terms
 from insights.billing.subscription_queries import account_clashes, accounts_on, count_subscribers
 from insights.models.prices import Plan, PlanVersion, Price
+from insights.values.period import YEAR_FIRST, YEAR_LAST
 
 COMMAND_LINE = "command line"
 # What a plan is; its versions and subscriptions were made for it.
@@ -71,23 +72,32 @@ def load_plan(*, document: PlanDocument, actor: User | None) -> LoadedPlan:
     )
 
 
-def publish_version(*, key: str, number: int, actor: User | None, now: datetime) -> None:
-    """Put a draft in force from its `effective_from` on, checked once more.
+def publish_version(
+    *, key: str, number: int, actor: User | None, now: datetime, effective_from: datetime | None = None
+) -> None:
+    """Put a draft in force from its `effective_from` on, or from another instant, checked once more.
 
     Raises UnknownPlan, UnableToChange when it is published already, and InvalidPlan when its prices do not fit, when
     it begins before another published one, or in the past of a plan somebody is subscribed to.
     """
     with transaction.atomic(using=current_alias()):
         version = _locked_draft(key, number)
+        version.effective_from = _checked_beginning(effective_from or version.effective_from)
         document = document_of(version, version.prices.all())
         faults = [*_document_faults(document, version.plan), *_past_faults(version, now)]
         if faults:
             raise InvalidPlan(faults)
         version.published_at = now
-        version.save(update_fields=["published_at"])
+        version.save(update_fields=["published_at", "effective_from"])
         _refuse_clashes(version)
         details = {"version": number, "effective_from": version.effective_from.isoformat()}
         _audit(version.plan, actor, "plan.publish", details)
+
+
+def _checked_beginning(instant: datetime) -> datetime:
+    if not YEAR_FIRST <= instant.year <= YEAR_LAST:
+        raise UnableToChange(f"Choose a year from {YEAR_FIRST} to {YEAR_LAST}.", field="effective_from")
+    return instant
 
 
 def delete_draft(*, key: str, number: int, actor: User | None) -> None:

@@ -6,8 +6,8 @@ Runs as staff or the worker; the web role has no right to the catalogue.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from insights.billing.meter_checks import PricedMeter
 from insights.billing.plan_toml import PlanDocument
@@ -116,6 +116,46 @@ def plan_document(key: str, *, number: int | None = None) -> PlanDocument:
     if version is None:
         raise UnknownPlan(key)
     return document_of(version, version.prices.all())
+
+
+def next_document(key: str, *, now: datetime) -> PlanDocument:
+    """What a plan's next version is made from: its draft, or its newest version as it would begin with a month to come.
+
+    A plan without any version has no prices yet. Raises UnknownPlan.
+    """
+    try:
+        document = plan_document(key)
+    except UnknownPlan:
+        return _without_prices(key, now)
+    if get_plan(key).draft is not None:
+        return document
+    begins = _next_month(max(now, document.effective_from))
+    return replace(document, effective_from=begins, note="")
+
+
+def _without_prices(key: str, now: datetime) -> PlanDocument:
+    plan = Plan.objects.select_related("account").filter(key=key).first()
+    if plan is None:
+        raise UnknownPlan(key)
+    return PlanDocument(
+        key=plan.key,
+        name=plan.name,
+        description=plan.description,
+        kind=plan.kind,
+        currency=plan.currency,
+        interval_months=plan.interval_months,
+        account_reference=plan.account.reference if plan.account else "",
+        position=plan.position,
+        effective_from=_next_month(now),
+        prices=(),
+    )
+
+
+def _next_month(instant: datetime) -> datetime:
+    """The first of the month after the instant, in UTC."""
+    utc = instant.astimezone(UTC)
+    years, month = divmod(utc.month, 12)
+    return datetime(utc.year + years, month + 1, 1, tzinfo=UTC)
 
 
 def _plan_facts(plan: Plan) -> PlanFacts:

@@ -54,6 +54,29 @@ class CreditGrantFacts:
         return self.remaining if is_usable else Money(0, self.amount.currency)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantBalance:
+    """A grant with how much of it bills took, without saying which bills."""
+
+    kind: str
+    name: str
+    reason: str
+    amount: Money
+    used: Money
+    granted_at: datetime
+    expires_at: datetime | None
+    covers: tuple[str, ...] | None
+
+    @property
+    def left(self) -> Money:
+        """What was never used of it, expired or not."""
+        return self.amount - self.used
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether its time is over; the expiry itself is too late."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
 @dataclass(frozen=True, slots=True)
 class CreditBalance:
     """All grants of an account, newest first."""

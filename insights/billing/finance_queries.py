@@ -66,14 +66,83 @@ class StatusTotal:
     total: Money
 
 
-def list_invoices(
-    *, now: datetime, text: str = "", status: BillStatus | None = None, limit: int
-) -> tuple[InvoiceFacts, ...]:
-    """List invoices, parked ones first, then the newest; by a part of number, account name or reference."""
-    rows = _found(now, text, status).annotate(
-        place=Case(When(state="parked", then=Value(0)), default=Value(1))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceSearch:
+    """Which invoices: by a part of number, account name or reference, and by status."""
+
+    text: str = ""
+    status: BillStatus | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoicePage:
+    """Some invoices in their order, of `count` in all, the first of them at `number`, from 1.
+
+    `after_previous` and `after_this` are the invoices that the pages before and behind follow; None where the page
+    before is the first one, or there is none behind.
+    """
+
+    invoices: tuple[InvoiceFacts, ...]
+    count: int
+    number: int
+    after_previous: UUID | None
+    after_this: UUID | None
+
+
+def page_invoices(
+    search: InvoiceSearch, *, now: datetime, limit: int, after: UUID | None = None
+) -> InvoicePage:
+    """A page of invoices, parked ones first, then the newest, behind one of them.
+
+    Begins with the first where there is no such invoice.
+    """
+    found = _ordered(search, now)
+    last = _place(after)
+    rows = found if last is None else found.filter(_behind(last))
+    shown = list(rows[: limit + 1])
+    count = found.count()
+    return InvoicePage(
+        invoices=_facts(shown[:limit], now),
+        count=count,
+        number=count - rows.count() + 1 if last else 1,
+        after_previous=_start_before(found, last, limit) if last else None,
+        after_this=shown[limit - 1].public_id if len(shown) > limit else None,
     )
-    return _facts(list(rows.order_by("place", "-period_start", "-id")[:limit]), now)
+
+
+def list_invoices(
+    search: InvoiceSearch, *, now: datetime, limit: int, after: UUID | None = None
+) -> tuple[InvoiceFacts, ...]:
+    """The same invoices without counting them."""
+    found, last = _ordered(search, now), _place(after)
+    return _facts(list((found.filter(_behind(last)) if last else found)[:limit]), now)
+
+
+def _ordered(search: InvoiceSearch, now: datetime) -> QuerySet[Any]:
+    return (
+        _found(now, search.text, search.status)
+        .annotate(place=Case(When(state="parked", then=Value(0)), default=Value(1)))
+        .order_by("place", "-period_start", "-id")
+    )
+
+
+def _place(public_id: UUID | None) -> Invoice | None:
+    if public_id is None:
+        return None
+    return Invoice.objects.only("id", "state", "period_start").filter(public_id=public_id).first()
+
+
+def _behind(last: Invoice) -> Q:
+    place = 0 if last.state == "parked" else 1
+    later = Q(period_start__lt=last.period_start) | Q(period_start=last.period_start, pk__lt=last.pk)
+    return Q(place__gt=place) | (Q(place=place) & later)
+
+
+def _start_before(found: QuerySet[Any], last: Invoice, limit: int) -> UUID | None:
+    """The invoice that the page before follows, when `last` is the last one of that page."""
+    before = found.exclude(_behind(last)).exclude(pk=last.pk).reverse()[limit - 1 : limit]
+    row = next(iter(before), None)
+    return None if row is None else row.public_id
 
 
 def get_invoice(public_id: UUID, *, now: datetime) -> InvoiceFacts | None:

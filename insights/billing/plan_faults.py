@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class PlanFault:
-    """One fault. `table` is such as `plan`, `version`, `price out` or `price out, tier 2`; `field` may be empty."""
+    """One fault. `table` is such as `plan`, `version`, `price out` or `price out, tier 2`; `field` may be empty.
+
+    `line` counts from 1 in the text that has the fault, where there is a text that tells.
+    """
 
     table: str
     field: str
     code: str
     message: str
+    line: int | None = dataclasses.field(default=None, compare=False)
 
     def __str__(self) -> str:
-        where = f"{self.table}, {self.field}" if self.field else self.table
+        place = f"line {self.line}, {self.table}" if self.line else self.table
+        where = f"{place}, {self.field}" if self.field else place
         return f"{where}: {self.message} ({self.code})"
 
 

@@ -6,7 +6,7 @@ names every fault at once. `docs/pricing.md` shows the form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,8 +64,13 @@ class PlanDocument:
 
 def parse_plan_toml(text: str) -> PlanDocument:
     """The plan that the text describes, or InvalidPlan with every fault that was found."""
+    return parse_plan_table(parse_toml(text))
+
+
+def parse_plan_table(values: Mapping[str, Any]) -> PlanDocument:
+    """The plan that a document, read by `parse_toml`, describes; or InvalidPlan with every fault."""
     faults: list[PlanFault] = []
-    root = TomlTable(parse_toml(text), "plan", faults)
+    root = TomlTable(values, "plan", faults)
     currency = _read_currency(root)
     plan: dict[str, Any] = {
         "key": _read_plan_key(root),

@@ -179,6 +179,15 @@ PERIODS = Check(
         SELECT format('invoice %%s: its period is not in its subscription', i.id)
         FROM insights_invoice i JOIN insights_subscription s ON s.account_id = i.account_id AND s.id = i.subscription_id
         WHERE {of_account("i")} AND i.state = 'issued' AND i.period_start < s.starts_at
+        UNION ALL
+        SELECT format('invoice %%s: closes a subscription that does not end with its period', i.id)
+        FROM insights_invoice i JOIN insights_subscription s ON s.account_id = i.account_id AND s.id = i.subscription_id
+        WHERE {of_account("i")} AND i.state = 'issued' AND i.kind = 'closing'
+          AND i.period_end IS DISTINCT FROM s.ends_at
+        UNION ALL
+        SELECT format('line %%s of invoice %%s: is no correction, and closes a subscription', l.id, i.id)
+        FROM insights_lineitem l JOIN insights_invoice i ON i.account_id = l.account_id AND i.id = l.invoice_id
+        WHERE {of_account("l")} AND i.kind = 'closing' AND l.kind NOT IN ('correction', 'credit', 'carried')
     """,
 )
 # What a line came to first, with all its corrections, stays on its side of zero: nobody is given back more than they

@@ -17,6 +17,7 @@ from insights.explain.conservation import (
     MeterBalance,
     usage_on_lines,
 )
+from insights.explain.line_queries import list_left_out
 from insights.metering.aggregations import MeterFacts, adds_over_time, unit_of
 from insights.metering.line_usage_queries import LineScope, LineSeries, list_line_series, read_line_total
 from insights.metering.meter_queries import list_meters
@@ -30,7 +31,7 @@ _COUNTS = ("received", "new", "replaced", "duplicate", "stale", "rejected")
 def account_for(account: Account, bill: Bill) -> Conservation:
     """Say for each meter with usage in the bill's period what became of it, and for each line that was sent."""
     invoice = Invoice.objects.for_account(account).only("details").get(public_id=bill.head.public_id)
-    left_out = frozenset(int(one) for one in invoice.details.get("unbilled_sources") or ())
+    left_out = list_left_out(account, invoice.details)
     meters = (
         [meter for meter in list_meters(account) if meter.has_usage] if bill.head.kind == "period" else []
     )

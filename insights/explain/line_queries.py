@@ -39,7 +39,7 @@ from insights.metering.line_usage_queries import (
     read_line_total,
 )
 from insights.metering.meter_queries import list_meters
-from insights.models import Invoice, InvoiceState, LineItem, Settlement, SettlementState
+from insights.models import Invoice, InvoiceState, LineItem, Settlement, SettlementState, Watermark
 from insights.rating.charges import Percentage
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import CATCH_ALL, Matrix, cell_key
@@ -107,7 +107,7 @@ def _scope(
         return None
     matrix = _matrix_of(draft, details) if is_own else None
     wanted = tuple(draft.values.values()) if draft.values else CATCH_ALL
-    left_out = frozenset(_numbers(details.get("unbilled_sources")))
+    left_out = list_left_out(account, details)
 
     def is_wanted(source_id: int, dimensions: Mapping[str, str]) -> bool:
         return source_id not in left_out and (matrix is None or cell_key(matrix, dimensions) == wanted)
@@ -116,8 +116,13 @@ def _scope(
     return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)
 
 
-def _numbers(stored: object) -> list[int]:
-    return [int(one) for one in stored] if isinstance(stored, list) else []
+def list_left_out(account: Account, details: Mapping[str, object]) -> frozenset[int]:
+    """Ids of the sources whose usage a bill shows and does not charge, which it stores by their slugs."""
+    stored = details.get("not_billed")
+    if not isinstance(stored, list) or not stored:
+        return frozenset()
+    marks = Watermark.objects.for_account(account).filter(source_slug__in=stored)
+    return frozenset(marks.values_list("source_id", flat=True))
 
 
 def _matrix_of(draft: DraftLine, details: Mapping[str, object]) -> Matrix | None:
@@ -205,11 +210,22 @@ def _or_zero(usage: DayUsage) -> Decimal:
 
 
 def _dimensions(read: LineRead) -> tuple[Dimension, ...]:
+    if read.scope is None:
+        return ()
+    meter = read.scope.meter
+    return tuple(
+        cost_of_values(name, quantities, read.line.amount, adds_up=adds_up(meter, name))
+        for name, quantities in read_line_values(read).items()
+    )
+
+
+def read_line_values(read: LineRead) -> dict[str, dict[str, tuple[Decimal, int]]]:
+    """The quantity and number of records of a line by the values of each dimension, as known at its bill's position."""
     scope = read.scope
     if scope is None:
-        return ()
+        return {}
     totals = read_line_by_series(scope, position=read.position)
-    found = []
+    found = {}
     for name in scope.meter.dimensions:
         raw: dict[str, tuple[Decimal, int]] = {}
         for one in scope.series:
@@ -218,12 +234,11 @@ def _dimensions(read: LineRead) -> tuple[Dimension, ...]:
                 value = one.dimensions.get(name, "")
                 known = raw.get(value, (ZERO, 0))
                 raw[value] = EXACT.add(known[0], quantity), known[1] + records
-        quantities = {
+        found[name] = {
             value: (settled(scope.meter.aggregation, quantity), records)
             for value, (quantity, records) in raw.items()
         }
-        found.append(cost_of_values(name, quantities, read.line.amount, adds_up=adds_up(scope.meter, name)))
-    return tuple(found)
+    return found
 
 
 def _recheck(read: LineRead, terms: PriceTerms) -> Recheck | None:

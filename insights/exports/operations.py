@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +23,7 @@ from django.db import connections
 from psycopg.types.json import Jsonb
 
 from accounts.tenancy import connection as page_connection
+from insights.exports.bundle import Bundle, zip_pieces
 from insights.exports.proof_queries import running_lock_name
 from insights.exports.queries import CopyStatement, CsvSource
 from insights.exports.stream import PIECE_BYTES, CsvStream, Lines, Proof, RightToRead, gather_lines
@@ -56,7 +57,7 @@ class OpenDownload:
 
 
 def open_download(
-    *, request: DownloadRequest, source: CsvSource, compress: bool, still_allowed: Callable[[], bool]
+    *, request: DownloadRequest, source: CsvSource | Bundle, compress: bool, still_allowed: Callable[[], bool]
 ) -> OpenDownload:
     """Take a slot, note the download and start it; raises TooManyDownloads. Errors of the query are raised
     here. `still_allowed` is asked while the stream runs; where it says no, the stream raises and ends as cut.
@@ -186,10 +187,15 @@ def _note_end(account_id: int, public_id: uuid.UUID, proof: Proof, connection: A
         )
 
 
-def _open_lines(connection: psycopg.Connection[Any], account_id: int, source: CsvSource) -> Iterator[Lines]:
-    if not isinstance(source, CopyStatement):
+def _open_lines(
+    connection: psycopg.Connection[Any], account_id: int, source: CsvSource | Bundle
+) -> Iterator[Lines]:
+    if isinstance(source, Bundle):
+        lines = _zipped_pieces(connection, account_id, source)
+    elif isinstance(source, CopyStatement):
+        lines = _copied_lines(connection, account_id, source)
+    else:
         return gather_lines(source)
-    lines = _copied_lines(connection, account_id, source)
     # PostgreSQL plans and begins before it sends the header, so a bad query fails here and not in mid answer.
     return chain([next(lines)], lines)
 
@@ -197,15 +203,38 @@ def _open_lines(connection: psycopg.Connection[Any], account_id: int, source: Cs
 def _copied_lines(
     connection: psycopg.Connection[Any], account_id: int, source: CopyStatement
 ) -> Iterator[Lines]:
+    with _reading(connection, account_id, [source]) as cursor:
+        yield from _rows_of(connection, cursor, source)
+
+
+def _zipped_pieces(connection: psycopg.Connection[Any], account_id: int, bundle: Bundle) -> Iterator[Lines]:
+    """The pieces of a zip. Its tables are as known at one position, so that they need no common snapshot."""
+    sources = [table.source for table in bundle.tables]
+    with _reading(connection, account_id, sources) as cursor:
+        yield from zip_pieces(bundle, lambda source: _rows_of(connection, cursor, source))
+
+
+@contextmanager
+def _reading(
+    connection: psycopg.Connection[Any], account_id: int, sources: Iterable[CopyStatement]
+) -> Iterator[psycopg.Cursor[Any]]:
+    """A transaction that only reads, as long as it takes, with nothing archived that the sources are of."""
     with _account_transaction(connection, account_id), connection.cursor() as cursor:
         # One statement is one snapshot: rows replaced meanwhile neither come twice nor go missing.
         cursor.execute("SET TRANSACTION READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
-        if source.guard is not None:
-            _refuse_archived(cursor, source.guard)
-        with cursor.copy(source.statement, source.parameters) as copy:
-            while (gathered := connection.wait(_gather_rows(copy))).number:
-                yield gathered
+        for source in sources:
+            if source.guard is not None:
+                _refuse_archived(cursor, source.guard)
+        yield cursor
+
+
+def _rows_of(
+    connection: psycopg.Connection[Any], cursor: psycopg.Cursor[Any], source: CopyStatement
+) -> Iterator[Lines]:
+    with cursor.copy(source.statement, source.parameters) as copy:
+        while (gathered := connection.wait(_gather_rows(copy))).number:
+            yield gathered
 
 
 def _gather_rows(copy: psycopg.Copy) -> Generator[psycopg.waiting.Wait, psycopg.waiting.Ready | int, Lines]:

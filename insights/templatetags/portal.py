@@ -42,6 +42,8 @@ _NAV_OF_URL = {
     "bill-list": "bills",
     "bill-detail": "bills",
     "bill-pdf": "bills",
+    "bill-difference": "bills",
+    "bill-difference-values": "bills",
     "price-list": "bills",
     "credit-list": "bills",
     "billing-details": "bills",
@@ -68,6 +70,8 @@ _NAV_OF_URL = {
     "staff-plans": "plans",
     "staff-plan": "plans",
     "staff-plan-new": "plans",
+    "staff-plan-edit": "plans",
+    "staff-plan-price": "plans",
     "staff-billing": "accounts",
 }
 

@@ -18,10 +18,11 @@ from insights.billing.bill import Bill
 from insights.billing.price_words import number_words, quantity_words
 from insights.explain.conservation import MeterBalance
 from insights.explain.conservation_queries import account_for
-from insights.exports.bill_rows import as_csv
 from insights.exports.conservation_rows import conservation_rows
 from insights.web.bill_line import bill_or_404
-from insights.web.bills import csv_answer, file_stem, period_of, usage_days
+from insights.web.bills import file_stem, period_of
+from insights.web.csv_files import csv_file
+from insights.web.words import days_of
 
 
 @account_page
@@ -51,11 +52,11 @@ def bill_conservation_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the same as CSV."""
     bill = bill_or_404(request, bill_uuid)
     found = account_for(request.account, bill)
-    return csv_answer(as_csv(conservation_rows(found)), f"{file_stem(bill.head)}-where-usage-went.csv")
+    return csv_file(conservation_rows(found), f"{file_stem(bill.head)}-where-usage-went.csv")
 
 
 def _meter(request: Any, bill: Bill, meter: MeterBalance) -> dict[str, Any]:
-    first, last = usage_days(bill.head.period, ZoneInfo(bill.head.zone))
+    first, last = days_of(bill.head.period, ZoneInfo(bill.head.zone))
     query = {
         "meter": meter.meter_key,
         "from": first.isoformat(),

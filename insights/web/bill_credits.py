@@ -15,9 +15,9 @@ from accounts.access import account_page
 from insights.billing.credit_balance import CreditGrantFacts
 from insights.billing.credit_queries import get_credit_balance
 from insights.billing.price_words import money_words
-from insights.exports.bill_rows import as_csv, credit_rows
+from insights.exports.bill_rows import credit_rows
 from insights.values.period import local_day
-from insights.web.bills import csv_answer
+from insights.web.csv_files import csv_file
 
 KIND_WORDS = {
     "promotion": "promotion",
@@ -49,7 +49,7 @@ def credit_list(request: Any) -> HttpResponse:
 @require_safe
 def credits_csv(request: Any) -> HttpResponse:
     """Download every grant and every use."""
-    return csv_answer(as_csv(credit_rows(get_credit_balance(request.account))), "credits.csv")
+    return csv_file(credit_rows(get_credit_balance(request.account)), "credits.csv")
 
 
 def _grant(grant: CreditGrantFacts, *, now: datetime, zone: ZoneInfo) -> dict[str, Any]:

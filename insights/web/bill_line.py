@@ -22,14 +22,14 @@ from insights.billing.price_words import money_words, number_words, tier_range
 from insights.billing.words import line_price_words, line_sentence, step_rows, values_words
 from insights.explain.line_proof import DayPart, LineProof, TierBar, Verdict, tier_bars
 from insights.explain.line_queries import prove_line
-from insights.exports.bill_rows import as_csv
 from insights.exports.line_rows import day_rows, value_rows
 from insights.rating.charges import Graduated, GraduatedPercentage, Stairstep, Volume
 from insights.values.period import Period
 from insights.values.quantity import scale_for
 from insights.web import words
 from insights.web.bill_line_charts import quantity_figure, running_figure, slot_label
-from insights.web.bills import csv_answer, file_stem, period_of, values_of
+from insights.web.bills import file_stem, period_of, values_of
+from insights.web.csv_files import csv_file
 
 _BAR_WIDTH = 1000
 
@@ -99,7 +99,7 @@ def bill_line_days_csv(request: Any, bill_uuid: UUID, position: int) -> HttpResp
     """Download the line day by day, with what it had come to."""
     bill, proof = _proof_or_404(request, bill_uuid, position)
     name = f"{file_stem(bill.head)}-line-{position}-days.csv"
-    return csv_answer(as_csv(day_rows(proof, ZoneInfo(bill.head.zone))), name)
+    return csv_file(day_rows(proof, ZoneInfo(bill.head.zone)), name)
 
 
 @account_page
@@ -107,7 +107,7 @@ def bill_line_days_csv(request: Any, bill_uuid: UUID, position: int) -> HttpResp
 def bill_line_values_csv(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
     """Download the line by every value of every dimension."""
     bill, proof = _proof_or_404(request, bill_uuid, position)
-    return csv_answer(as_csv(value_rows(proof)), f"{file_stem(bill.head)}-line-{position}-values.csv")
+    return csv_file(value_rows(proof), f"{file_stem(bill.head)}-line-{position}-values.csv")
 
 
 def bill_or_404(request: Any, bill_uuid: UUID) -> Bill:

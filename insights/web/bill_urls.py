@@ -7,8 +7,11 @@ from django.urls import path
 from insights.web import (
     bill_conservation,
     bill_credits,
+    bill_difference,
+    bill_difference_values,
     bill_line,
     bill_line_records,
+    bill_proof,
     billing_details,
     bills,
     prices,
@@ -21,6 +24,22 @@ urlpatterns = [
     path("bills/<uuid:bill_uuid>/bill.pdf", bills.bill_pdf, name="bill-pdf"),
     path("bills/<uuid:bill_uuid>/lines.csv", bills.bill_csv, name="bill-csv"),
     path("bills/<uuid:bill_uuid>/bill.json", bills.bill_json, name="bill-json"),
+    path("bills/<uuid:bill_uuid>/difference/", bill_difference.bill_difference, name="bill-difference"),
+    path(
+        "bills/<uuid:bill_uuid>/difference.csv",
+        bill_difference.bill_difference_csv,
+        name="bill-difference-csv",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/difference/values/",
+        bill_difference_values.bill_difference_values,
+        name="bill-difference-values",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/difference/values.csv",
+        bill_difference_values.bill_difference_values_csv,
+        name="bill-difference-values-csv",
+    ),
     path(
         "bills/<uuid:bill_uuid>/where-usage-went/",
         bill_conservation.bill_conservation,
@@ -52,6 +71,8 @@ urlpatterns = [
         bill_line_records.bill_line_records_csv,
         name="bill-line-records-csv",
     ),
+    path("bills/<uuid:bill_uuid>/proof.zip", bill_proof.bill_proof, name="bill-proof"),
+    path("bills/verify_bill.py", bill_proof.bill_verifier, name="bill-verifier"),
     path("prices/", prices.price_list, name="price-list"),
     path("prices.csv", prices.prices_csv, name="prices-csv"),
     path("credits/", bill_credits.credit_list, name="credit-list"),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from accounts.access import account_page
+from accounts.access import StreamScope, account_page
 from accounts.models import Account
 from insights.billing.bill import Bill, BillHead, BillLine, BillStatus, LineGroup
 from insights.billing.bill_document import bill_document
@@ -38,17 +38,17 @@ from insights.billing.words import (
     step_rows,
     values_words,
 )
-from insights.exports.bill_rows import as_csv, bill_rows, line_rows
+from insights.exports.bill_rows import bill_rows, line_rows
 from insights.values.money import Money, sum_money
 from insights.values.period import Period, local_day
 from insights.web import words
 from insights.web.bill_charts import totals_figure
+from insights.web.bill_ruler import ruler_context
+from insights.web.csv_files import ROWS_AT_ONCE, csv_file, csv_stream
 from insights.web.partials import render_page
 
 BILLS_PER_PAGE = 50
-BILLS_IN_FILE_MAX = 10_000
 BARS_MAX = 24
-_INSTANT = timedelta(microseconds=1)
 
 
 @account_page
@@ -56,7 +56,7 @@ _INSTANT = timedelta(microseconds=1)
 def bill_list(request: Any) -> HttpResponse:
     """Show what is owed and what the running period comes to, then every bill."""
     now = timezone.now()
-    older_than = _uuid(request.GET.get("older", ""))
+    older_than = uuid_of(request.GET.get("older", ""))
     page = list_issued_bills(request.account, now=now, limit=BILLS_PER_PAGE, older_than=older_than)
     unissued = () if older_than else list_unissued_bills(request.account, now=now)
     heads = (*unissued, *page.heads)
@@ -80,12 +80,25 @@ def bill_list(request: Any) -> HttpResponse:
 
 @account_page
 @require_safe
-def bill_list_csv(request: Any) -> HttpResponse:
+def bill_list_csv(request: Any) -> HttpResponseBase:
     """Download every bill of the account, drafts first."""
-    now = timezone.now()
-    issued = list_issued_bills(request.account, now=now, limit=BILLS_IN_FILE_MAX).heads
-    heads = (*list_unissued_bills(request.account, now=now), *issued)
-    return csv_answer(as_csv(bill_rows(heads)), "bills.csv")
+    heads = _every_head(request.account, request.stream_scope, timezone.now())
+    return csv_stream(request, bill_rows(heads), "bills.csv")
+
+
+def _every_head(account: Account, scope: StreamScope, now: datetime) -> Iterator[BillHead]:
+    """Every bill, read by pages; each transaction ends before what it read is sent."""
+    with scope.open():
+        unissued = list_unissued_bills(account, now=now)
+    yield from unissued
+    place: UUID | None = None
+    while True:
+        with scope.open():
+            page = list_issued_bills(account, now=now, limit=ROWS_AT_ONCE, older_than=place)
+        yield from page.heads
+        if page.next_place is None:
+            return
+        place = page.heads[-1].public_id
 
 
 @account_page
@@ -109,9 +122,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
             for section in bill.sections
         ],
         "subtotals": bill.sections,
-        "segments": [
-            (segment, words.period_words(*usage_days(segment.period, zone))) for segment in bill.plan_changes
-        ],
+        "ruler": ruler_context(bill),
         "zone": bill.head.zone,
         "page": {},
     }
@@ -137,7 +148,7 @@ def bill_pdf(request: Any, bill_uuid: UUID) -> HttpResponse:
 def bill_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the lines."""
     bill = _bill_or_404(request, bill_uuid, now=timezone.now())
-    return csv_answer(as_csv(line_rows(bill)), f"{file_stem(bill.head)}-lines.csv")
+    return csv_file(line_rows(bill), f"{file_stem(bill.head)}-lines.csv")
 
 
 @account_page
@@ -154,11 +165,6 @@ def file_stem(head: BillHead) -> str:
     """A plain name for files of the bill; numbers are made of letters, digits and hyphens, and anything else goes."""
     name = "".join(char for char in head.number if char.isascii() and (char.isalnum() or char in "-_"))
     return f"bill-{name or head.public_id}"
-
-
-def csv_answer(content: bytes, name: str) -> HttpResponse:
-    """A CSV to save."""
-    return _file(content, "text/csv; charset=utf-8", name)
 
 
 def _file(content: bytes, media_type: str, name: str) -> HttpResponse:
@@ -207,12 +213,7 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
 
 def period_of(period: Period, zone: tzinfo) -> str:
     """The days of a period on the account's clock, in words."""
-    return words.period_words(*usage_days(period, zone))
-
-
-def usage_days(period: Period, zone: tzinfo) -> tuple[Any, Any]:
-    """The first and the last day of a period, both of them in it."""
-    return local_day(period.start, zone), local_day(period.end - _INSTANT, zone)
+    return words.period_words(*words.days_of(period, zone))
 
 
 def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
@@ -252,9 +253,16 @@ def _usage_url(account: Account, line: BillLine, zone: tzinfo) -> str:
     """The usage that the line is made of."""
     if line.group is not LineGroup.USAGE or line.service_start >= line.service_end:
         return ""
-    first, last = usage_days(Period(line.service_start, line.service_end), zone)
-    query = {"meter": line.meter_key, "from": first.isoformat(), "to": last.isoformat()}
-    query |= {f"dimension.{name}": value for name, value in line.values.items()}
+    return usage_url(account, line.meter_key, line.values, Period(line.service_start, line.service_end), zone)
+
+
+def usage_url(
+    account: Account, meter_key: str, values: Mapping[str, str], period: Period, zone: tzinfo
+) -> str:
+    """The usage of a meter with these dimension values in the days of a period."""
+    first, last = words.days_of(period, zone)
+    query = {"meter": meter_key, "from": first.isoformat(), "to": last.isoformat()}
+    query |= {f"dimension.{name}": value for name, value in values.items()}
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"
 
 
@@ -266,8 +274,8 @@ def _bill_or_404(request: HttpRequest, bill_uuid: UUID, *, now: datetime) -> Bil
     return bill
 
 
-def _uuid(text: str) -> UUID | None:
-    """An id from the address; anything else shows the list from its beginning."""
+def uuid_of(text: str) -> UUID | None:
+    """An id as it stands in an address; None for anything else."""
     try:
         return UUID(text) if len(text) == 36 else None
     except ValueError:

@@ -16,8 +16,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.reading_rights import is_still_member, is_still_support
+from insights.exports.bundle import Bundle
 from insights.exports.formatting import file_name
-from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
+from insights.exports.operations import DownloadRequest, OpenDownload, TooManyDownloads, open_download
 from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource, csv_source
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 from insights.metering.faults import UsageFilterRefused
@@ -85,19 +86,30 @@ def _question(request: Any, now: Any) -> UsageFilter:
 
 
 def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: str) -> HttpResponseBase:
-    """Answer with a CSV that is streamed after the page's transaction has ended, or say that all slots are taken.
-
-    The stream opens a connection and a read-only context of its own, so support access writes nothing here.
-    """
+    """Answer with a CSV that is streamed after the page's transaction has ended, or say that all slots are taken."""
     if request.method == "HEAD":
         return HttpResponse(content_type="text/csv; charset=utf-8")
     coded = wants_gzip(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+    download = open_or_refuse(request, source=source, kind=kind, query=query, compress=coded)
+    if isinstance(download, HttpResponse):
+        return download
+    headers = download_headers(download_id=download.public_id, file_name=name, as_file=False, coded=coded)
+    return StreamingHttpResponse(download.stream, headers=headers)
+
+
+def open_or_refuse(
+    request: Any, *, source: CsvSource | Bundle, kind: str, query: str, compress: bool = False
+) -> OpenDownload | HttpResponse:
+    """Open a download, or say why not: all slots are taken, or its records are archived.
+
+    The stream opens a connection and a read-only context of its own, so support access writes nothing here.
+    """
     asked = DownloadRequest(
         account_id=request.account.pk, kind=kind, query=query, asked_by=_asked_by(request)
     )
     try:
         download = open_download(
-            request=asked, source=source, compress=coded, still_allowed=_right_of(request)
+            request=asked, source=source, compress=compress, still_allowed=_right_of(request)
         )
     except TooManyDownloads:
         response = render(request, "batches/too_many_downloads.html", status=429)
@@ -106,8 +118,7 @@ def stream_csv(request: Any, *, source: CsvSource, kind: str, query: str, name: 
     except UsageFilterRefused as refused:
         return _archived(request, refused)
     bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
-    headers = download_headers(download_id=download.public_id, file_name=name, as_file=False, coded=coded)
-    return StreamingHttpResponse(download.stream, headers=headers)
+    return download
 
 
 def _archived(request: Any, refused: UsageFilterRefused) -> HttpResponse:

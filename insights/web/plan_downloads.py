@@ -20,7 +20,8 @@ from insights.billing.catalogue_queries import (
 )
 from insights.billing.plan_toml_text import plan_to_toml
 from insights.billing.subscription_queries import count_subscribers
-from insights.exports.formatting import csv_lines, safe_text
+from insights.exports.formatting import safe_text
+from insights.web.csv_files import csv_file
 from insights.web.plan_words import PRICE_COLUMNS, price_rows
 
 INTERVAL_WORDS = {1: "month", 3: "quarter", 12: "year"}
@@ -42,7 +43,7 @@ def plans_csv(request: HttpRequest) -> HttpResponse:
         "retired",
     )
     rows = [columns, *(_csv_row(line) for line in plan_lines(timezone.now()))]
-    return _csv_answer(rows, "plans.csv")
+    return csv_file((map(safe_text, row) for row in rows), "plans.csv")
 
 
 @staff_page
@@ -53,7 +54,7 @@ def plan_csv(request: HttpRequest, plan_key: str) -> HttpResponse:
     rows: list[tuple[str, ...]] = [PRICE_COLUMNS]
     for version in facts.versions:
         rows += _price_lines(facts, version)
-    return _csv_answer(rows, f"{facts.key}-prices.csv")
+    return csv_file((map(safe_text, row) for row in rows), f"{facts.key}-prices.csv")
 
 
 @staff_page
@@ -126,10 +127,3 @@ def _price_lines(facts: PlanFacts, version: VersionFacts) -> list[tuple[str, ...
         rows.append((*head, "", ", ".join((row.words, *row.marks))))
         rows += [(*head, tier.units, tier.price) for tier in row.tiers]
     return rows
-
-
-def _csv_answer(rows: list[tuple[str, ...]], name: str) -> HttpResponse:
-    body = b"".join(csv_lines(map(safe_text, row) for row in rows))
-    response = HttpResponse(body, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response

@@ -17,10 +17,11 @@ PRICE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceRow:
-    """One price, or one cell of it: what it is for, and what it says."""
+    """One price, or one cell of it, which is its part of this number: what it is for, and what it says."""
 
     name: str
     key: str
+    part: int
     meter_key: str
     what: str
     words: str
@@ -43,6 +44,7 @@ def price_rows(sheet: PriceSheet) -> tuple[PriceRow, ...]:
         PriceRow(
             name=price.name,
             key=price.key,
+            part=part,
             meter_key=price.meter_key,
             what=what,
             words=price_words(terms),
@@ -50,7 +52,7 @@ def price_rows(sheet: PriceSheet) -> tuple[PriceRow, ...]:
             marks=_marks(price),
         )
         for price in sheet.prices
-        for what, terms in sheet_price_rows(price)
+        for part, (what, terms) in enumerate(sheet_price_rows(price))
     )
 
 

@@ -21,10 +21,11 @@ from insights.billing.price_words import (
     sheet_price_rows,
     tier_rows,
 )
-from insights.exports.bill_rows import PRICE_COLUMNS, as_csv, price_rows
+from insights.exports.bill_rows import PRICE_COLUMNS, price_rows
 from insights.rating.sheet import PriceSheet, SheetPrice
 from insights.values.period import local_day
-from insights.web.bills import csv_answer, period_of
+from insights.web.bills import period_of
+from insights.web.csv_files import csv_file
 
 
 @account_page
@@ -47,7 +48,7 @@ def prices_csv(request: Any) -> HttpResponse:
     rows: list[list[str]] = [list(PRICE_COLUMNS)]
     for one in list_prices_in_force(request.account, now=timezone.now()):
         rows += price_rows(one.head.subscription_name, _in_force(one), one.own)
-    return csv_answer(as_csv(rows), "prices.csv")
+    return csv_file(rows, "prices.csv")
 
 
 def _in_force(one: PricesInForce) -> list[PlanSegment]:

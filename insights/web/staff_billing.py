@@ -35,8 +35,9 @@ from insights.billing.subscription_rule_queries import (
     period_end,
     subscription_of,
 )
+from insights.ingest.instants import scan_instant
+from insights.ingest.refusals import Refusal
 from insights.rating.plan_change import ChangePolicy
-from insights.web.staff_billing_forms import InstantField
 from insights.web.staff_billing_page import billing_form, render_billing
 
 
@@ -79,7 +80,7 @@ def subscription_change(request: HttpRequest, account_uuid: UUID, subscription_u
         )
         return "The plan changes as asked."
 
-    return _submit(request, account_uuid, "change", act, subscription=str(subscription_uuid))
+    return _submit(request, account_uuid, "change", act, which=str(subscription_uuid))
 
 
 @staff_page
@@ -113,7 +114,7 @@ def subscription_end(request: HttpRequest, account_uuid: UUID, subscription_uuid
         )
         return "The subscription ends as asked."
 
-    return _submit(request, account_uuid, "end", act, subscription=str(subscription_uuid))
+    return _submit(request, account_uuid, "end", act, which=str(subscription_uuid))
 
 
 @staff_page
@@ -132,7 +133,7 @@ def add_on_start(request: HttpRequest, account_uuid: UUID, subscription_uuid: UU
         )
         return "The add-on begins as asked."
 
-    return _submit(request, account_uuid, "add_on", act, subscription=str(subscription_uuid))
+    return _submit(request, account_uuid, "add_on", act, which=str(subscription_uuid))
 
 
 @staff_page
@@ -172,19 +173,22 @@ def override_set(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
 @require_POST
 def override_end(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
     """Let the plan's price hold again, for the price that the form names."""
-    account = get_account(account_uuid)
-    plan_key, _, price_key = request.POST.get("price", "")[:130].replace("\x00", "").partition("/")
-    act = partial(
-        end_override,
-        account_id=account.pk,
-        plan_key=plan_key,
-        price_key=price_key,
-        started_at=_posted_instant(request, "started_at"),
-        ends_at=_posted_instant(request, "ends_at"),
-        by=_actor(request),
-        now=timezone.now(),
-    )
-    return _do(request, account, act, said="The plan's price holds again from then on.")
+
+    def act(account: Account, said: dict[str, Any]) -> str:
+        plan_key, _, price_key = said["price"].partition("/")
+        end_override(
+            account_id=account.pk,
+            plan_key=plan_key,
+            price_key=price_key,
+            started_at=_instant_or_404(said["started_at"]),
+            ends_at=said["ends_at"],
+            by=_actor(request),
+            now=timezone.now(),
+        )
+        return "The plan's price holds again from then on."
+
+    which = f"{request.POST.get('price', '')} {request.POST.get('started_at', '')}"
+    return _submit(request, account_uuid, "override_end", act, which=which)
 
 
 @staff_page
@@ -219,11 +223,11 @@ def _submit(
     name: str,
     act: Callable[[Account, dict[str, Any]], str],
     *,
-    subscription: str = "",
+    which: str = "",
 ) -> HttpResponse:
     """Do what a form of the page asks, or show it again with what was typed and what to mend."""
     account = get_account(account_uuid)
-    form = billing_form(account, name, request.POST, subscription=subscription)
+    form = billing_form(account, name, request.POST, which=which)
     faults: tuple[Any, ...] = ()
     if form.is_valid():
         try:
@@ -236,9 +240,7 @@ def _submit(
             faults = error.faults
         else:
             return redirect("staff-billing", account.public_id)
-    return render_billing(
-        request, account, failed=form, failed_name=name, failed_subscription=subscription, faults=faults
-    )
+    return render_billing(request, account, failed=form, failed_name=name, failed_which=which, faults=faults)
 
 
 def _do(request: HttpRequest, account: Account, act: Callable[[], None], *, said: str) -> HttpResponse:
@@ -268,14 +270,15 @@ def _when(account: Account, subscription_uuid: UUID, said: dict[str, Any]) -> da
 
 
 def _posted_instant(request: HttpRequest, name: str) -> datetime:
-    """An instant of a small form; one that is none belongs to no row, as if the row were not there."""
+    return _instant_or_404(request.POST.get(name, ""))
+
+
+def _instant_or_404(text: str) -> datetime:
+    """An instant that a form has hidden; one that is none belongs to no row, as if the row were not there."""
     try:
-        instant = InstantField(label=name).clean(request.POST.get(name, ""))
-    except forms.ValidationError:
+        return scan_instant(text, "it", clock_zone=None)
+    except Refusal:
         raise Http404 from None
-    if instant is None:
-        raise Http404
-    return instant
 
 
 def _actor(request: HttpRequest) -> Any:

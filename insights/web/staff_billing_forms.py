@@ -1,17 +1,16 @@
-"""The forms of an account's billing page for staff: instants, counts and amounts are texts, read exactly."""
+"""The forms of an account's billing page for staff: hours on the account's clock, counts and amounts as exact texts."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from django import forms
 
 from insights.billing.account_terms_operations import DAYS_MAX, GRANTED_KINDS, PRIORITY_MAX
-from insights.ingest.instants import scan_instant
-from insights.ingest.refusals import Refusal
 from insights.rating.plan_change import ChangePolicy
 from insights.values.period import InvalidDay, parse_day
+from insights.web.hour_field import HourField
 from insights.web.source_form import read_pairs
 
 _SHORT_AREA = forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocomplete": "off"})
@@ -27,29 +26,9 @@ _FIRST_POLICIES = [
 _WHEN = [
     ("hour", "From the next full hour"),
     ("period", "At the end of the period"),
-    ("instant", "At this instant:"),
+    ("instant", "At this hour:"),
 ]
 _ENDS = _WHEN[1:]
-
-
-class InstantField(forms.CharField):
-    """An instant in the one written form that usage files have too."""
-
-    def __init__(self, *, label: str, required: bool = True, help_text: str = "") -> None:
-        example = "A whole hour, such as 2026-12-01T00:00:00Z."
-        super().__init__(
-            max_length=40, label=label, required=required, help_text=f"{example} {help_text}".strip()
-        )
-
-    def clean(self, value: Any) -> datetime | None:  # type: ignore[override]
-        """Read the instant, or say how it is written."""
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            return scan_instant(text, "it", clock_zone=None)
-        except Refusal as refusal:
-            raise forms.ValidationError(f"{refusal.message[:1].upper()}{refusal.message[1:]}.") from None
 
 
 class CountsField(forms.CharField):
@@ -70,13 +49,13 @@ class WhenForm(forms.Form):
     """A form whose act happens now, at the end of the period, or at an instant."""
 
     when = forms.ChoiceField(choices=_WHEN, label="When")
-    starts_at = InstantField(label="Instant", required=False, help_text="Only for “At this instant”.")
+    starts_at = HourField(label="Hour", required=False, help_text="Only for “At this hour”.")
 
     def clean(self) -> dict[str, Any]:
         """An instant is given where it is chosen."""
         values = super().clean() or {}
         if values.get("when") == "instant" and not values.get("starts_at") and "starts_at" not in self.errors:
-            self.add_error("starts_at", "Write the instant.")
+            self.add_error("starts_at", "Choose a day and an hour.")
         return values
 
 
@@ -87,11 +66,12 @@ class StartForm(forms.Form):
     name = forms.CharField(
         max_length=100, label="Name", help_text="What it is called on bills, such as Production."
     )
-    starts_at = InstantField(label="Starts at")
+    starts_at = HourField(label="Starts at")
     anchor_day = forms.CharField(
         max_length=10,
         label="Period begins on",
-        help_text="A local day such as 2026-12-01. Other periods begin on the same day of their month.",
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="Other periods begin on the same day of their month, at midnight on the account's clock.",
     )
     policy = forms.ChoiceField(choices=_FIRST_POLICIES, label="Tiers and included usage at first")
     counts = CountsField()
@@ -124,11 +104,17 @@ class AddOnForm(WhenForm):
 
 
 class EndForm(WhenForm):
-    """When a subscription or an add-on ends; which add-on is hidden."""
+    """When a subscription ends."""
 
     when = forms.ChoiceField(choices=_ENDS, label="When")
-    add_on = forms.CharField(widget=forms.HiddenInput, required=False, max_length=60)
-    started_at = forms.CharField(widget=forms.HiddenInput, required=False, max_length=40)
+
+
+class OverrideEndForm(forms.Form):
+    """From which hour on the plan's price holds again."""
+
+    price = forms.CharField(widget=forms.HiddenInput, max_length=130)
+    started_at = forms.CharField(widget=forms.HiddenInput, max_length=40)
+    ends_at = HourField(label="Until periods that begin at", help_text="Those have the plan's price again.")
 
 
 class OverrideForm(forms.Form):
@@ -142,10 +128,8 @@ class OverrideForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "mono"}),
         help_text='Such as model = "per_unit" and, on the next line, unit_amount = "0.07". Unit and timing stay.',
     )
-    starts_at = InstantField(label="From periods that begin at", help_text="Or later.")
-    ends_at = InstantField(
-        label="Until periods that begin at", required=False, help_text="Empty: it goes on."
-    )
+    starts_at = HourField(label="From periods that begin at", help_text="Or later.")
+    ends_at = HourField(label="Until periods that begin at", required=False, help_text="Empty: it goes on.")
     reason = forms.CharField(max_length=200, label="Reason")
 
 
@@ -183,7 +167,7 @@ class CreditForm(forms.Form):
     kind = forms.ChoiceField(choices=[(kind.value, kind.label) for kind in GRANTED_KINDS], label="Kind")
     name = forms.CharField(max_length=100, label="Name", help_text="As it stands on bills.")
     amount = forms.CharField(max_length=30, label="Amount")
-    expires_at = InstantField(label="Expires at", required=False, help_text="Empty: never.")
+    expires_at = HourField(label="Expires at", required=False, help_text="Empty: never.")
     priority = forms.IntegerField(
         min_value=0,
         max_value=PRIORITY_MAX,

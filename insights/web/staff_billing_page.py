@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,29 +11,30 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.text import slugify
 
 from accounts.models import Account
 from insights.billing.catalogue_queries import PlanFacts, list_plans
+from insights.billing.credit_queries import list_grant_balances
 from insights.billing.profile_queries import find_billing_profile
 from insights.billing.subscription_queries import issued_until, overrides_of, subscriptions_with_phases
 from insights.billing.subscription_rule_queries import period_end
-from insights.billing.words import money_words, price_words
 from insights.models import (
     BillingProfile,
-    CreditGrant,
     LegalEntity,
     PriceOverride,
     Subscription,
     SubscriptionPhase,
 )
-from insights.rating.terms_json import parse_terms
 from insights.templatetags.figures import SHARE_WIDTH
-from insights.values.money import Money
+from insights.web.hour_field import HourField
+from insights.web.override_words import override_words
 from insights.web.staff_billing_forms import (
     AddOnForm,
     ChangeForm,
     CreditForm,
     EndForm,
+    OverrideEndForm,
     OverrideForm,
     ProfileForm,
     StartForm,
@@ -44,9 +45,19 @@ _DRAWN_ON = timedelta(days=31)
 _SERIES = 8
 
 
-def billing_form(account: Account, name: str, data: Any = None, *, subscription: str = "") -> forms.Form:
-    """A form of the page by its name, with the choices the account has; `subscription` keeps ids of fields apart."""
-    auto_id = f"{name}_{subscription}_%s" if subscription else f"{name}_%s"
+def billing_form(account: Account, name: str, data: Any = None, *, which: str = "") -> forms.Form:
+    """A form of the page by its name, with the choices and the clock that the account has.
+
+    `which` says of which row it is, such as a subscription, and keeps the ids of its fields apart.
+    """
+    form = _form_of(account, name, data, auto_id=f"{name}_{slugify(which)}_%s" if which else f"{name}_%s")
+    for field in form.fields.values():
+        if isinstance(field, HourField):
+            field.set_clock(account.billing_zone, timezone.now())
+    return form
+
+
+def _form_of(account: Account, name: str, data: Any, *, auto_id: str) -> forms.Form:
     if name == "start":
         return _with_choices(StartForm(data, auto_id=auto_id), plan=_plans(account, "base"))
     if name == "change":
@@ -63,7 +74,7 @@ def billing_form(account: Account, name: str, data: Any = None, *, subscription:
         form = CreditForm(data, auto_id=auto_id)
         form.fields["amount"].label = f"Amount, {account.currency}"
         return form
-    return EndForm(data, auto_id=auto_id)
+    return {"end": EndForm, "override_end": OverrideEndForm}[name](data, auto_id=auto_id)
 
 
 def _with_choices(form: forms.Form, **choices: Sequence[tuple[str, str]]) -> forms.Form:
@@ -74,7 +85,11 @@ def _with_choices(form: forms.Form, **choices: Sequence[tuple[str, str]]) -> for
 
 
 def _offered(account: Account) -> list[PlanFacts]:
-    return [plan for plan in list_plans() if plan.account_id in (None, account.pk)]
+    return [
+        plan
+        for plan in list_plans()
+        if plan.account_id in (None, account.pk) and plan.currency == account.currency
+    ]
 
 
 def _plans(account: Account, kind: str) -> list[tuple[str, str]]:
@@ -100,7 +115,7 @@ def render_billing(
     *,
     failed: forms.Form | None = None,
     failed_name: str = "",
-    failed_subscription: str = "",
+    failed_which: str = "",
     refusal: str = "",
     faults: Any = (),
 ) -> HttpResponse:
@@ -109,10 +124,12 @@ def render_billing(
     rows = subscriptions_with_phases(account.pk)
     issued = issued_until(row.pk for row in rows)
 
-    def form(name: str, subscription: str = "") -> forms.Form:
-        if failed is not None and (failed_name, failed_subscription) == (name, subscription):
+    def form(name: str, which: str = "", **initial: Any) -> forms.Form:
+        if failed is not None and (failed_name, failed_which) == (name, which):
             return failed
-        return billing_form(account, name, subscription=subscription)
+        made = billing_form(account, name, which=which)
+        made.initial.update(initial)
+        return made
 
     subscriptions = []
     for row in rows:
@@ -124,7 +141,7 @@ def render_billing(
                 "add_on_form": form("add_on", key),
                 "end_form": form("end", key),
             }
-            | {"failed": failed_name if failed_subscription == key else ""}
+            | {"failed": failed_name if failed_which == key else ""}
         )
     context = {
         "nav": "accounts",
@@ -132,9 +149,11 @@ def render_billing(
         "now": now,
         "subscriptions": subscriptions,
         "live": sum(row.ends_at is None or row.ends_at > now for row in rows),
-        "overrides": [_override(each, now) for each in overrides_of(account.pk)],
+        "has_add_ons": any(one["add_ons"] for one in subscriptions),
+        "zone": account.billing_zone,
+        "overrides": [_override(each, now, form, failed_which) for each in overrides_of(account.pk)],
         "profile": find_billing_profile(account),
-        "credits": _credits(account),
+        "credits": list_grant_balances(account),
         "start_form": form("start"),
         "override_form": form("override"),
         "profile_form": form("profile"),
@@ -199,18 +218,18 @@ def _ruler(row: Subscription, phases: Sequence[SubscriptionPhase], now: datetime
     }
 
 
-def _override(row: PriceOverride, now: datetime) -> dict[str, Any]:
-    words = [price_words(parse_terms(row.terms))] if row.terms else []
-    words += [f"{', '.join(cell['values'])}: {price_words(parse_terms(cell['terms']))}" for cell in row.cells]
-    return {"row": row, "words": words, "is_over": row.ends_at is not None and row.ends_at <= now}
-
-
-def _credits(account: Account) -> list[dict[str, Any]]:
-    grants = CreditGrant.objects.filter(account=account).order_by("-granted_at", "-id")
-    return [
-        {"row": grant, "amount": money_words(Money(int(grant.amount_minor), grant.currency))}
-        for grant in grants
-    ]
+def _override(
+    row: PriceOverride, now: datetime, form: Callable[..., forms.Form], failed_which: str
+) -> dict[str, Any]:
+    price, started_at = f"{row.plan.key}/{row.price_key}", row.starts_at.isoformat()
+    which = f"{price} {started_at}"
+    return {
+        "row": row,
+        "words": override_words(row),
+        "is_over": row.ends_at is not None and row.ends_at <= now,
+        "form": form("override_end", which, price=price, started_at=started_at),
+        "has_failed": failed_which == which,
+    }
 
 
 def _profile_initial(profile: BillingProfile | None) -> dict[str, Any]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import staff_page
 from accounts.operations import UnableToChange
+from accounts.tenancy import as_staff
 from insights.billing.bill import BillStatus
-from insights.billing.finance_queries import InvoiceFacts, get_invoice, list_invoices, sum_by_status
+from insights.billing.finance_queries import (
+    InvoiceFacts,
+    InvoicePage,
+    InvoiceSearch,
+    get_invoice,
+    list_invoices,
+    page_invoices,
+    sum_by_status,
+)
 from insights.billing.settlement_operations import (
     UnknownInvoice,
     VoidEffect,
@@ -26,13 +38,12 @@ from insights.billing.settlement_operations import (
     release_invoice,
     void_invoice,
 )
-from insights.exports.bill_rows import as_csv
 from insights.exports.invoice_rows import invoice_rows
-from insights.web.bills import csv_answer
+from insights.web.bills import uuid_of
+from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
 from insights.web.partials import render_page
 
-INVOICES_SHOWN_MAX = 200
-INVOICES_IN_FILE_MAX = 50_000
+INVOICES_PER_PAGE = 50
 SEARCH_LENGTH_MAX = 200
 
 
@@ -41,32 +52,44 @@ SEARCH_LENGTH_MAX = 200
 def invoices(request: HttpRequest) -> HttpResponse:
     """List invoices by a search, below what is to be decided."""
     now = timezone.now()
-    text, status = _search(request)
-    listed = list_invoices(now=now, text=text, status=status, limit=INVOICES_SHOWN_MAX + 1)
+    search = _search(request)
+    page = page_invoices(
+        search, now=now, limit=INVOICES_PER_PAGE, after=uuid_of(request.GET.get("after", ""))
+    )
     totals = sum_by_status(now=now)
     context = {
         "nav": "invoices",
-        "invoices": listed[:INVOICES_SHOWN_MAX],
-        "has_more": len(listed) > INVOICES_SHOWN_MAX,
-        "shown_max": INVOICES_SHOWN_MAX,
+        "invoices": page.invoices,
+        "count": page.count,
+        "page": _links(search, page),
         "totals": totals,
         "parked": sum(one.count for one in totals if one.status is BillStatus.CHECKING),
         "overdue": sum(one.count for one in totals if one.status is BillStatus.OVERDUE),
-        "text": text,
-        "status": status or "",
+        "text": search.text,
+        "status": search.status or "",
         "statuses": list(BillStatus),
-        "query": request.GET.urlencode(),
+        "query": _query(search),
     }
     return render_page(request, "staff/invoices.html", context, part="invoices")
 
 
 @staff_page
 @require_safe
-def invoices_csv(request: HttpRequest) -> HttpResponse:
-    """Download what the same search finds."""
-    text, status = _search(request)
-    found = list_invoices(now=timezone.now(), text=text, status=status, limit=INVOICES_IN_FILE_MAX)
-    return csv_answer(as_csv(invoice_rows(found)), "invoices.csv")
+def invoices_csv(request: HttpRequest) -> HttpResponseBase:
+    """Download everything that the same search finds."""
+    return csv_stream(request, invoice_rows(_every_invoice(_search(request), timezone.now())), "invoices.csv")
+
+
+def _every_invoice(search: InvoiceSearch, now: datetime) -> Iterator[InvoiceFacts]:
+    """Every invoice found, read by pages, as the role of the page that asked, which has ended by then."""
+    last: UUID | None = None
+    while True:
+        with as_staff():
+            found = list_invoices(search, now=now, limit=ROWS_AT_ONCE, after=last)
+        yield from found
+        if len(found) < ROWS_AT_ONCE:
+            return
+        last = found[-1].public_id
 
 
 @staff_page
@@ -88,51 +111,27 @@ def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
 def invoice_release(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Let a parked invoice through."""
     codes, reason = request.POST.getlist("codes"), request.POST.get("reason", "")
+    act = partial(release_invoice, bill_uuid, codes=codes, reason=reason, by=request.user)
     return _act(
-        request,
-        bill_uuid,
-        lambda: release_invoice(bill_uuid, codes=codes, reason=reason, by=request.user),
-        "Released. The next pass issues it, unless something else speaks against it.",
+        request, bill_uuid, act, "Released. The next pass issues it, unless something else speaks against it."
     )
 
 
-@staff_page
-@require_POST
-def invoice_paid(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Mark an invoice as paid."""
-    now, reason = timezone.now(), request.POST.get("reason", "")
-    return _act(
-        request,
-        bill_uuid,
-        lambda: mark_paid(bill_uuid, by=request.user, now=now, reason=reason),
-        "Marked as paid.",
-    )
+def _act_page(operation: Callable[..., object], done: str) -> Any:
+    """A page that settles an invoice one way or the other, with the reason that its form gives."""
+
+    @staff_page
+    @require_POST
+    def act(request: Any, bill_uuid: UUID) -> HttpResponse:
+        said = {"reason": request.POST.get("reason", ""), "by": request.user, "now": timezone.now()}
+        return _act(request, bill_uuid, partial(operation, bill_uuid, **said), done)
+
+    return act
 
 
-@staff_page
-@require_POST
-def invoice_open(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Mark an invoice as not paid after all."""
-    now, reason = timezone.now(), request.POST.get("reason", "")
-    return _act(
-        request,
-        bill_uuid,
-        lambda: mark_open(bill_uuid, by=request.user, now=now, reason=reason),
-        "Marked as not paid.",
-    )
-
-
-@staff_page
-@require_POST
-def invoice_void(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Void an invoice."""
-    now, reason = timezone.now(), request.POST.get("reason", "")
-    return _act(
-        request,
-        bill_uuid,
-        lambda: void_invoice(bill_uuid, reason=reason, by=request.user, now=now),
-        "Void. Its period is billed anew by the next pass.",
-    )
+invoice_paid = _act_page(mark_paid, "Marked as paid.")
+invoice_open = _act_page(mark_open, "Marked as not paid.")
+invoice_void = _act_page(void_invoice, "Void. Its period is billed anew by the next pass.")
 
 
 def _act(request: HttpRequest, bill_uuid: UUID, act: Callable[[], object], done: str) -> HttpResponse:
@@ -158,11 +157,29 @@ def _effect(facts: InvoiceFacts) -> VoidEffect | None:
     return preview_void(facts.public_id) if facts.issued_at else None
 
 
-def _search(request: HttpRequest) -> tuple[str, BillStatus | None]:
+def _search(request: HttpRequest) -> InvoiceSearch:
     text = request.GET.get("q", "").strip()
     if len(text) > SEARCH_LENGTH_MAX or "\x00" in text:
         raise BadRequest(f"Search for at most {SEARCH_LENGTH_MAX} characters that can be seen.")
     status = request.GET.get("status", "")
     if status and status not in list(BillStatus):
         raise BadRequest("There is no such state of invoices.")
-    return text, BillStatus(status) if status else None
+    return InvoiceSearch(text=text, status=BillStatus(status) if status else None)
+
+
+def _query(search: InvoiceSearch, **more: str) -> str:
+    """The question of a search for an address, with what else is given."""
+    said = {"q": search.text, "status": search.status or "", **more}
+    return urlencode({name: value for name, value in said.items() if value})
+
+
+def _links(search: InvoiceSearch, page: InvoicePage) -> dict[str, str | None]:
+    last = page.number + len(page.invoices) - 1
+    summary = f"Invoices {page.number:,} to {last:,} of {page.count:,}" if page.invoices else ""
+    previous = _query(search, after=str(page.after_previous or ""))
+    return {
+        "summary": summary,
+        "previous_url": f"?{previous}" if page.number > 1 else None,
+        "next_url": f"?{_query(search, after=str(page.after_this))}" if page.after_this else None,
+        "target": "#invoices",
+    }

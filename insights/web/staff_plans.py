@@ -1,4 +1,4 @@
-"""Staff pages of the catalogue: plans, their versions with every price in words, and a new version from TOML."""
+"""Staff pages of the catalogue: plans and their versions with every price in words; drafts are published or dropped."""
 
 from __future__ import annotations
 
@@ -10,64 +10,18 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import staff_page
 from accounts.operations import UnableToChange
-from insights.billing.catalogue_operations import (
-    check_plan,
-    delete_draft,
-    load_plan,
-    publish_version,
-    retire_plan,
-)
-from insights.billing.catalogue_queries import (
-    PlanFacts,
-    UnknownPlan,
-    VersionFacts,
-    get_plan,
-    plan_document,
-)
+from insights.billing.catalogue_operations import delete_draft, publish_version, retire_plan
+from insights.billing.catalogue_queries import PlanFacts, VersionFacts
 from insights.billing.plan_faults import InvalidPlan
-from insights.billing.plan_toml import PlanDocument, parse_plan_toml
-from insights.billing.plan_toml_text import plan_to_toml
-from insights.billing.subscription_queries import count_subscribers
+from insights.web.plan_check import draft_context
 from insights.web.plan_downloads import INTERVAL_WORDS, plan_lines, plan_or_404
-from insights.web.plan_words import differences, price_rows
+from insights.web.plan_forms import PublishForm
+from insights.web.plan_words import price_rows
 from insights.web.prices import whole_words
-from insights.web.staff_forms import TomlForm
-
-EXAMPLE_TOML = """\
-key = "pro"
-name = "Pro"
-currency = "USD"
-interval = "month"
-
-[version]
-effective_from = 2027-01-01T00:00:00Z
-note = "First prices"
-
-[[prices]]
-key = "base"
-name = "Base fee"
-model = "flat"
-amount = "20"
-timing = "in_advance"
-prorated = true
-
-[[prices]]
-key = "out"
-name = "Data out"
-meter = "bytes_out"
-unit = "byte"
-per = "GB"
-included = "5"
-model = "graduated"
-tiers = [
-    { up_to = "100", unit_amount = "0.10" },
-    { unit_amount = "0.08" },
-]
-"""
 
 
 @staff_page
@@ -93,35 +47,21 @@ def plan(request: HttpRequest, plan_key: str) -> HttpResponse:
 
 
 @staff_page
-@require_http_methods(["GET", "HEAD", "POST"])
-def plan_new(request: HttpRequest) -> HttpResponse:
-    """Make a plan or a version of one from TOML: first shown what it changes, then saved as a draft."""
-    if request.method != "POST":
-        return _render_new(request, TomlForm(initial={"text": _first_text(request.GET.get("plan", ""))}))
-    form = TomlForm(request.POST, request.FILES)
-    if not form.is_valid():
-        return _render_new(request, form, status=422)
-    text = form.cleaned_data["text"]
-    # What came as a file is shown in the box, so that the next press of a button has it again.
-    shown = TomlForm(initial={"text": text})
-    try:
-        document = parse_plan_toml(text)
-        if request.POST.get("act") != "save":
-            check_plan(document=document)
-            return _render_new(request, shown, document=document)
-        loaded = load_plan(document=document, actor=_actor(request))
-    except InvalidPlan as error:
-        return _render_new(request, shown, faults=error.faults, status=422)
-    messages.success(request, f"Version {loaded.number} is saved as a draft. Nobody is billed by it yet.")
-    return redirect("staff-plan", loaded.key)
-
-
-@staff_page
 @require_POST
 def plan_publish(request: HttpRequest, plan_key: str) -> HttpResponse:
     """Publish the draft whose number the form names."""
     facts, number = plan_or_404(plan_key), _number(request)
-    act = partial(publish_version, key=facts.key, number=number, actor=_actor(request), now=timezone.now())
+    form = PublishForm(request.POST)
+    if not form.is_valid():
+        return _render_plan(request, facts, refusal=str(form.errors["effective_from"][0]))
+    act = partial(
+        publish_version,
+        key=facts.key,
+        number=number,
+        actor=_actor(request),
+        now=timezone.now(),
+        effective_from=form.cleaned_data["effective_from"],
+    )
     return _do(request, facts, act, said=f"Version {number} is published.")
 
 
@@ -159,16 +99,13 @@ def _render_plan(
 ) -> HttpResponse:
     now = timezone.now()
     in_force = facts.in_force(now)
-    draft = facts.draft
     context = {
         "nav": "plans",
         "plan": facts,
+        **draft_context(facts),
         "interval": INTERVAL_WORDS[facts.interval_months],
         "in_force": in_force,
-        "subscribers": count_subscribers([facts.id])[facts.id],
         "versions": [_version(facts, version, in_force) for version in reversed(facts.versions)],
-        "draft": draft,
-        "changes": differences(_sheet_before(facts, draft), draft.sheet) if draft else (),
         "refusal": refusal,
         "faults": faults,
     }
@@ -178,53 +115,12 @@ def _render_plan(
 def _version(facts: PlanFacts, version: VersionFacts, in_force: VersionFacts | None) -> dict[str, Any]:
     return {
         "facts": version,
+        "words": str(version.number),
         "is_in_force": in_force is not None and in_force.id == version.id,
         "is_to_come": version.published_at is not None and version.effective_from > timezone.now(),
         "prices": price_rows(version.sheet),
         "whole": whole_words(version.sheet),
     }
-
-
-def _sheet_before(facts: PlanFacts, version: VersionFacts) -> Any:
-    published = [each for each in facts.versions if each.published_at and each.number != version.number]
-    return max(published, key=lambda each: each.effective_from).sheet if published else None
-
-
-def _render_new(
-    request: HttpRequest,
-    form: TomlForm,
-    *,
-    document: PlanDocument | None = None,
-    faults: Any = (),
-    status: int = 200,
-) -> HttpResponse:
-    context: dict[str, Any] = {"nav": "plans", "form": form, "faults": faults, "document": document}
-    if document is not None:
-        context |= _preview(document)
-    return render(request, "staff/plan_new.html", context, status=status)
-
-
-def _preview(document: PlanDocument) -> dict[str, Any]:
-    try:
-        facts = get_plan(document.key)
-    except UnknownPlan:
-        facts = None
-    published = [each for each in facts.versions if each.published_at] if facts else []
-    last = max(published, key=lambda each: each.effective_from, default=None)
-    return {
-        "known": facts,
-        "last": last,
-        "changes": differences(last.sheet if last else None, document.sheet(1)),
-        "subscribers": count_subscribers([facts.id])[facts.id] if facts else 0,
-        "replaces": facts.draft if facts else None,
-    }
-
-
-def _first_text(plan_key: str) -> str:
-    try:
-        return plan_to_toml(plan_document(plan_key))
-    except UnknownPlan:
-        return EXAMPLE_TOML
 
 
 def _number(request: HttpRequest) -> int:

@@ -6,9 +6,12 @@ from django.urls import path
 
 from insights.web import (
     plan_downloads,
+    plan_editor,
+    plan_price,
     staff,
     staff_backfills,
     staff_billing,
+    staff_billing_files,
     staff_invoices,
     staff_keys,
     staff_months,
@@ -51,6 +54,11 @@ urlpatterns = [
     path("invoices/<uuid:bill_uuid>/open/", staff_invoices.invoice_open, name="staff-invoice-open"),
     path("invoices/<uuid:bill_uuid>/void/", staff_invoices.invoice_void, name="staff-invoice-void"),
     path("accounts/<uuid:account_uuid>/billing/", staff_billing.billing, name="staff-billing"),
+    path(
+        "accounts/<uuid:account_uuid>/billing/<slug:slug>.csv",
+        staff_billing_files.billing_csv,
+        name="staff-billing-csv",
+    ),
     path(
         "accounts/<uuid:account_uuid>/billing/profile/",
         staff_billing.profile_save,
@@ -95,10 +103,17 @@ urlpatterns = [
     ),
     path("plans/", staff_plans.plans, name="staff-plans"),
     path("plans.csv", plan_downloads.plans_csv, name="staff-plans-csv"),
-    path("plans/new/", staff_plans.plan_new, name="staff-plan-new"),
+    path("plans/new/", plan_editor.plan_new, name="staff-plan-new"),
     path("plans/<slug:plan_key>/", staff_plans.plan, name="staff-plan"),
     path("plans/<slug:plan_key>/prices.csv", plan_downloads.plan_csv, name="staff-plan-csv"),
     path("plans/<slug:plan_key>/plan.toml", plan_downloads.plan_toml, name="staff-plan-toml"),
+    path("plans/<slug:plan_key>/edit/", plan_editor.plan_edit, name="staff-plan-edit"),
+    path("plans/<slug:plan_key>/heading/", plan_editor.plan_heading, name="plan-heading"),
+    path(
+        "plans/<slug:plan_key>/prices/<slug:price_key>/",
+        plan_price.plan_price,
+        name="staff-plan-price",
+    ),
     path("plans/<slug:plan_key>/publish/", staff_plans.plan_publish, name="plan-publish"),
     path("plans/<slug:plan_key>/drop/", staff_plans.plan_drop, name="plan-drop"),
     path("plans/<slug:plan_key>/retire/", staff_plans.plan_retire, name="plan-retire"),

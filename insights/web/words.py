@@ -11,7 +11,7 @@ from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import Kind, Slot
 from insights.templatetags.portal import day as day_text
 from insights.templatetags.portal import day_short, percent
-from insights.values.period import local_day, months_after
+from insights.values.period import Period, local_day, months_after
 from insights.values.quantity import scaled
 
 _MONTHS = (
@@ -37,6 +37,11 @@ KIND_WORDS = {
     Kind.DAILY: "in the day's total",
     Kind.UNKNOWN: "",
 }
+
+
+def days_of(period: Period, zone: tzinfo) -> tuple[date, date]:
+    """The first and the last local day of a period, both included."""
+    return local_day(period.start, zone), local_day(period.end - timedelta(microseconds=1), zone)
 
 
 def period_words(first: date, last: date) -> str:

@@ -13,6 +13,7 @@
 //   trace.meta.series      1 to 8: a colour of the palette; "other": grey; "previous": the period compared with;
 //                          "gap": markers where nothing was received; "zero": markers where zero was measured;
 //                          "correction": markers where a later revision changed the value
+//   trace.meta.links       of a waterfall: where each of its bars leads to; the words on the bars are trace.text
 //   trace.meta.incomplete  indices of the bars that are not complete yet: they are hatched
 //   trace.customdata       instead of them, a row for each point: [exact value with unit, share or "", completeness or ""]
 //   layout                 barmode ("stack" only when parts add up), titles, ranges, tick formats
@@ -86,7 +87,21 @@
     return trace.quantities.map((quantity) => (quantity === null ? null : Number(quantity) / 10 ** points.exponent));
   }
 
+  // From one amount to another: up and down differ by colour and by the sign that stands on each bar.
+  function drawnWaterfall(trace) {
+    const ink = { color: colour("--ink") };
+    return Object.assign(trace, {
+      increasing: { marker: { color: colour("--series-2") } },
+      decreasing: { marker: { color: colour("--series-5") } },
+      totals: { marker: { color: colour("--series-other") } },
+      connector: { line: { color: colour("--line-strong"), width: 1 } },
+      hovertext: trace.customdata.map(hoverText), hovertemplate: "%{y}<br>%{hovertext}<extra></extra>",
+      textposition: "outside", cliponaxis: false, textfont: ink, y: trace.y.map(escaped), text: trace.text.map(escaped),
+    });
+  }
+
   function drawn(source, points) {
+    if (source.type === "waterfall") return drawnWaterfall({ ...source });
     const { quantities, beside, ...trace } = { x: points.x, ...source };
     if (quantities) Object.assign(trace, { y: heightsOf(source, points), customdata: wordsOf(source, points) });
     const series = trace.meta?.series ?? 1;
@@ -143,6 +158,14 @@
     }];
   }
 
+  // Bars that lie down have their words on the left, the first one on top, and the amounts below.
+  function lyingDown(data, given) {
+    if (data[0]?.orientation !== "h") return given;
+    const amounts = { showgrid: true, ticks: "", rangemode: "tozero", nticks: 5 };
+    // The words on the longest bar stand beside it.
+    return { margin: { l: 4, r: 72, t: 28, b: 4 }, ...given, xaxis: { ...amounts, ...given.xaxis }, yaxis: { autorange: "reversed", nticks: 0, ...given.yaxis } };
+  }
+
   function layoutOf(given, font) {
     const days = given.xaxis?.type === "date" && !given.xaxis.tickformat ? DAYS_IN_WORDS : {};
     return {
@@ -170,7 +193,13 @@
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", figure.dataset.summary || "");
     const font = getComputedStyle(document.body).fontFamily;
-    Plotly.react(canvas, data.map((trace) => drawn(trace, points)), layoutOf(layout, font), { displayModeBar: false, responsive: true });
+    Plotly.react(canvas, data.map((trace) => drawn(trace, points)), layoutOf(lyingDown(data, layout), font), { displayModeBar: false, responsive: true });
+    follow(canvas, data[0]?.meta?.links);
+  }
+
+  function follow(canvas, links) {
+    canvas.removeAllListeners?.("plotly_click");
+    if (links) canvas.on("plotly_click", ({ points: [point] }) => location.assign(links[point.pointNumber]));
   }
 
   function drawAll(part) {

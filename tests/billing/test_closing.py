@@ -44,6 +44,7 @@ from tests.billing.scene import (
     subscribe,
     usage_price,
 )
+from tests.books.test_verify_books import damage, verify
 from tests.factories import ingest_now, make_account, make_source, make_user
 
 pytestmark = pytest.mark.database
@@ -360,3 +361,19 @@ def test_a_minimum_holds_for_what_was_due_in_the_end(edge: Source, account: Acco
 
     # April came to 10.00 and May's 40.00. Without May it would have come to its minimum of 30.00.
     assert amounts(closing) == {"Base": -4000, "Up to the minimum": 2000, "Carried to the next bill": 2000}
+
+
+def test_the_books_name_what_is_no_closing_invoice(
+    edge: Source, account: Account, ended: Subscription
+) -> None:
+    deliver(edge, account, [("requests", "2026-03-06", "30")])
+    _, closing = bill(ended, "2026-04-10")
+    damage(
+        f"UPDATE insights_subscription SET ends_at = '2026-05-01Z' WHERE id = {ended.pk}",
+        f"UPDATE insights_lineitem SET kind = 'charge' WHERE invoice_id = {closing.pk}",
+    )
+
+    said, _ = verify()
+
+    assert f"invoice {closing.pk}: closes a subscription that does not end with its period" in said
+    assert f"of invoice {closing.pk}: is no correction, and closes a subscription" in said

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connections
@@ -17,7 +18,13 @@ from accounts.operations import UnableToChange
 from accounts.tenancy import account_scope, as_staff, as_worker
 from insights.billing.bill import BillStatus
 from insights.billing.credit_queries import get_credit_balance
-from insights.billing.finance_queries import get_invoice, list_invoices, sum_by_status
+from insights.billing.finance_queries import (
+    InvoiceSearch,
+    get_invoice,
+    list_invoices,
+    page_invoices,
+    sum_by_status,
+)
 from insights.billing.settlement_operations import (
     UnableToSettle,
     UnknownInvoice,
@@ -227,20 +234,47 @@ def test_voided_and_paid_at_once_is_one_of_them(cast: Cast, number: int) -> None
 
 
 class TestFinance:
+    def test_pages_hold_every_invoice_once_in_order_both_ways(self, cast: Cast) -> None:
+        for number in range(3):
+            make_invoice(cast.ours, operation=f"october {number}")
+            make_invoice(cast.other, period=NOVEMBER, operation=f"november {number}")
+        make_invoice(cast.ours, state="parked", operation="parked")
+        search, after, pages = InvoiceSearch(), None, []
+
+        with as_staff():
+            while True:
+                pages.append(page_invoices(search, now=NOW, limit=2, after=after))
+                after = pages[-1].after_this
+                if after is None:
+                    break
+            everything = list_invoices(search, now=NOW, limit=10)
+            void = page_invoices(InvoiceSearch(status=BillStatus.VOID), now=NOW, limit=2)
+            absent = page_invoices(search, now=NOW, limit=2, after=uuid4())
+
+        assert [one.public_id for page in pages for one in page.invoices] == [
+            one.public_id for one in everything
+        ]
+        assert [(page.number, page.count) for page in pages] == [(1, 7), (3, 7), (5, 7), (7, 7)]
+        starts = [None, *(page.after_this for page in pages[:-1])]
+        assert [page.after_previous for page in pages] == [None, None, *starts[1:3]]
+        assert (void.invoices, void.count) == ((), 0)
+        assert absent.invoices == pages[0].invoices
+
     def test_parked_ones_come_first_and_totals_add(self, cast: Cast) -> None:
         make_invoice(cast.ours, period=NOVEMBER, state="draft")
         parked = make_invoice(cast.other, state="parked")
         paid = make_invoice(cast.ours, settlement="paid")
 
         with as_staff():
-            listed = list_invoices(now=NOW, limit=10)
+            listed = list_invoices(InvoiceSearch(), now=NOW, limit=10)
             totals = sum_by_status(now=NOW)
             found = [
-                len(list_invoices(now=NOW, limit=10, text=text))
+                len(list_invoices(InvoiceSearch(text=text), now=NOW, limit=10))
                 for text in ("ansel", str(paid.number), "%", "zzz")
             ]
             by_status = {
-                status: len(list_invoices(now=NOW, limit=10, status=status)) for status in BillStatus
+                status: len(list_invoices(InvoiceSearch(status=status), now=NOW, limit=10))
+                for status in BillStatus
             }
 
         assert listed[0].public_id == parked.public_id

@@ -73,6 +73,7 @@ class World:
             "batch_uuid": self.batch.public_id,
             "bill_uuid": self.bill,
             "plan_key": "pro",
+            "price_key": "out",
             "subscription_uuid": self.subscription.public_id,
             "position": 1,
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
@@ -142,7 +143,7 @@ def _subscription(account: Account, staff: User, now: datetime) -> Subscription:
     start = (now - timedelta(days=200)).replace(day=1, hour=0)
     soon = now + timedelta(days=40)
     with as_worker():
-        load_plan(document=parse_plan_toml(pro.replace("2025-01-01T", "2099-01-01T")), actor=staff)
+        load_plan(document=parse_plan_toml(_in_tiers(pro)), actor=staff)
         subscription = start_subscription(
             account_id=account.pk,
             plan_key="pro",
@@ -175,6 +176,12 @@ def _subscription(account: Account, staff: User, now: datetime) -> Subscription:
             **own,
         )
     return subscription
+
+
+def _in_tiers(plan: str) -> str:
+    tiers = 'model = "graduated"\ntiers = [{ up_to = 100, unit_amount = "0.10" }, { unit_amount = "0.08" }]'
+    later = plan.replace("2025-01-01T", "2099-01-01T")
+    return later.replace('model = "per_unit"\nunit_amount = "0.10"', tiers)
 
 
 def _bills(account: Account, now: datetime) -> tuple[UUID, UUID, UUID]:

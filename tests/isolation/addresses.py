@@ -94,4 +94,5 @@ def absent_values(slug: str) -> dict[str, Any]:
         "download_uuid",
         "subscription_uuid",
     ]
-    return {**{name: uuid.uuid4() for name in names}, "slug": slug, "plan_key": slug, "position": 1}
+    named = {"slug": slug, "plan_key": slug, "price_key": slug, "position": 1}
+    return {**{name: uuid.uuid4() for name in names}, **named}

@@ -77,6 +77,8 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
         "slug": source.slug,
         "subscription_uuid": rows["insights_subscription"].public_id,  # type: ignore[attr-defined]
         "plan_key": rows["insights_plan"].key,  # type: ignore[attr-defined]
+        # A plan of one row has no version, and so no price.
+        "price_key": "none",
         "meter": rows["insights_meter"].key,  # type: ignore[attr-defined]
         "position": 1,
     }

@@ -58,7 +58,8 @@ def bill_page(client: Any, cast: Cast, invoice: Invoice) -> str:
 def table(client: Any, cast: Cast, name: str, *arguments: Any) -> list[dict[str, str]]:
     response = client.get(reverse(name, args=[cast.ours.public_id, *arguments]))
     assert response.status_code == 200
-    return list(csv.DictReader(io.StringIO(response.content.decode())))
+    content = response.getvalue()
+    return list(csv.DictReader(io.StringIO(content.decode())))
 
 
 class TestList:
@@ -98,6 +99,18 @@ class TestList:
             ("", "draft", "134.17"),
             (invoice.number, "open", "134.17"),
         ]
+
+    def test_csv_is_read_bit_by_bit_and_whole(
+        self, cast: Cast, signed_in: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("insights.web.bills.ROWS_AT_ONCE", 2)
+        made = [make_invoice(cast.ours, operation=str(number)).number for number in range(5)]
+
+        rows = table(signed_in(cast.viewer), cast, "bill-list-csv")
+        head = signed_in(cast.viewer).head(reverse("bill-list-csv", args=[cast.ours.public_id]))
+
+        assert [row["number"] for row in rows] == made[::-1]
+        assert head.headers["Content-Type"].startswith("text/csv")
 
     def test_costs_few_statements(
         self, cast: Cast, signed_in: Any, django_assert_max_num_queries: Any

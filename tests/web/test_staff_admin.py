@@ -174,5 +174,11 @@ def test_versions_are_shown_with_their_prices_and_changed_nowhere(cast: Any, adm
         version = PlanVersion.objects.get(plan=plan)
     path = reverse("admin:insights_planversion_change", args=[version.pk])
 
-    assert b"Base fee" in admin.get(path).content
+    page = admin.get(path).content
+
+    assert b"Base fee" in page
+    assert b'href="/staff/plans/basic/edit/"' in page
     assert admin.post(path, {"number": "7"}).status_code == 403
+    for listed in ("plan", "planversion"):
+        table = admin.get(reverse(f"admin:insights_{listed}_changelist")).content
+        assert b'href="/staff/plans/basic/edit/"' in table

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from accounts.models import AuditEntry
+from accounts.models import Account, AuditEntry
 from accounts.tenancy import as_staff
 from insights.models import (
     AddOn,
@@ -20,14 +21,21 @@ from insights.models import (
     SubscriptionPhase,
 )
 from tests import factories
-from tests.billing.bills import make_subscription
+from tests.billing.bills import make_grant, make_invoice, make_subscription, usual_lines
 from tests.billing.plan_files import PRO, fee_plan, publish
 
 pytestmark = pytest.mark.database
+
+
+def hour(name: str, day: str, time: str = "00:00") -> dict[str, str]:
+    """A day and an hour as the browser sends them."""
+    return {f"{name}_0": day, f"{name}_1": time}
+
+
 START = {
     "plan": "basic",
     "name": "Production",
-    "starts_at": "2026-11-01T00:00:00Z",
+    **hour("starts_at", "2026-11-01"),
     "anchor_day": "2026-11-01",
     "policy": "restart",
     "counts": "",
@@ -37,7 +45,7 @@ PROFILE = {"legal_entity": "us", "tax_percent": "19", "tax_name": "VAT", "due_da
 OVERRIDE = {
     "price": "pro/out",
     "toml": 'model = "per_unit"\nunit_amount = "0.07"',
-    "starts_at": "2026-11-01T00:00:00Z",
+    **hour("starts_at", "2026-11-01"),
     "reason": "as agreed",
 }
 
@@ -100,7 +108,7 @@ def test_a_subscription_begins_changes_and_ends(page: Page) -> None:
         ("change/", {"plan": "pro", "when": "hour", "policy": "continue", "counts": "seats = 3"}),
         ("change/", {"plan": "team", "when": "period", "policy": "restart", "reason": "grew"}),
         ("add-on/", {"plan": "support", "when": "hour"}),
-        ("end/", {"when": "instant", "starts_at": "2099-01-01T00:00:00Z"}),
+        ("end/", {"when": "instant", **hour("starts_at", "2099-01-01")}),
     ):
         assert page.send(one + when, data).status_code == 302
 
@@ -140,9 +148,14 @@ def test_a_subscription_begins_changes_and_ends(page: Page) -> None:
     [
         ({"plan": "absent"}, "Select a valid choice"),
         ({"plan": "support"}, "Select a valid choice"),
-        ({"starts_at": "2026-11-01T00:30:00Z"}, "whole hour"),
-        ({"starts_at": "tomorrow"}, "must be written like"),
-        ({"starts_at": "9998-01-01T00:00:00Z"}, "Choose a year"),
+        (hour("starts_at", "2026-11-01", "00:30"), "Choose 00:00 or 01:00."),
+        (hour("starts_at", "tomorrow"), "Write the date as YYYY-MM-DD"),
+        (hour("starts_at", "2026-02-30"), "not in the calendar"),
+        (hour("starts_at", "2026-11-01", "24:00"), "Choose an hour of the list."),
+        (hour("starts_at", "2026-11-01", "\x00"), "Choose an hour of the list."),
+        (hour("starts_at", "2026-11-01", ""), "Choose an hour of the list."),
+        (hour("starts_at", ""), "Choose a day."),
+        (hour("starts_at", "9998-01-01"), "The year must be 2100 or earlier"),
         ({"anchor_day": "2026-02-30"}, "not in the calendar"),
         ({"counts": "seats"}, "name = value"),
         ({"counts": "seats = 3"}, "no counted fee seats"),
@@ -168,11 +181,11 @@ def test_a_change_at_an_instant_needs_it(page: Page) -> None:
     without = page.send(f"{one}change/", {"plan": "team", "when": "instant", "policy": "restart"})
     twice = page.send(
         f"{one}change/",
-        {"plan": "team", "when": "instant", "starts_at": START["starts_at"], "policy": "restart"},
+        {"plan": "team", "when": "instant", **hour("starts_at", "2026-11-01"), "policy": "restart"},
     )
 
     assert (without.status_code, twice.status_code) == (422, 422)
-    assert "Write the instant." in without.content.decode()
+    assert "Choose a day and an hour." in without.content.decode()
     assert "Another plan begins at" in twice.content.decode()
 
 
@@ -183,9 +196,12 @@ def test_its_own_price_is_set_and_ended(page: Page) -> None:
     assert page.send("override/", OVERRIDE).status_code == 302
     assert "0.07 USD per GB" in page.read()
 
-    end = {"price": "pro/out", "started_at": OVERRIDE["starts_at"], "ends_at": "2027-01-01T00:00:00Z"}
-    assert page.send("override/end/", end | {"ends_at": OVERRIDE["starts_at"]}).status_code == 422
-    assert page.send("override/end/", end | {"ends_at": "soon"}).status_code == 404
+    end = {"price": "pro/out", "started_at": "2026-11-01T00:00:00+00:00", **hour("ends_at", "2027-01-01")}
+    early = page.send("override/end/", end | hour("ends_at", "2026-11-01"))
+    assert early.status_code == 422
+    assert "Choose an hour after its start" in early.content.decode()
+    assert page.send("override/end/", end | hour("ends_at", "soon")).status_code == 422
+    assert page.send("override/end/", end | {"started_at": "soon"}).status_code == 404
     assert page.send("override/end/", end).status_code == 302
     with as_staff():
         assert PriceOverride.objects.get().ends_at == datetime(2027, 1, 1, tzinfo=UTC)
@@ -226,9 +242,91 @@ def test_another_accounts_subscription_is_as_absent(page: Page, cast: Any, signe
         "when": "instant",
         "policy": "restart",
         "starts_at": "2027-01-01T00:00:00Z",
+        **hour("starts_at", "2027-01-01"),
         "started_at": "2027-01-01T00:00:00Z",
         "ends_at": "2027-01-01T00:00:00Z",
     }
 
     for public_id in (theirs.public_id, uuid.uuid4()):
         assert page.send(f"{public_id}/{act}", data).status_code == 404
+
+
+def zoned(cast: Any, zone: str) -> None:
+    with as_staff():
+        Account.objects.filter(pk=cast.ours.pk).update(billing_zone=zone)
+
+
+def test_hours_are_those_of_the_accounts_clock(page: Page, cast: Any) -> None:
+    zoned(cast, "Europe/Berlin")
+
+    subscription = page.start()
+    text = page.read()
+
+    assert subscription.starts_at == datetime(2026, 10, 31, 23, tzinfo=UTC)
+    assert "A whole hour on the clock of Europe/Berlin." in text
+    assert "1 Nov 2026, 00:00" in text
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "time", "words"),
+    [
+        ("Europe/Berlin", "2027-03-28", "02:00", "02:00 is skipped by the clock of Europe/Berlin"),
+        ("Europe/Berlin", "2026-10-25", "02:00", "02:00 comes twice on the clock of Europe/Berlin"),
+        ("Asia/Kolkata", "2026-11-01", "00:00", "00:00 in Asia/Kolkata is 18:30 in UTC"),
+        ("Asia/Kathmandu", "2026-11-01", "00:30", "Choose 23:45 or 00:45."),
+        ("Australia/Lord_Howe", "2026-11-01", "00:30", "00:30 in Australia/Lord_Howe is 13:30 in UTC"),
+    ],
+)
+def test_an_hour_that_is_none_is_refused_with_the_mend(
+    page: Page, cast: Any, zone: str, day: str, time: str, words: str
+) -> None:
+    zoned(cast, zone)
+
+    answer = page.send("start/", START | hour("starts_at", day, time))
+
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+
+
+def test_clocks_half_an_hour_off_offer_whole_hours_of_utc(page: Page, cast: Any) -> None:
+    zoned(cast, "Asia/Kolkata")
+
+    text = page.read()
+    subscription = page.start(**hour("starts_at", "2026-11-01", "00:30"))
+
+    assert "whole hours of UTC begin at 30 minutes past" in text
+    assert '<option value="00:30">' in text
+    assert '<option value="00:00">' not in text
+    assert subscription.starts_at == datetime(2026, 10, 31, 19, tzinfo=UTC)
+
+
+def test_credits_say_what_is_left_of_them(page: Page, cast: Any) -> None:
+    grant = make_grant(cast.ours, minor=5000)
+    make_invoice(cast.ours, granted=[grant], lines=usual_lines()[:1])
+
+    text = page.read()
+
+    assert re.findall(r"([0-9.]+).EUR</td>", text)[:3] == ["50.00", "20.00", "30.00"]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("subscriptions", "Production,basic,2026-11-01T00:00:00Z,,restart,,,"),
+        ("add-ons", "Production,support,"),
+        ("prices", "pro,out,0.07 USD per GB,2026-11-01T00:00:00Z,,as agreed"),
+        ("credits", "Sorry,Goodwill,USD,12.50,0.00,12.50,"),
+    ],
+)
+def test_every_table_is_a_csv_too(page: Page, table: str, words: str) -> None:
+    subscription = page.start()
+    page.send(f"{subscription.public_id}/add-on/", {"plan": "support", "when": "hour"})
+    page.send("override/", OVERRIDE)
+    page.send("credit/", CREDIT)
+
+    answer = page.browser.get(f"{page.path}{table}.csv")
+
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert words in answer.content.decode()
+    assert f'href="{page.path}{table}.csv"' in page.read()
+    assert page.browser.get(f"{page.path}absent.csv").status_code == 404

@@ -15,6 +15,7 @@ from accounts.tenancy import as_worker
 from insights.billing.catalogue_operations import check_plan, load_plan, publish_version
 from insights.billing.plan_faults import InvalidPlan
 from insights.billing.plan_toml import PlanDocument, parse_plan_toml
+from insights.billing.toml_lines import located
 
 
 class Command(BaseCommand):
@@ -31,12 +32,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Load, and say what was made; with faults, say every one and store nothing."""
+        text = _read(options["file"])
         try:
-            document = parse_plan_toml(_read(options["file"]))
+            document = parse_plan_toml(text)
             with as_worker():
                 said = _check(document) if options["check"] else _load(document, publish=options["publish"])
         except InvalidPlan as error:
-            raise CommandError("\n".join(map(str, error.faults))) from None
+            raise CommandError("\n".join(map(str, located(text, error.faults)))) from None
         except UnableToChange as error:
             raise CommandError(error.message) from None
         self.stdout.write(said)

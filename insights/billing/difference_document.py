@@ -1,0 +1,58 @@
+"""The difference of two bills as plain JSON values: what the API answers. Amounts and quantities are texts. Pure."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from insights.billing.bill import Bill
+from insights.billing.bill_document import head_document
+from insights.billing.bill_facts import plan_names
+from insights.billing.difference_words import difference_sentence, part_words
+from insights.billing.price_words import money_number
+from insights.scenarios.difference import Bar, BillDifference, Part
+from insights.scenarios.facts import BilledLine
+from insights.values.exact import exact_number_text
+from insights.values.money import Money
+
+
+def difference_document(difference: BillDifference, before: Bill, after: Bill) -> dict[str, Any]:
+    """Both bills' heads, the answer in words, and every part; bars are sums of parts, and parts add to the change."""
+    names = plan_names(before, after)
+    return {
+        "before": head_document(before.head),
+        "after": head_document(after.head),
+        "currency": difference.change.currency,
+        "change": money_number(difference.change),
+        "sentence": difference_sentence(difference, f"invoice {before.head.number or before.head.public_id}"),
+        "effects": [_bar(bar) for bar in difference.bars],
+        "parts": [_part(part, part_words(part, names)) for part in difference.parts],
+    }
+
+
+def exact_amount(minor: Fraction, currency: str) -> str:
+    """An exact number of minor units in major units."""
+    return exact_number_text(minor * Fraction(Money(1, currency).amount))
+
+
+def _bar(bar: Bar) -> dict[str, Any]:
+    return {"effect": str(bar.effect), "amount": money_number(bar.amount)}
+
+
+def _part(part: Part, words: str) -> dict[str, Any]:
+    match = part.match
+    return {
+        "effect": str(part.effect),
+        "name": match.name,
+        "meter": match.meter_key or None,
+        "values": dict(match.values),
+        "amount": money_number(part.amount),
+        "exact": exact_amount(part.exact, part.amount.currency),
+        "words": words,
+        "lines_before": _positions(match.before.lines),
+        "lines_after": _positions(match.after.lines),
+    }
+
+
+def _positions(lines: tuple[BilledLine, ...]) -> list[int]:
+    return sorted(line.position for line in lines)

@@ -1,0 +1,103 @@
+"""Lines rated again with another quantity or at other terms, by the engine that bills; nothing is rounded.
+
+Unchanged inputs give the stored steps, so a scenario begins where the bill is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+
+from insights.rating.rate import Segment, Usage, steps_in_order
+from insights.rating.terms import PriceTerms
+from insights.scenarios.facts import BilledLine, OfferedPrice, Values
+from insights.scenarios.figures import Figures, figures_of, sum_figures
+from insights.values.exact import EXACT
+from insights.values.money import split
+from insights.values.step import Step, StepKind
+
+_NOTHING = Usage(Decimal(0))
+# What is divided among segments is divided to this decimal place, which is the last one of a quantity.
+_PLACES = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charged:
+    """What a line is rated of. `values` tell apart the chains in which tiers may go on."""
+
+    terms: PriceTerms
+    segment: Segment
+    usage: Usage
+    values: Values
+    steps: tuple[Step, ...]
+
+
+def charged_of(line: BilledLine) -> Charged | None:
+    """What a stored line was rated of; None for one without a price. A fee that is not counted is one."""
+    if line.terms is None:
+        return None
+    quantity = Decimal(1) if line.quantity is None and not line.meter_key else line.quantity or Decimal(0)
+    return Charged(
+        terms=line.terms,
+        segment=line.segment,
+        usage=Usage(quantity, _count_of(line.steps)),
+        values=line.values,
+        steps=line.steps,
+    )
+
+
+def _count_of(steps: Sequence[Step]) -> Decimal:
+    """How often the other meter of a percentage counted; its step is the only place that keeps it."""
+    counts = [step.base for step in steps if step.kind is StepKind.COUNT_FEE]
+    total = sum(counts, Fraction(0))
+    return EXACT.divide(Decimal(total.numerator), Decimal(total.denominator))
+
+
+def charged_nothing(offer: OfferedPrice) -> Charged:
+    """What a line at a price that nothing was charged at would have been rated of."""
+    return Charged(terms=offer.terms, segment=offer.segment, usage=_NOTHING, values=offer.values, steps=())
+
+
+def as_billed(lines: Sequence[Charged]) -> Figures:
+    """What the stored steps come to."""
+    return sum_figures(figures_of(line.steps, line.terms) for line in lines)
+
+
+def rate_again(lines: Sequence[Charged], usages: Sequence[Usage], *, terms: PriceTerms | None) -> Figures:
+    """The figures of the lines, in the order of time, with other usage; at other terms if they are given."""
+    counted: dict[Values, Usage] = {}
+    figures = []
+    for line, usage in zip(lines, usages, strict=True):
+        # A segment in which tiers begin anew starts a run; later ones go on where the usage before them stands.
+        begins = line.segment.counted_before is None
+        before = None if begins else counted.get(line.values, _NOTHING)
+        own_terms = terms or line.terms
+        segment = replace(line.segment, counted_before=before)
+        figures.append(figures_of(steps_in_order(own_terms, usage, segment), own_terms))
+        counted[line.values] = usage if before is None else before + usage
+    return sum_figures(figures)
+
+
+def spread(lines: Sequence[Charged], total: Usage) -> list[Usage]:
+    """The usage divided among the lines as theirs was; where there was none, it is all in the last line."""
+    quantities = _spread(total.quantity, [line.usage.quantity for line in lines])
+    counts = _spread(total.count, [line.usage.count for line in lines])
+    return [Usage(quantity, count) for quantity, count in zip(quantities, counts, strict=True)]
+
+
+def _spread(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    if not any(weights):
+        return [Decimal(0)] * (len(weights) - 1) + [total]
+    places = max(_PLACES, -int(total.as_tuple().exponent))
+    units = split(
+        int(total.scaleb(places, context=EXACT)),
+        {number: Fraction(weight) for number, weight in enumerate(weights)},
+    )
+    return [Decimal(units[number]).scaleb(-places, context=EXACT) for number in range(len(weights))]
+
+
+def total_usage(lines: Sequence[Charged]) -> Usage:
+    """What was metered for all the lines."""
+    return sum((line.usage for line in lines), _NOTHING)

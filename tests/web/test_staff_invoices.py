@@ -1,0 +1,70 @@
+"""Finance's list of invoices: fifty a page with what was asked kept, counted, and all of it as one CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import pytest
+
+from insights.web.staff_invoices import INVOICES_PER_PAGE
+from tests.billing.bills import make_invoice
+
+pytestmark = pytest.mark.database
+
+
+def rows_of(answer: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+
+
+def test_pages_keep_the_question_and_say_where_they_are(cast: Any, signed_in: Any) -> None:
+    for number in range(INVOICES_PER_PAGE + 2):
+        make_invoice(cast.ours, lines=[], operation=str(number))
+    make_invoice(cast.other, lines=[], state="draft")
+    browser = signed_in(cast.staff)
+
+    first = browser.get("/staff/invoices/?q=ansel&status=overdue").content.decode()
+    [following] = set(re.findall(r'rel="next" href="([^"]+)"', first))
+    second = browser.get(f"/staff/invoices/{following.replace('&amp;', '&')}").content.decode()
+
+    assert "Invoices 1 to 50 of 52" in first
+    assert "q=ansel" in following
+    assert "status=overdue" in following
+    assert "Invoices 51 to 52 of 52" in second
+    assert 'rel="prev" href="?q=ansel&amp;status=overdue"' in second
+    assert 'rel="next"' not in second
+    assert "CSV of all 52" in first
+
+
+def test_the_csv_has_every_invoice_of_the_question(
+    cast: Any, signed_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("insights.web.staff_invoices.ROWS_AT_ONCE", 2)
+    made = [make_invoice(cast.ours, lines=[], operation=str(number)).number for number in range(5)]
+    make_invoice(cast.other, lines=[], state="draft")
+    browser = signed_in(cast.staff)
+
+    found = rows_of(browser.get("/staff/invoices.csv?q=ansel"))
+    everything = rows_of(browser.get("/staff/invoices.csv"))
+
+    assert [row["number"] for row in found] == made[::-1]
+    assert len(everything) == 6
+
+
+@pytest.mark.parametrize("question", ["?status=x", "?q=%00", f"?q={'x' * 201}"])
+def test_a_question_that_is_none_is_refused(cast: Any, signed_in: Any, question: str) -> None:
+    browser = signed_in(cast.staff)
+
+    assert browser.get(f"/staff/invoices/{question}").status_code == 400
+    assert browser.get(f"/staff/invoices.csv{question}").status_code == 400
+
+
+@pytest.mark.parametrize("after", ["x", "%00", "0" * 36, "00000000-0000-0000-0000-000000000000"])
+def test_a_place_that_is_none_begins_with_the_first(cast: Any, signed_in: Any, after: str) -> None:
+    make_invoice(cast.ours, lines=[])
+
+    page = signed_in(cast.staff).get(f"/staff/invoices/?after={after}").content.decode()
+
+    assert "Invoices 1 to 1 of 1" in page
