@@ -5,9 +5,9 @@ Refuses to guess: a missing value says so, a time needs its zone, and nothing he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -20,16 +20,17 @@ from django.utils.safestring import SafeString
 
 from insights.billing.price_words import money_words
 from insights.templatetags import figures
+from insights.templatetags.cells import column_decimals, fixed, with_exact
 from insights.templatetags.navigation import NAV_OF_URL
 from insights.templatetags.tones import COMPLETENESS, STATES, TONE_ICONS
 from insights.values.money import Money
-from insights.values.quantity import MINUS, THIN_SPACE, Scale, exact_text, grouped_text, scaled
+from insights.values.quantity import THIN_SPACE, Scale, grouped_text, scaled
 
 register = template.Library()
 
 NO_DATA: SafeString = format_html('<span class="no-data">{}</span>', "no data")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_LAST_DIGITS = tuple(Decimal(1).scaleb(-decimals) for decimals in range(10))
+
 # There are some forty, of which each page draws twenty.
 _ICONS_KEPT = 200
 _SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
@@ -42,7 +43,7 @@ def quantity(value: Decimal | int | None, unit: str = "") -> SafeString:
     if value is None:
         return NO_DATA
     number = Decimal(value)
-    return _with_exact(str(scaled(number, unit)), number, unit)
+    return with_exact(str(scaled(number, unit)), number, unit)
 
 
 @register.simple_tag
@@ -54,50 +55,8 @@ def quantity_in(
         return NO_DATA
     number = Decimal(value)
     if decimals is None:
-        decimals = _column_decimals(number, scale)
-    return _with_exact(_fixed(scale.number_of(number), decimals), number, unit)
-
-
-def _column_decimals(number: Decimal, scale: Scale) -> int:
-    if scale.exponent:
-        return 2
-    return 0 if number == number.to_integral_value() else 3
-
-
-def quantities_in(unit: str, scale: Scale) -> Callable[[Decimal], SafeString]:
-    """Return what writes each quantity of a column as `quantity_in` does, for pages that have a thousand."""
-    title_end = f"{THIN_SPACE}{escape(unit)}" if unit else ""
-
-    def write(number: Decimal) -> SafeString:
-        text = _fixed(scale.number_of(number), _column_decimals(number, scale))
-        return _data(number, title_end, text)
-
-    return write
-
-
-def _with_exact(text: str, number: Decimal, unit: str) -> SafeString:
-    return _data(number, f"{THIN_SPACE}{escape(unit)}" if unit else "", text)
-
-
-def _data(number: Decimal, title_end: str, text: str) -> SafeString:
-    # A page has a thousand of these, for which format_html takes ten times as long.
-    shown = escape(text) if "<" in text or "&" in text else text
-    grouped = grouped_text(number)
-    # A minus is written in two ways.
-    exact = exact_text(number) if number < 0 else grouped.replace(",", "")
-    return SafeString(f'<data value="{exact}" title="{grouped}{title_end}">{shown}</data>')
-
-
-def _fixed(number: Decimal, decimals: int) -> str:
-    """Round for the eye to a fixed number of decimals; a value that would round to nothing says so."""
-    last = _LAST_DIGITS[decimals]
-    rounded = number.quantize(last, rounding=ROUND_HALF_UP)
-    if number and not rounded:
-        return f"<{last}" if number > 0 else f"{MINUS}<{last}"
-    if rounded > 0:
-        return f"{rounded:,.{decimals}f}"
-    sign = MINUS if rounded < 0 else ""
-    return f"{sign}{abs(rounded):,.{decimals}f}"
+        decimals = column_decimals(number, scale)
+    return with_exact(fixed(scale.number_of(number), decimals), number, unit)
 
 
 @register.filter
@@ -118,7 +77,7 @@ def integer(value: int | None) -> str:
 @register.filter
 def percent(ratio: Decimal | None, decimals: int = 1) -> str:
     """Write a ratio as a percentage: 0.043 is 4.3 %."""
-    return NO_DATA if ratio is None else f"{_fixed(Decimal(ratio) * 100, decimals)}{THIN_SPACE}%"
+    return NO_DATA if ratio is None else f"{fixed(Decimal(ratio) * 100, decimals)}{THIN_SPACE}%"
 
 
 @register.filter

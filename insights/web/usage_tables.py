@@ -14,7 +14,8 @@ from insights.metering.aggregations import adds_over_time
 from insights.metering.explore import Bucket, Exploration, change_of
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, Slot, days_of
-from insights.templatetags.portal import quantities_in, signed_percent
+from insights.templatetags.cells import quantities_in
+from insights.templatetags.portal import signed_percent
 from insights.values.quantity import Scale
 from insights.web import words
 from insights.web.colours import series_of
