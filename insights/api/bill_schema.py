@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from insights.api import bill_serializers as shapes
 from insights.api.difference_serializers import DifferenceSerializer
+from insights.api.explain_serializers import ConservationSerializer, LineProofSerializer
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
 from insights.exports.stream import ZIP_TYPE
@@ -55,7 +56,7 @@ READ_LINE: dict[str, Any] = {
     ),
     "tags": _TAGS,
     "parameters": [path_id("invoice_id"), _POSITION],
-    "responses": {200: shapes.LineProofSerializer, **problems(404)},
+    "responses": {200: LineProofSerializer, **problems(404)},
 }
 READ_CONSERVATION: dict[str, Any] = {
     "operation_id": "read_where_usage_went",
@@ -65,7 +66,7 @@ READ_CONSERVATION: dict[str, Any] = {
     ),
     "tags": _TAGS,
     "parameters": [path_id("invoice_id")],
-    "responses": {200: shapes.ConservationSerializer, **problems(404)},
+    "responses": {200: ConservationSerializer, **problems(404)},
 }
 READ_INVOICE_CSV: dict[str, Any] = {
     "operation_id": "download_invoice_lines",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from hashlib import sha256
 
 from insights.rating.credits import Credit
@@ -24,6 +25,7 @@ from insights.values.step import Step
 _KEY_CHARACTERS_MAX = 300
 
 
+@lru_cache(maxsize=4096)
 def line_key(*parts: str) -> str:
     """The name of a line on its invoice, the same for the same parts and for no others, and never too long to keep."""
     key = ":".join(parts)
@@ -43,6 +45,11 @@ class ServiceSegment:
     counts: Mapping[str, Decimal] = field(default_factory=dict)
     is_first: bool = False
     add_on_id: int | None = None
+
+    def __hash__(self) -> int:
+        return hash(
+            (self.service, self.sheet, self.policy, self.is_first, self.add_on_id, *self.counts.items())
+        )
 
 
 def counted_meters(segments: Iterable[ServiceSegment]) -> frozenset[str]:

@@ -1,91 +1,48 @@
 """Loads bases: everything a period's invoice follows from but the usage, for many subscriptions at once.
 
-A fixed number of statements however many there are, and two more for each invoice that usage came late for. Runs as the
-worker, inside the caller's transaction.
+A fixed number of statements however many there are, and three more for each invoice that usage came late for. Runs as
+the worker, inside the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 
-from accounts.models import Account
 from insights.billing.basis import (
     Basis,
     CreditOffer,
     IssuedBill,
-    Problem,
     ServiceSegment,
     StoredLine,
 )
+from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill, beginning_at, taxes_of
 from insights.billing.bounds import EARLIER_MIN
-from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.periods import period_containing
+from insights.billing.plan_segment_queries import SubscribedPlans
 from insights.billing.row_queries import (
-    list_add_ons,
+    EarlierInvoice,
+    any_of,
     list_archived_until,
     list_claims,
     list_grants,
     list_invoices,
     list_lines_ahead,
     list_made_of,
-    list_overrides,
-    list_phases,
     list_voided_corrections,
     meters_of_others,
 )
-from insights.billing.sheet_mapping import price_with_override
-from insights.billing.subscription_queries import anchor_of, subscription_facts
-from insights.billing.timeline import (
-    InvalidTimeline,
-    SubscriptionFacts,
-    TimelineSegment,
-    add_on_segments_in,
-    is_first,
-    segments_in,
-)
+from insights.billing.subscription_queries import anchor_of
 from insights.billing.whole_lines import offer_included_credits
 from insights.models import (
     BillingProfile,
     Invoice,
     InvoiceKind,
     InvoiceState,
-    Subscription,
 )
-from insights.rating.sheet import PriceSheet
 from insights.values.period import Period
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeriodToBill:
-    """One invoice to make: of a subscription, for a billing period of which `service` is subscribed."""
-
-    subscription: Subscription
-    account: Account
-    whole: Period
-    service: Period
-    kind: InvoiceKind = InvoiceKind.PERIOD
-    operation: str = ""
-
-    @property
-    def corrects_until(self) -> datetime:
-        """Up to when the periods are that it has corrections of: the last one too, if it closes the subscription."""
-        return self.service.end if self.kind == InvoiceKind.CLOSING else self.service.start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedBasis:
-    """A basis, the period it is for, and whom the invoice is made out to."""
-
-    to_bill: PeriodToBill
-    basis: Basis
-    profile: BillingProfile | None
-    earlier_totals: tuple[int, ...] = ()
-    earlier_records: tuple[int, ...] = ()
-    overlapping: tuple[str, ...] = ()
 
 
 def load_bases(wanted: Sequence[PeriodToBill], now: datetime) -> list[LoadedBasis]:
@@ -103,14 +60,12 @@ class _Loader:
         self.now = now
         subscriptions = [each.subscription.pk for each in wanted]
         accounts = [each.account.pk for each in wanted]
-        self.phases = list_phases(subscriptions)
-        self.add_ons = list_add_ons(subscriptions)
-        plans = {phase.plan_id for phases in self.phases.values() for phase in phases}
-        self.sheets = sheets_of(plans | {one.plan_id for many in self.add_ons.values() for one in many})
-        self.overrides = list_overrides(accounts)
+        self.plans = SubscribedPlans(wanted)
         self.profiles = {
             profile.account_id: profile
-            for profile in BillingProfile.objects.filter(account__in=accounts).select_related("legal_entity")
+            for profile in BillingProfile.objects.filter(account__in=any_of(accounts)).prefetch_related(
+                "legal_entity"
+            )
         }
         self.grants = list_grants(accounts)
         self.invoices = list_invoices(subscriptions)
@@ -118,7 +73,9 @@ class _Loader:
         self.made_of = list_made_of(recent)
         self.voided_corrections = list_voided_corrections(accounts)
         self.ahead = list_lines_ahead(
-            accounts, [invoice.pk for many in self.invoices.values() for invoice in many]
+            accounts,
+            [invoice.pk for many in self.invoices.values() for invoice in many],
+            min(each.service.start for each in wanted),
         )
         places = [(each.account.pk, each.subscription.pk, each.corrects_until) for each in wanted]
         self.late = list_late(places, self.invoices)
@@ -127,13 +84,12 @@ class _Loader:
 
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
-        subscription = to_bill.subscription
-        facts = subscription_facts(subscription)
-        problems: list[Problem] = []
+        subscription, is_opening = to_bill.subscription, to_bill.kind == InvoiceKind.OPENING
         is_closing = to_bill.kind == InvoiceKind.CLOSING
-        segments = () if is_closing else self._segments(to_bill.whole, facts, problems)
+        segments, problems = ((), ()) if is_closing else self.plans.segments(to_bill, to_bill.whole)
         following = period_containing(anchor_of(subscription), to_bill.whole.end)
         profile = self.profiles.get(to_bill.account.pk)
+        before = [] if is_opening else self._issued_before(to_bill)
         basis = Basis(
             account_id=to_bill.account.pk,
             subscription_id=subscription.pk,
@@ -141,25 +97,17 @@ class _Loader:
             currency=subscription.currency,
             whole=to_bill.whole,
             service=to_bill.service,
-            is_opening=to_bill.kind == InvoiceKind.OPENING,
+            is_opening=is_opening,
             is_closing=is_closing,
-            segments=_beginning(segments, to_bill.service.start)
-            if to_bill.kind == InvoiceKind.OPENING
-            else segments,
+            segments=beginning_at(segments, to_bill.service.start) if is_opening else segments,
             next_whole=following,
-            ahead=_beginning(self._segments(following, facts, []), following.start),
+            ahead=beginning_at(self.plans.segments(to_bill, following)[0], following.start),
             billed_ahead=() if is_closing else self._billed_ahead(to_bill),
-            taxes=_taxes(profile),
+            taxes=taxes_of(profile),
+            credits=() if is_opening else self._credits(to_bill, segments),
+            to_correct=() if is_opening else self._bills_to_correct(to_bill, before),
             priced_elsewhere=self._priced_elsewhere(to_bill, to_bill.service),
-            problems=tuple(problems),
-        )
-        before = self._issued_before(to_bill)
-        if basis.is_opening:
-            return LoadedBasis(to_bill=to_bill, basis=basis, profile=profile)
-        basis = replace(
-            basis,
-            credits=(*offer_included_credits(basis), *self._grant_offers(to_bill)),
-            to_correct=self._bills_to_correct(to_bill, before),
+            problems=problems,
         )
         return LoadedBasis(
             to_bill=to_bill,
@@ -167,8 +115,14 @@ class _Loader:
             profile=profile,
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
             earlier_records=tuple(self.made_of[invoice.pk].records for invoice in before[-EARLIER_MIN:]),
-            overlapping=() if is_closing else self._overlapping(to_bill),
+            overlapping=() if is_opening or is_closing else self._overlapping(to_bill),
         )
+
+    def _credits(self, to_bill: PeriodToBill, segments: Sequence[ServiceSegment]) -> tuple[CreditOffer, ...]:
+        plans = [segment for segment in segments if segment.add_on_id is None]
+        currency = to_bill.subscription.currency
+        included = offer_included_credits(to_bill.whole, to_bill.service, plans, currency)
+        return (*included, *self._grant_offers(to_bill))
 
     def _billed_ahead(self, to_bill: PeriodToBill) -> tuple[StoredLine, ...]:
         """Lines of other invoices that were due in advance for this period."""
@@ -180,7 +134,9 @@ class _Loader:
             and stored.invoice_id not in self._own_ids(to_bill)
         )
 
-    def _bills_to_correct(self, to_bill: PeriodToBill, before: Sequence[Invoice]) -> tuple[IssuedBill, ...]:
+    def _bills_to_correct(
+        self, to_bill: PeriodToBill, before: Sequence[EarlierInvoice]
+    ) -> tuple[IssuedBill, ...]:
         """Earlier bills that usage came late for, and the one with fees for a time after the end.
 
         Also those that lately could not be corrected, and those whose corrections were voided since: where all of that
@@ -192,7 +148,7 @@ class _Loader:
         again |= {pk for invoice in self._recent(to_bill) for pk in self.made_of[invoice.pk].uncorrected}
         return tuple(
             load_issued_bill(
-                invoice,
+                Invoice.objects.get(account=invoice.account_id, pk=invoice.pk),
                 comes_back=unused.get(invoice.pk, frozenset()),
                 priced_elsewhere=self._priced_elsewhere(
                     to_bill, Period(invoice.period_start, invoice.period_end)
@@ -236,7 +192,7 @@ class _Loader:
             if (invoice.kind, invoice.period_start) == (to_bill.kind, to_bill.service.start)
         }
 
-    def _is_archived(self, invoice: Invoice) -> bool:
+    def _is_archived(self, invoice: EarlierInvoice) -> bool:
         """Whether a part of its usage is in files by now: nothing new is taken for it, and it cannot be read anew."""
         until = self.archived_until.get(invoice.account_id)
         return until is not None and invoice.period_start.date() <= until
@@ -250,7 +206,7 @@ class _Loader:
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
         )
 
-    def _issued_before(self, to_bill: PeriodToBill) -> list[Invoice]:
+    def _issued_before(self, to_bill: PeriodToBill) -> list[EarlierInvoice]:
         return [
             invoice
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
@@ -259,7 +215,7 @@ class _Loader:
             and invoice.period_end <= to_bill.corrects_until
         ]
 
-    def _recent(self, to_bill: PeriodToBill) -> list[Invoice]:
+    def _recent(self, to_bill: PeriodToBill) -> list[EarlierInvoice]:
         """The last issued invoices of periods before it, and all that close the subscription."""
         closing = [
             invoice
@@ -267,53 +223,6 @@ class _Loader:
             if (invoice.kind, invoice.state) == (InvoiceKind.CLOSING, InvoiceState.ISSUED)
         ]
         return self._issued_before(to_bill)[-EARLIER_MIN:] + closing
-
-    def _segments(
-        self, whole: Period, facts: SubscriptionFacts, problems: list[Problem]
-    ) -> tuple[ServiceSegment, ...]:
-        phases = self.phases.get(facts.id, ())
-        add_ons = self.add_ons.get(facts.id, ())
-        try:
-            found = (*segments_in(whole, facts, phases), *add_on_segments_in(whole, facts, add_ons))
-        except InvalidTimeline as error:
-            problems.append(Problem(code="no_plan", message=f"{error}."))
-            return ()
-        segments = []
-        for segment in found:
-            sheet = self._sheet(facts.account_id, segment)
-            if sheet is None:
-                message = f"Plan {segment.plan_id} has no published prices at {segment.priced_at:%Y-%m-%d %H:%M} UTC."
-                problems.append(Problem(code="no_prices", message=message))
-                continue
-            segments.append(
-                ServiceSegment(
-                    service=segment.service,
-                    sheet=sheet,
-                    policy=segment.policy,
-                    counts=segment.counts,
-                    is_first=is_first(segment, facts.starts_at, phases, add_ons),
-                    add_on_id=segment.add_on_id,
-                )
-            )
-        return tuple(segments)
-
-    def _sheet(self, account_id: int, segment: TimelineSegment) -> PriceSheet | None:
-        sheet = sheet_in_force(self.sheets.get(segment.plan_id, ()), segment.priced_at)
-        if sheet is None:
-            return None
-        own = {
-            override.price_key: override
-            for override in self.overrides.get((account_id, segment.plan_id), ())
-            if override.starts_at <= segment.priced_at
-            and (override.ends_at is None or segment.priced_at < override.ends_at)
-        }
-        if not own:
-            return sheet
-        prices = tuple(
-            price_with_override(price, own[price.key]) if price.key in own else price
-            for price in sheet.prices
-        )
-        return replace(sheet, prices=prices)
 
     def _grant_offers(self, to_bill: PeriodToBill) -> tuple[CreditOffer, ...]:
         """Grants in the invoice's currency that were valid at any moment of the period, as they stand now."""
@@ -324,18 +233,3 @@ class _Loader:
             if offer.credit.granted_at <= max(self.now, to_bill.service.end)
             and (offer.credit.expires_at is None or offer.credit.expires_at > start)
         )
-
-
-def _beginning(segments: Iterable[ServiceSegment], start: datetime) -> tuple[ServiceSegment, ...]:
-    """The plans a period begins with, taken for its whole length: nothing else is known of it in advance."""
-    segments = tuple(segments)
-    end = max((segment.service.end for segment in segments), default=start)
-    return tuple(
-        replace(segment, service=Period(start, end)) for segment in segments if segment.service.start == start
-    )
-
-
-def _taxes(profile: BillingProfile | None) -> dict[str, Decimal]:
-    if profile is None or not profile.tax_percent:
-        return {}
-    return {profile.tax_name: profile.tax_percent}

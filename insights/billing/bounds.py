@@ -6,7 +6,6 @@ it pass.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +34,10 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Earlier issued invoices of the subscription: totals in minor units, and how many records each was made of."""
+    """Earlier issued invoices of the subscription: totals in minor units, and of how many records the last were made.
+
+    The records need not be given of an invoice that has some itself.
+    """
 
     totals: tuple[int, ...] = ()
     records: tuple[int, ...] = ()
@@ -63,13 +65,12 @@ def find_problems(
 def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState]) -> Iterator[Problem]:
     if not basis.bills_usage:
         return
-    units: dict[str, set[str]] = defaultdict(set)
-    for price in (price for segment in basis.plans for price in segment.sheet.prices):
-        units[price.meter_key].update(terms.unit for _, terms in price.every_terms())
     for usage in draft.unpriced:
         amount = f"{exact_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
+        prices = [segment.sheet.by_meter.get(usage.meter_key) for segment in basis.plans]
+        units = [price.units for price in prices if price is not None]
         # Another plan of the same period may well have a price for it.
-        if usage.meter_key in units and usage.unit not in units[usage.meter_key]:
+        if units and usage.unit not in frozenset().union(*units):
             yield Problem(code="unknown_unit", message=f"{amount}: its price is for another unit.")
         else:
             yield Problem(code="unpriced_meter", message=f"{amount} have no price in the plan.")

@@ -14,7 +14,8 @@ from django.db.models import F, QuerySet
 
 from accounts.tenancy import current_alias
 from insights.billing.account_lock_operations import hold_account
-from insights.billing.basis_queries import PeriodToBill, load_bases
+from insights.billing.basis_queries import load_bases
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.bounds import still_parked
 from insights.billing.draft_operations import make_drafts
 from insights.billing.issue_operations import Outcome, find_invoice, issue_invoice

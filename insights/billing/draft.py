@@ -24,11 +24,15 @@ _TAXES_CHANGED = Problem(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledUsage:
-    """What was metered at one position: in the period itself, and in the periods of bills to correct, by their id."""
+    """What was metered at one position: in the period itself, and in the periods of bills to correct, by their id.
+
+    `records` is how many records the period itself is made of.
+    """
 
     meters: tuple[MeterOfBill, ...]
     current: MeteredUsage
     earlier: Mapping[int, MeteredUsage]
+    records: int = 0
 
 
 def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
@@ -45,8 +49,9 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     used = usage_lines(basis.whole, basis.plans, usage.meters, usage.current, taxes=taxes)
     corrected = correct_bills(basis, usage.meters, usage.earlier)
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
-    # Corrections come first, so that they and the invoice's own lines never take the same credit.
-    basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
+    if corrected.credit_uses:
+        # Corrections come first, so that they and the invoice's own lines never take the same credit.
+        basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
     unpriced = tuple(one for one in used.unpriced if not basis.is_priced(one.meter_key))
     draft = _finish(
         basis, lines, unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses

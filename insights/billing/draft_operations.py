@@ -11,25 +11,42 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem, Unpriced
-from insights.billing.basis_queries import LoadedBasis, PeriodToBill, load_bases
+from insights.billing.basis_queries import load_bases
+from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
-from insights.billing.bulk_operations import insert_rows, update_rows
+from insights.billing.bulk_operations import (
+    JsonText,
+    delete_of_staged,
+    insert_staged,
+    json_text,
+    stage_rows,
+    update_staged,
+)
 from insights.billing.draft import draft_invoice
 from insights.billing.draft_credits import Place, offers_left
-from insights.billing.invoice_mapping import credits_document, line_row, segments_document
-from insights.billing.row_queries import list_draft_uses
+from insights.billing.invoice_mapping import (
+    LINE_COLUMNS,
+    SHARED_LINE_COLUMNS,
+    Documents,
+    credits_document,
+    line_values,
+)
+from insights.billing.row_queries import any_of, list_draft_uses
 from insights.billing.usage_queries import UsageRead, read_usage
 from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
 from insights.values.quantity import exact_text
 
 _DEFAULT_GRACE = timedelta(days=3)
+_TRIES = 3
+_SERIALIZATION_FAILURE = "40001"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +78,19 @@ def one_snapshot() -> Iterator[None]:
 def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
     """Draft and store the invoices of these periods; returns them. In a snapshot of its own.
 
-    Each shows of the account's credits what the drafts stored before leave to it.
+    Each shows of the account's credits what the drafts stored before leave to it. Of two at once the second begins
+    anew, since its snapshot is from before the first one's drafts.
     """
+    for _ in range(_TRIES - 1):
+        try:
+            return _draft_once(wanted, now)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != _SERIALIZATION_FAILURE:
+                raise
+    return _draft_once(wanted, now)
+
+
+def _draft_once(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted]:
     with one_snapshot():
         loaded = load_bases(wanted, now)
         usage = read_usage([one.basis for one in loaded])
@@ -91,12 +119,12 @@ def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted
     drafted = []
     for one in loaded:
         states = usage.sources.get(one.basis.account_id, ())
-        draft = draft_invoice(one.basis, usage.of(one.basis))
-        records = usage.records(one.basis)
+        used = usage.of(one.basis)
+        draft = draft_invoice(one.basis, used)
         problems = find_problems(
             one.basis,
             draft,
-            records=records,
+            records=used.records,
             history=History(
                 totals=one.earlier_totals, records=one.earlier_records, overlapping=one.overlapping
             ),
@@ -108,7 +136,7 @@ def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted
                 loaded=one,
                 draft=draft,
                 position=usage.position,
-                records=records,
+                records=used.records,
                 not_billed=usage.not_billed.get(one.basis.account_id, ()),
                 problems=problems,
                 complete_to=_complete_to(states, one.basis),
@@ -137,65 +165,100 @@ def store_drafts(drafted: Sequence[Drafted], now: datetime) -> None:
     """Write the drafts in place of what they were before; inside the caller's transaction."""
     if not drafted:
         return
-    existing = {
-        (row.subscription_id, row.kind, row.period_start, row.operation): row
-        for row in Invoice.objects.filter(
-            subscription__in=[one.basis.subscription_id for one in drafted]
-        ).exclude(state=InvoiceState.ISSUED)
-    }
-    invoices = [_invoice_row(one, existing, now) for one in drafted]
-    old_ids = {row.pk for row in existing.values()}
-    old = [invoice for invoice in invoices if invoice.pk in old_ids]
-    new = [invoice for invoice in invoices if invoice.pk not in old_ids]
-    accounts = [one.basis.account_id for one in drafted]
-    LineItem.objects.filter(account__in=accounts, invoice__in=[invoice.pk for invoice in old]).delete()
-    insert_rows(new)
-    update_rows(old, _DRAFT_FIELDS)
-    insert_rows(
-        [
-            line_row(line, account_id=invoice.account_id, invoice_id=invoice.pk, position=position)
-            for one, invoice in zip(drafted, invoices, strict=True)
-            for position, line in enumerate(one.draft.lines, 1)
-        ]
+    known = _stored_drafts(drafted)
+    documents = Documents()
+    stored = [known.get(_place_of(one)) for one in drafted]
+    rows = [_invoice_values(one, before, now, documents) for one, before in zip(drafted, stored, strict=True)]
+    stage_rows(Invoice, ("id", *_FIXED_COLUMNS, *_DRAFT_COLUMNS), rows)
+    old_ids = [before.id for before in stored if before is not None]
+    if old_ids:
+        delete_of_staged(LineItem, "invoice_id", Invoice)
+        update_staged(Invoice, _DRAFT_COLUMNS)
+    new_ids: Iterator[int] = iter(())
+    if len(old_ids) < len(drafted):
+        new_ids = iter(
+            insert_staged(
+                Invoice, (*_FIXED_COLUMNS, *_DRAFT_COLUMNS), public_id="gen_random_uuid()", released="'{}'"
+            )
+        )
+    ids = [next(new_ids) if before is None else before.id for before in stored]
+    _store_lines(drafted, ids, documents)
+
+
+def _store_lines(drafted: Sequence[Drafted], invoice_ids: Sequence[int], documents: Documents) -> None:
+    columns = ("account_id", "invoice_id", "position", *LINE_COLUMNS)
+    rows = (
+        (one.basis.account_id, invoice_id, position, *line_values(line, documents))
+        for one, invoice_id in zip(drafted, invoice_ids, strict=True)
+        for position, line in enumerate(one.draft.lines, 1)
     )
+    stage_rows(LineItem, columns, rows, shared=SHARED_LINE_COLUMNS)
+    insert_staged(LineItem, columns)
 
 
-_DRAFT_FIELDS = [
+@dataclass(frozen=True, slots=True)
+class _StoredDraft:
+    """What is kept of the draft before: its id, from when it may be issued, and the codes that a person let pass."""
+
+    id: int
+    issue_from: datetime
+    released: tuple[str, ...]
+
+
+# Which invoice it is: subscription, kind, start of the period, operation.
+_Place = tuple[int, str, datetime, str]
+
+
+def _place_of(one: Drafted) -> _Place:
+    to_bill = one.loaded.to_bill
+    return one.basis.subscription_id, to_bill.kind, one.basis.service.start, to_bill.operation
+
+
+def _stored_drafts(drafted: Sequence[Drafted]) -> dict[_Place, _StoredDraft]:
+    rows = Invoice.objects.filter(
+        account__in=any_of([one.basis.account_id for one in drafted]),
+        subscription__in=any_of([one.basis.subscription_id for one in drafted]),
+        state__in=(InvoiceState.DRAFT, InvoiceState.PARKED),
+    ).values_list("subscription_id", "kind", "period_start", "operation", "id", "issue_from", "released")
+    return {
+        (subscription_id, kind, start, operation): _StoredDraft(invoice_id, issue_from, tuple(released))
+        for subscription_id, kind, start, operation, invoice_id, issue_from, released in rows
+    }
+
+
+_FIXED_COLUMNS = ("account_id", "subscription_id", "kind", "operation", "period_start")
+_DRAFT_COLUMNS = (
     "state", "period_end", "issue_from", "currency", "total_minor", "usage_as_of", "complete_to", "drafted_at",
     "details", "parked_for",
-]  # fmt: skip
+)  # fmt: skip
 
 
-def _invoice_row(one: Drafted, existing: dict[Any, Invoice], now: datetime) -> Invoice:
+def _invoice_values(
+    one: Drafted, before: _StoredDraft | None, now: datetime, documents: Documents
+) -> tuple[Any, ...]:
+    """Everything of an invoice that follows from its draft; parked once it is due and problems are left."""
     to_bill, basis = one.loaded.to_bill, one.basis
-    place = (basis.subscription_id, to_bill.kind, basis.service.start, to_bill.operation)
-    invoice = existing.get(place) or Invoice(
-        account_id=basis.account_id,
-        subscription_id=basis.subscription_id,
-        kind=to_bill.kind,
-        operation=to_bill.operation,
-        period_start=basis.service.start,
-    )
-    fill_invoice(invoice, one, now)
-    return invoice
-
-
-def fill_invoice(invoice: Invoice, one: Drafted, now: datetime) -> None:
-    """Set everything of an invoice that follows from its draft; parked once it is due and problems are left."""
-    basis = one.basis
-    invoice.period_end = basis.service.end
     # What closes a subscription waits from when it was first needed, so that what comes meanwhile is on it too.
-    if not basis.is_closing or invoice.pk is None:
-        invoice.issue_from = issue_from(one.loaded, now)
-    problems = still_parked(one.problems, invoice.released) if now >= invoice.issue_from else ()
-    invoice.state = InvoiceState.PARKED if problems else InvoiceState.DRAFT
-    invoice.parked_for = [{"code": problem.code, "message": problem.message} for problem in problems]
-    invoice.currency = basis.currency
-    invoice.total_minor = Decimal(one.draft.total_minor)
-    invoice.usage_as_of = one.position
-    invoice.complete_to = one.complete_to
-    invoice.drafted_at = now
-    invoice.details = details_document(one)
+    due = before.issue_from if before and basis.is_closing else issue_from(one.loaded, now)
+    problems = still_parked(one.problems, before.released if before else ()) if now >= due else ()
+    return (
+        before and before.id,
+        basis.account_id,
+        basis.subscription_id,
+        to_bill.kind.value,
+        to_bill.operation,
+        basis.service.start,
+        (InvoiceState.PARKED if problems else InvoiceState.DRAFT).value,
+        basis.service.end,
+        due,
+        basis.currency,
+        Decimal(one.draft.total_minor),
+        one.position,
+        one.complete_to,
+        now,
+        details_text(one, documents),
+        [{"code": problem.code, "message": problem.message} for problem in problems],
+    )
 
 
 def issue_from(loaded: LoadedBasis, now: datetime) -> datetime:
@@ -210,18 +273,15 @@ def issue_from(loaded: LoadedBasis, now: datetime) -> datetime:
     return (now if loaded.basis.is_closing else service.end) + grace
 
 
-def details_document(one: Drafted) -> dict[str, Any]:
+def details_text(one: Drafted, documents: Documents) -> JsonText:
     """What the lines cannot say alone, in the form that pages read and that a later re-rating starts from."""
     basis, profile = one.basis, one.loaded.profile
-    add_ons = [segment for segment in basis.segments if segment.add_on_id is not None]
-    return {
+    own = {
         "seller": _seller(profile),
         "buyer": _buyer(one.loaded),
         "zone": one.loaded.to_bill.subscription.billing_zone,
-        "tzdata": version("tzdata"),
+        "tzdata": _tzdata_version(),
         "whole": [basis.whole.start.isoformat(), basis.whole.end.isoformat()],
-        "segments": segments_document(basis.plans),
-        "add_ons": segments_document(add_ons),
         "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
         "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
         "credits": credits_document(one.draft.credits),
@@ -233,6 +293,14 @@ def details_document(one: Drafted) -> dict[str, Any]:
         "corrected": [bill.id for bill in basis.to_correct],
         "uncorrected": list(one.draft.uncorrected),
     }
+    # Most of it is the plans, which many accounts share.
+    return JsonText(f"{json_text(own)[:-1]},{documents.segments(basis.segments)}}}")
+
+
+@cache
+def _tzdata_version() -> str:
+    # It is looked up in the files of all packages, and stays while the process runs.
+    return version("tzdata")
 
 
 def _unpriced(usages: Sequence[Unpriced]) -> list[dict[str, str]]:

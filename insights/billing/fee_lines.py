@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from insights.billing.basis import DraftLine, ServiceSegment, StoredLine, line_key
 from insights.rating.invoice import LineKind
@@ -49,6 +51,27 @@ def fee_lines(
     taxes: tuple[str, ...],
 ) -> tuple[DraftLine, ...]:
     """Fees of a period that are due at its end, and the difference to what was billed ahead for it."""
+    return (
+        _fee_lines(whole, tuple(segments), tuple(billed_ahead), taxes)
+        if billed_ahead
+        else _plain_fee_lines(whole, tuple(segments), taxes)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _plain_fee_lines(
+    whole: Period, segments: tuple[ServiceSegment, ...], taxes: tuple[str, ...]
+) -> tuple[DraftLine, ...]:
+    """The same lines for all accounts that have the same plans in the same time."""
+    return _fee_lines(whole, segments, (), taxes)
+
+
+def _fee_lines(
+    whole: Period,
+    segments: tuple[ServiceSegment, ...],
+    billed_ahead: tuple[StoredLine, ...],
+    taxes: tuple[str, ...],
+) -> tuple[DraftLine, ...]:
     stretches = list(_stretches(segments))
     due = [stretch for stretch in stretches if stretch.terms.timing is FeeTiming.IN_ARREARS]
     due += [stretch for stretch in stretches if stretch.terms.timing is FeeTiming.ONCE and stretch.is_first]
@@ -61,6 +84,13 @@ def fees_ahead(
     whole: Period, segments: Sequence[ServiceSegment], *, taxes: tuple[str, ...]
 ) -> tuple[DraftLine, ...]:
     """Fees due in advance for a period, by the plans it begins with."""
+    return _fees_ahead(whole, tuple(segments), taxes)
+
+
+@lru_cache(maxsize=1024)
+def _fees_ahead(
+    whole: Period, segments: tuple[ServiceSegment, ...], taxes: tuple[str, ...]
+) -> tuple[DraftLine, ...]:
     stretches = [stretch for stretch in _stretches(segments) if stretch.terms.timing is FeeTiming.IN_ADVANCE]
     return tuple(_fee_line(whole, stretch, taxes) for stretch in _once_each(stretches))
 
@@ -68,8 +98,8 @@ def fees_ahead(
 def _stretches(segments: Iterable[ServiceSegment]) -> Iterator[_Stretch]:
     open_stretches: dict[tuple[str, str, int | None], _Stretch] = {}
     for segment in segments:
-        for price in segment.sheet.prices:
-            if price.meter_key or price.terms is None:
+        for price in segment.sheet.fees:
+            if price.terms is None:
                 continue
             stretch = _Stretch(
                 service=segment.service,
@@ -116,9 +146,7 @@ def _fee_line(whole: Period, stretch: _Stretch, taxes: tuple[str, ...]) -> Draft
     price, sheet = stretch.price, stretch.sheet
     add_on = () if stretch.add_on_id is None else (str(stretch.add_on_id),)
     return DraftLine(
-        key=line_key(
-            "fee", sheet.plan_key, price.key, stretch.service.start.strftime("%Y%m%dT%H%M%S"), *add_on
-        ),
+        key=line_key("fee", sheet.plan_key, price.key, _instant_text(stretch.service.start), *add_on),
         kind=LineKind.CHARGE,
         name=price.name,
         service=stretch.service,
@@ -135,6 +163,11 @@ def _fee_line(whole: Period, stretch: _Stretch, taxes: tuple[str, ...]) -> Draft
         taxes=taxes if price.is_taxable else (),
         takes_credit=price.takes_credit,
     )
+
+
+@lru_cache(maxsize=1024)
+def _instant_text(instant: datetime) -> str:
+    return instant.strftime("%Y%m%dT%H%M%S")
 
 
 def _settle_ahead(

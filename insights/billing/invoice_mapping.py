@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from insights.billing.basis import CreditOffer, DraftLine, ServiceSegment, StoredLine
+from insights.billing.bulk_operations import json_text
 from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
@@ -27,41 +28,67 @@ from insights.values.step import parse_step, step_document
 # Part of the text that is hashed: another form gives another hash for the same invoice.
 _HASH_VERSION = 2
 
-
-# Thousands of lines are made at the same prices. The documents are only written out, never changed.
-_sheet_document = lru_cache(maxsize=256)(sheet_document)
-_terms_document = lru_cache(maxsize=4096)(terms_document)
+Thing = TypeVar("Thing")
+Made = TypeVar("Made")
 
 
-def line_row(line: DraftLine, *, account_id: int, invoice_id: int, position: int) -> LineItem:
-    """The row of a line, with everything that its amount follows from."""
-    return LineItem(
-        account_id=account_id,
-        invoice_id=invoice_id,
-        position=position,
-        key=line.key,
-        kind=line.kind.value,
-        name=line.name,
-        price_key=line.price_key,
-        plan_key=line.plan_key,
-        plan_version=line.plan_version,
-        meter_key=line.meter_key,
-        meter_version=line.meter_version,
-        values=dict(line.values),
-        service_start=line.service.start,
-        service_end=line.service.end,
-        metered_quantity=line.metered_quantity,
-        billed_quantity="" if line.billed_quantity is None else exact_number_text(line.billed_quantity),
-        unit=line.unit,
-        terms=None if line.terms is None else _terms_document(line.terms),
-        segment=_segment_document(line.segment),
-        steps=[step_document(step) for step in line.steps],
-        allotted=dict(line.allotted),
-        taxes=list(line.taxes),
-        takes_credit=line.takes_credit,
-        amount_minor=Decimal(line.minor),
-        corrects_id=line.corrects_id,
-        corrects_invoice_id=line.corrects_invoice_id,
+class Documents:
+    """Documents of what many invoices share, each made once. They are only written out, never changed."""
+
+    def __init__(self) -> None:
+        self.terms = _by_identity(terms_document)
+        self.segments = _by_identity(_segments_text)
+
+
+def _by_identity(make: Callable[[Thing], Made]) -> Callable[[Thing], Made]:
+    """The document by the very object: prices are large, so that comparing them takes longer than writing one out."""
+    # The object is kept beside its document, so that no other one gets its identity meanwhile.
+    made: dict[int, tuple[Thing, Made]] = {}
+
+    def document(thing: Thing) -> Made:
+        known = made.get(id(thing))
+        if known is None:
+            known = made[id(thing)] = (thing, make(thing))
+        return known[1]
+
+    return document
+
+
+# The columns of a line, in the order of `line_values`, and those of them whose values many lines share.
+LINE_COLUMNS = (
+    "key", "kind", "name", "price_key", "plan_key", "plan_version", "meter_key", "meter_version", "values",
+    "service_start", "service_end", "metered_quantity", "billed_quantity", "unit", "terms", "segment", "steps",
+    "allotted", "taxes", "takes_credit", "amount_minor", "corrects_id", "corrects_invoice_id",
+)  # fmt: skip
+SHARED_LINE_COLUMNS = ("terms", "segment", "service_start", "service_end")
+
+
+def line_values(line: DraftLine, documents: Documents) -> tuple[Any, ...]:
+    """What a row keeps of a line, with everything that its amount follows from, in the order of LINE_COLUMNS."""
+    return (
+        line.key,
+        line.kind.value,
+        line.name,
+        line.price_key,
+        line.plan_key,
+        line.plan_version,
+        line.meter_key,
+        line.meter_version,
+        line.values,
+        line.service.start,
+        line.service.end,
+        line.metered_quantity,
+        "" if line.billed_quantity is None else exact_number_text(line.billed_quantity),
+        line.unit,
+        None if line.terms is None else documents.terms(line.terms),
+        _segment_document(line.segment),
+        [step_document(step) for step in line.steps],
+        line.allotted,
+        line.taxes,
+        line.takes_credit,
+        Decimal(line.minor),
+        line.corrects_id,
+        line.corrects_invoice_id,
     )
 
 
@@ -98,6 +125,7 @@ def stored_line(row: LineItem, number: str) -> StoredLine:
     return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
 
 
+@lru_cache(maxsize=1024)
 def _segment_document(segment: Segment) -> dict[str, Any]:
     before = segment.counted_before
     return {
@@ -123,6 +151,13 @@ def segment_of(document: Mapping[str, Any]) -> Segment:
     )
 
 
+def _segments_text(segments: Sequence[ServiceSegment]) -> str:
+    """Two fields of an invoice's details: its plans, and the add-ons beside them."""
+    plans = segments_document(segment for segment in segments if segment.add_on_id is None)
+    add_ons = segments_document(segment for segment in segments if segment.add_on_id is not None)
+    return f'"segments":{json_text(plans)},"add_ons":{json_text(add_ons)}'
+
+
 def segments_document(segments: Iterable[ServiceSegment]) -> list[dict[str, Any]]:
     """The plans of an invoice with all their prices, so that it can be rated again years later."""
     return [
@@ -133,7 +168,7 @@ def segments_document(segments: Iterable[ServiceSegment]) -> list[dict[str, Any]
             "counts": {key: exact_text(count) for key, count in segment.counts.items()},
             "is_first": segment.is_first,
             "add_on_id": segment.add_on_id,
-            "sheet": _sheet_document(segment.sheet),
+            "sheet": sheet_document(segment.sheet),
         }
         for segment in segments
     ]
@@ -204,7 +239,7 @@ _LINE_FIELDS = (
     "values", "service_start", "service_end", "metered_quantity", "billed_quantity", "unit", "terms", "segment",
     "steps", "allotted", "taxes", "takes_credit", "amount_minor",
 )  # fmt: skip
-_DETAILS_OF_ROWS = ("corrected",)
+_DETAILS_OF_ROWS = ("corrected", "uncorrected", "credit_uses")
 _CREDITS_OF_ROWS = ("grant_id",)
 
 

@@ -15,7 +15,8 @@ from django.db import IntegrityError, transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.billing.account_lock_operations import hold_account
-from insights.billing.basis_queries import PeriodToBill, load_bases
+from insights.billing.basis_queries import load_bases
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.draft_operations import Drafted, make_drafts, one_snapshot, store_drafts
 from insights.billing.invoice_mapping import invoice_hash
 from insights.billing.period_queries import list_periods_to_bill, list_subscriptions

@@ -9,6 +9,7 @@ from decimal import Decimal
 from insights.billing.basis import CreditOffer, DraftLine, IssuedBill, StoredLine, Unpriced
 from insights.billing.corrections import correction_key
 from insights.billing.invoice_mapping import credits_of, line_of, segments_of, stored_line
+from insights.billing.row_queries import EarlierInvoice
 from insights.metering.late_queries import Stretch, read_late
 from insights.models import Invoice, InvoiceKind, InvoiceState, LineItem, SettlementState
 from insights.rating.invoice import LineKind
@@ -16,7 +17,7 @@ from insights.values.period import Period
 
 
 def list_late(
-    wanted: Sequence[tuple[int, int, datetime]], invoices: Mapping[int, list[Invoice]]
+    wanted: Sequence[tuple[int, int, datetime]], invoices: Mapping[int, list[EarlierInvoice]]
 ) -> Mapping[int, list[Stretch]]:
     """What came since the issued invoice before the one wanted, by account.
 
@@ -38,7 +39,7 @@ def list_late(
     return read_late(list(after), list(after.values())) if after else {}
 
 
-def is_touched(late: Iterable[Stretch], invoice: Invoice) -> bool:
+def is_touched(late: Iterable[Stretch], invoice: EarlierInvoice) -> bool:
     return any(
         (first is None or first < invoice.period_end) and (end is None or end > invoice.period_start)
         for first, end in late

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.billing.basis_queries import PeriodToBill
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.periods import periods_until
+from insights.billing.row_queries import any_of
 from insights.billing.subscription_queries import anchor_of
 from insights.metering.late_queries import parts_since
 from insights.models import Invoice, InvoiceKind, InvoiceState, SettlementState, Subscription
@@ -103,17 +105,31 @@ def list_subscription_ids(kind: str, now: datetime) -> list[int]:
 
 def list_subscriptions(ids: Sequence[int]) -> list[Subscription]:
     """These subscriptions in order of id, with their accounts."""
-    return list(Subscription.objects.filter(pk__in=ids).select_related("account").order_by("pk"))
+    return list(Subscription.objects.filter(pk__in=any_of(ids)).select_related("account").order_by("pk"))
+
+
+class _Stored(NamedTuple):
+    """An invoice as it is stored, and what became of it once it was issued."""
+
+    kind: str
+    period_start: datetime
+    state: str
+    settlements__state: str | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was not voided."""
+        return self.settlements__state != SettlementState.VOID
 
 
 def list_periods_to_bill(
     subscriptions: Sequence[Subscription], now: datetime
 ) -> dict[int, list[PeriodToBill]]:
     """What is to be drafted for each subscription at this moment, in the order in which it is to be issued."""
-    invoices: dict[int, list[Invoice]] = {subscription.pk: [] for subscription in subscriptions}
-    rows = Invoice.objects.filter(subscription__in=invoices).prefetch_related("settlements").defer("details")
-    for row in rows.order_by("period_start", "id"):
-        invoices[row.subscription_id].append(row)
+    invoices: dict[int, list[_Stored]] = {subscription.pk: [] for subscription in subscriptions}
+    rows = Invoice.objects.filter(subscription__in=any_of(invoices)).order_by("period_start", "id")
+    for subscription_id, *facts in rows.values_list("subscription_id", *_Stored._fields):
+        invoices[subscription_id].append(_Stored._make(facts))
     return {
         subscription.pk: _periods(subscription, subscription.account, invoices[subscription.pk], now)
         for subscription in subscriptions
@@ -121,13 +137,13 @@ def list_periods_to_bill(
 
 
 def _periods(
-    subscription: Subscription, account: Account, invoices: Sequence[Invoice], now: datetime
+    subscription: Subscription, account: Account, invoices: Sequence[_Stored], now: datetime
 ) -> list[PeriodToBill]:
     until = now if subscription.ends_at is None else min(now, subscription.ends_at)
     if until < subscription.starts_at:
         return []
     issued = {
-        (row.kind, row.period_start) for row in invoices if _counts(row) and row.state == InvoiceState.ISSUED
+        (row.kind, row.period_start) for row in invoices if row.counts and row.state == InvoiceState.ISSUED
     }
     wanted: list[PeriodToBill] = []
     last: PeriodToBill | None = None
@@ -152,7 +168,7 @@ def _periods(
     return wanted
 
 
-def _may_open(invoices: Sequence[Invoice], start: datetime) -> bool:
+def _may_open(invoices: Sequence[_Stored], start: datetime) -> bool:
     """Whether something may be due in advance at the start; not if the first period was issued without it."""
     kinds = {row.kind for row in invoices if row.period_start == start and row.state == InvoiceState.ISSUED}
     return InvoiceKind.OPENING in kinds or InvoiceKind.PERIOD not in kinds
@@ -163,11 +179,7 @@ def _subscribed(whole: Period, subscription: Subscription) -> Period:
     return Period(max(whole.start, subscription.starts_at), end)
 
 
-def _counts(invoice: Invoice) -> bool:
-    return all(settlement.state != SettlementState.VOID for settlement in invoice.settlements.all())
-
-
-def _operation(invoices: Iterable[Invoice], kind: InvoiceKind, start: datetime) -> str:
+def _operation(invoices: Iterable[_Stored], kind: InvoiceKind, start: datetime) -> str:
     """Nothing for a period's first invoice; after a void, how many were voided before."""
-    voided = sum(1 for row in invoices if (row.kind, row.period_start) == (kind, start) and not _counts(row))
+    voided = sum(1 for row in invoices if (row.kind, row.period_start) == (kind, start) and not row.counts)
     return f"after {voided} voided" if voided else ""

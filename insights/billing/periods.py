@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from insights.values.period import Period, local_day, months_after, start_of_day
@@ -65,6 +66,7 @@ def _next_window_start(instant: datetime, window: timedelta) -> datetime:
     return instant + window - into_window if into_window else instant
 
 
+@lru_cache(maxsize=4096)
 def period_containing(anchor: BillingAnchor, instant: datetime) -> Period:
     """The billing period that the instant is in."""
     day = local_day(instant, anchor.zone)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Max, Sum
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from insights.billing.basis import CreditOffer, StoredLine
@@ -40,52 +41,73 @@ from insights.rating.terms import FeeTiming
 from insights.values.period import Period, months_after
 
 
+def any_of(ids: Iterable[int]) -> RawSQL:
+    """These ids, to be looked for with `__in`: one array, since the driver reads thousands of parameters slowly."""
+    return RawSQL("SELECT unnest(%s::bigint[])", [list(ids)])
+
+
+class EarlierInvoice(NamedTuple):
+    """An invoice of a subscription as the next one's basis needs it; the number is None while it is a draft."""
+
+    pk: int
+    account_id: int
+    subscription_id: int
+    kind: str
+    state: str
+    number: str | None
+    period_start: datetime
+    period_end: datetime
+    usage_as_of: int
+    total_minor: Decimal
+
+
 def list_phases(subscriptions: Sequence[int]) -> Mapping[int, list[PhaseFacts]]:
+    rows = SubscriptionPhase.objects.filter(
+        subscription__in=any_of(subscriptions), cancelled_at__isnull=True
+    ).values_list("subscription_id", "starts_at", "plan_id", "policy", "counts")
     found: dict[int, list[PhaseFacts]] = defaultdict(list)
-    for row in SubscriptionPhase.objects.filter(subscription__in=subscriptions, cancelled_at__isnull=True):
-        found[row.subscription_id].append(
+    for subscription_id, starts_at, plan_id, policy, counts in rows:
+        found[subscription_id].append(
             PhaseFacts(
-                starts_at=row.starts_at,
-                plan_id=row.plan_id,
-                policy=ChangePolicy(row.policy),
-                counts=_counts(row.counts),
+                starts_at=starts_at, plan_id=plan_id, policy=ChangePolicy(policy), counts=_counts(counts)
             )
         )
     return found
 
 
 def list_add_ons(subscriptions: Sequence[int]) -> Mapping[int, list[AddOnFacts]]:
+    rows = AddOn.objects.filter(subscription__in=any_of(subscriptions)).values_list(
+        "subscription_id", "id", "plan_id", "starts_at", "ends_at", "counts"
+    )
     found: dict[int, list[AddOnFacts]] = defaultdict(list)
-    for row in AddOn.objects.filter(subscription__in=subscriptions):
-        found[row.subscription_id].append(
+    for subscription_id, add_on_id, plan_id, starts_at, ends_at, counts in rows:
+        found[subscription_id].append(
             AddOnFacts(
-                id=row.pk,
-                plan_id=row.plan_id,
-                starts_at=row.starts_at,
-                ends_at=row.ends_at,
-                counts=_counts(row.counts),
+                id=add_on_id, plan_id=plan_id, starts_at=starts_at, ends_at=ends_at, counts=_counts(counts)
             )
         )
     return found
 
 
 def _counts(stored: Mapping[str, Any]) -> dict[str, Decimal]:
-    return {key: Decimal(str(count)) for key, count in stored.items()}
+    return {key: Decimal(str(count)) for key, count in stored.items()} if stored else {}
 
 
 def list_overrides(accounts: Sequence[int]) -> Mapping[tuple[int, int], list[PriceOverride]]:
     found: dict[tuple[int, int], list[PriceOverride]] = defaultdict(list)
-    for row in PriceOverride.objects.filter(account__in=accounts).order_by("starts_at"):
+    for row in PriceOverride.objects.filter(account__in=any_of(accounts)).order_by("starts_at"):
         found[row.account_id, row.plan_id].append(row)
     return found
 
 
 def list_grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[CreditOffer]]:
     used = dict(
-        CreditUse.objects.filter(account__in=accounts).values_list("grant").annotate(Sum("amount_minor"))
+        CreditUse.objects.filter(account__in=any_of(accounts))
+        .values_list("grant")
+        .annotate(Sum("amount_minor"))
     )
     found: dict[tuple[int, str], list[CreditOffer]] = defaultdict(list)
-    for row in CreditGrant.objects.filter(account__in=accounts):
+    for row in CreditGrant.objects.filter(account__in=any_of(accounts)):
         left = int(row.amount_minor - used.get(row.pk, 0))
         credit = Credit(
             key=f"grant {row.public_id}",
@@ -103,7 +125,7 @@ def list_grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[Credit
 
 def list_draft_uses(accounts: Sequence[int]) -> Mapping[int, dict[Place, Uses]]:
     """What the drafts of those of the accounts that have credits show of these, by account."""
-    with_credits = CreditGrant.objects.filter(account__in=accounts).values("account")
+    with_credits = CreditGrant.objects.filter(account__in=any_of(accounts)).values("account")
     rows = Invoice.objects.filter(account__in=with_credits).exclude(state=InvoiceState.ISSUED)
     found: dict[int, dict[Place, Uses]] = defaultdict(dict)
     for account_id, subscription_id, kind, end, uses in rows.values_list(
@@ -115,16 +137,16 @@ def list_draft_uses(accounts: Sequence[int]) -> Mapping[int, dict[Place, Uses]]:
     return found
 
 
-def list_invoices(subscriptions: Sequence[int]) -> Mapping[int, list[Invoice]]:
+def list_invoices(subscriptions: Sequence[int]) -> Mapping[int, list[EarlierInvoice]]:
     """Invoices that count: voided ones do not, and are billed anew where they have to be."""
     rows = (
-        Invoice.objects.filter(subscription__in=subscriptions)
+        Invoice.objects.filter(subscription__in=any_of(subscriptions))
         .exclude(settlements__state=SettlementState.VOID)
-        .defer("details")
         .order_by("period_start", "id")
+        .values_list(*EarlierInvoice._fields)
     )
-    found: dict[int, list[Invoice]] = defaultdict(list)
-    for row in rows:
+    found: dict[int, list[EarlierInvoice]] = defaultdict(list)
+    for row in map(EarlierInvoice._make, rows):
         found[row.subscription_id].append(row)
     return found
 
@@ -139,7 +161,7 @@ class MadeOf:
 
 def list_made_of(invoices: Iterable[int]) -> Mapping[int, MadeOf]:
     """What these invoices were made of, by their ids."""
-    rows = Invoice.objects.filter(pk__in=list(invoices)).annotate(
+    rows = Invoice.objects.filter(pk__in=any_of(invoices)).annotate(
         records=KeyTextTransform("records", "details"), uncorrected=KeyTransform("uncorrected", "details")
     )
     return {
@@ -151,7 +173,7 @@ def list_made_of(invoices: Iterable[int]) -> Mapping[int, MadeOf]:
 def list_voided_corrections(accounts: Sequence[int]) -> frozenset[int]:
     """Ids of the bills of which an invoice that is void now had corrections."""
     rows = LineItem.objects.filter(
-        account__in=accounts,
+        account__in=any_of(accounts),
         kind=LineKind.CORRECTION,
         corrects_invoice__isnull=False,
         invoice__settlements__state=SettlementState.VOID,
@@ -159,11 +181,15 @@ def list_voided_corrections(accounts: Sequence[int]) -> frozenset[int]:
     return frozenset(rows.values_list("corrects_invoice", flat=True))
 
 
-def list_lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mapping[int, list[StoredLine]]:
+def list_lines_ahead(
+    accounts: Sequence[int], invoices: Sequence[int], since: datetime
+) -> Mapping[int, list[StoredLine]]:
+    """Lines that were due in advance for a time that begins at the instant or later, by subscription."""
     rows = LineItem.objects.filter(
-        account__in=accounts,
-        invoice__in=invoices,
+        account__in=any_of(accounts),
+        invoice__in=any_of(invoices),
         kind=LineKind.CHARGE,
+        service_start__gte=since,
         terms__timing=FeeTiming.IN_ADVANCE,
         corrects_invoice__isnull=True,
     ).select_related("invoice")
@@ -175,7 +201,9 @@ def list_lines_ahead(accounts: Sequence[int], invoices: Sequence[int]) -> Mappin
 
 def list_archived_until(accounts: Sequence[int]) -> Mapping[int, date]:
     """The first day after the newest archived month of each account that has any."""
-    newest = RollupSeal.objects.filter(account__in=accounts).values_list("account").annotate(Max("month"))
+    newest = (
+        RollupSeal.objects.filter(account__in=any_of(accounts)).values_list("account").annotate(Max("month"))
+    )
     return {account_id: months_after(month, 1) for account_id, month in newest}
 
 
@@ -191,22 +219,23 @@ class Claim:
 
 def list_claims(accounts: Sequence[int]) -> Mapping[int, list[Claim]]:
     """The meters that the plans of the accounts' subscriptions have prices for, by account."""
-    phases = SubscriptionPhase.objects.filter(account__in=accounts, cancelled_at__isnull=True)
+    phases = SubscriptionPhase.objects.filter(account__in=any_of(accounts), cancelled_at__isnull=True)
     rows = list(
         phases.order_by("subscription", "starts_at").values_list(
             "account_id", "subscription_id", "plan_id", "starts_at", "subscription__ends_at"
         )
     )
     priced: dict[int, set[str]] = defaultdict(set)
-    prices = Price.objects.filter(plan_version__plan__in={plan_id for _, _, plan_id, _, _ in rows})
+    prices = Price.objects.filter(plan_version__plan__in=any_of({plan_id for _, _, plan_id, _, _ in rows}))
     for plan_id, meter_key in prices.exclude(meter_key="").values_list("plan_version__plan_id", "meter_key"):
         priced[plan_id].add(meter_key)
+    meters = {plan_id: frozenset(keys) for plan_id, keys in priced.items()}
     found: dict[int, list[Claim]] = defaultdict(list)
     for row, following in zip_longest(rows, rows[1:]):
         account_id, subscription_id, plan_id, start, ends_at = row
         is_followed = following is not None and following[1] == subscription_id
         end = following[3] if is_followed else ends_at
-        found[account_id].append(Claim(subscription_id, start, end, frozenset(priced[plan_id])))
+        found[account_id].append(Claim(subscription_id, start, end, meters.get(plan_id, frozenset())))
     return found
 
 

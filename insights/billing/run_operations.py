@@ -7,13 +7,18 @@ after the last subscription it had finished.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 
-from insights.billing.basis_queries import PeriodToBill, load_bases
+from accounts.tenancy import connection
+from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.closing_operations import close_subscription, drop_drafts_after_end
 from insights.billing.draft_operations import draft_periods
 from insights.billing.fee_lines import fees_ahead
@@ -23,14 +28,17 @@ from insights.billing.period_queries import (
     list_subscription_ids,
     list_subscriptions,
 )
+from insights.billing.plan_segment_queries import list_opening_segments
 from insights.billing.subscription_operations import end_with_accounts
 from insights.models import BillingRun, CreditGrant, Invoice, InvoiceKind, InvoiceState, Subscription
 
 logger = structlog.get_logger(__name__)
 
-SUBSCRIPTIONS_AT_ONCE = 250
+SUBSCRIPTIONS_AT_ONCE = 1_000
+CHUNKS_AT_ONCE = 2
 _PROBLEM_CHARACTERS = 300
 _TRIES = 3
+Thing = TypeVar("Thing")
 
 
 @dataclass(slots=True)
@@ -59,17 +67,53 @@ def run_pass(kind: str, now: datetime, *, until: float) -> BillingRun | None:
         if not wanted:
             return None
         run = BillingRun.objects.create(kind=kind, started_at=now, total=len(wanted))
-    for first in range(0, len(wanted), SUBSCRIPTIONS_AT_ONCE):
-        if time.monotonic() > until:
-            return run
-        _advance(run, wanted[first : first + SUBSCRIPTIONS_AT_ONCE], now)
+    for ids, tally in _bill_in_order(_cut(wanted), now, until=until):
+        _advance(run, ids, tally)
+    if wanted and run.last_subscription_id < wanted[-1]:
+        return run
     run.finished_at = now
     run.save(update_fields=["finished_at"])
     return run
 
 
-def _advance(run: BillingRun, ids: Sequence[int], now: datetime) -> None:
-    tally = bill_subscriptions(list_subscriptions(ids), now)
+def _cut(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[first : first + SUBSCRIPTIONS_AT_ONCE] for first in range(0, len(ids), SUBSCRIPTIONS_AT_ONCE)]
+
+
+def _bill_in_order(
+    chunks: Sequence[Sequence[int]], now: datetime, *, until: float
+) -> Iterator[tuple[Sequence[int], Tally]]:
+    """What became of each chunk, in order. Two are under way at once: one is rated while the database stores another.
+
+    A chunk that was under way when a pass was cut short is done again by the next.
+    """
+    if len(chunks) == 1 and time.monotonic() <= until:
+        yield chunks[0], bill_subscriptions(list_subscriptions(chunks[0]), now)
+        return
+    waiting: deque[tuple[Sequence[int], Future[Tally]]] = deque()
+    with ThreadPoolExecutor(CHUNKS_AT_ONCE) as pool:
+        for ids in chunks:
+            if time.monotonic() > until:
+                break
+            # The role in force goes with the context.
+            waiting.append((ids, pool.submit(copy_context().run, _bill_chunk, ids, now)))
+            if len(waiting) == CHUNKS_AT_ONCE:
+                done, billed = waiting.popleft()
+                yield done, billed.result()
+        while waiting:
+            done, billed = waiting.popleft()
+            yield done, billed.result()
+
+
+def _bill_chunk(ids: Sequence[int], now: datetime) -> Tally:
+    """Bill some subscriptions in a thread, whose database connection ends with it."""
+    try:
+        return bill_subscriptions(list_subscriptions(ids), now)
+    finally:
+        connection().close()
+
+
+def _advance(run: BillingRun, ids: Sequence[int], tally: Tally) -> None:
     run.done += tally.done
     run.issued += tally.issued
     run.parked += tally.parked
@@ -176,8 +220,14 @@ def _draft_together(wanted: Sequence[PeriodToBill], now: datetime, tally: Tally)
             _note(tally, wanted[0], error)
             return
         # One of them was issued or drafted by somebody else meanwhile, or fails; the others are not to wait for it.
-        for one in wanted:
-            _draft_together([one], now, tally)
+        for half in _halves(wanted):
+            _draft_together(half, now, tally)
+
+
+def _halves(things: Sequence[Thing]) -> tuple[Sequence[Thing], Sequence[Thing]]:
+    """Which of many fails is found in steps as few as the number has binary digits, and the rest is done on the way."""
+    middle = len(things) // 2
+    return things[:middle], things[middle:]
 
 
 def _bill_one(
@@ -213,24 +263,24 @@ def _list_wanted(
 ) -> list[list[PeriodToBill]]:
     """What each subscription needs; one of which that cannot be said is noted, and holds up no other."""
     try:
-        return list(_without_empty_openings(list_periods_to_bill(subscriptions, now).values(), now))
+        return list(_without_empty_openings(list_periods_to_bill(subscriptions, now).values()))
     except Exception as error:
         if len(subscriptions) == 1:
             _note_subscription(tally, subscriptions[0].pk, error)
             return []
-        return [wanted for one in subscriptions for wanted in _list_wanted([one], now, tally)]
+        return [wanted for half in _halves(subscriptions) for wanted in _list_wanted(half, now, tally)]
 
 
 def _without_empty_openings(
-    wanted: Iterable[Sequence[PeriodToBill]], now: datetime
+    wanted: Iterable[Sequence[PeriodToBill]],
 ) -> Iterator[list[PeriodToBill]]:
     """Leave out the opening invoice of every subscription that begins without anything due in advance."""
     wanted = list(wanted)
     openings = [one for many in wanted for one in many if one.kind == InvoiceKind.OPENING]
     empty = {
-        loaded.to_bill.subscription.pk
-        for loaded in load_bases(openings, now)
-        if not fees_ahead(loaded.basis.whole, loaded.basis.segments, taxes=())
+        opening.subscription.pk
+        for opening, segments in zip(openings, list_opening_segments(openings), strict=True)
+        if not fees_ahead(opening.whole, segments, taxes=())
     }
     for many in wanted:
         yield [one for one in many if one.kind != InvoiceKind.OPENING or one.subscription.pk not in empty]

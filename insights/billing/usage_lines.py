@@ -86,6 +86,8 @@ def usage_lines(
     of_id = {meter.id: meter for meter in meters}
     lines: list[DraftLine] = []
     for key, chain in chains.items():
+        if not _is_due(key, chain):
+            continue
         try:
             lines += _lines_of_chain(whole, key, chain, taxes)
         except UnableToRate as error:
@@ -102,12 +104,19 @@ def usage_lines(
     )
 
 
+def _is_due(key: _ChainKey, chain: Sequence[_Place]) -> bool:
+    """A value that was used in one segment has its place in all of them, or a change would give it whole tiers."""
+    return _values_of(key) == CATCH_ALL or any(place.usage.quantity for place in chain)
+
+
+def _values_of(key: _ChainKey) -> tuple[str, ...]:
+    return key[3]
+
+
 def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
     """The price whose meter and unit are those of this version; another unit is another thing."""
-    for price in segment.sheet.prices:
-        if price.meter_key == meter.key and all(terms.unit == meter.unit for _, terms in price.every_terms()):
-            return price
-    return None
+    price = segment.sheet.by_meter.get(meter.key)
+    return price if price is not None and price.units <= {meter.unit} else None
 
 
 def _places(
@@ -119,10 +128,9 @@ def _places(
     meters: Sequence[MeterOfBill],
     metered: MeteredUsage,
 ) -> Iterator[tuple[_ChainKey, _Place]]:
-    is_current = meter_is_current(meter, meters, segment.service.end)
     if price.matrix is None:
         total = sum(found.values(), _ZERO)
-        if price.terms is not None and (total or is_current):
+        if price.terms is not None and (total or meter_is_current(meter, meters, segment.service.end)):
             usage = Usage(total, _count(price.terms, number, meters, metered))
             place = _Place(
                 number=number, meter=meter, segment=segment, price=price, terms=price.terms, usage=usage
@@ -130,13 +138,14 @@ def _places(
             yield (meter.key, meter.unit, (), CATCH_ALL), place
         return
     names = price.matrix.dimensions
+    is_current = meter_is_current(meter, meters, segment.service.end)
     quantities = split_by_cell(
         price.matrix,
         ((dict(zip(names, values, strict=True)), quantity) for values, quantity in found.items() if quantity),
     )
     for values, quantity in quantities.items():
         terms = price.matrix.terms_of(values)
-        if terms is not None and (quantity or (values == CATCH_ALL and is_current)):
+        if terms is not None and (quantity or is_current):
             place = _Place(
                 number=number, meter=meter, segment=segment, price=price, terms=terms, usage=Usage(quantity)
             )
@@ -155,7 +164,9 @@ def meter_is_current(meter: MeterOfBill, meters: Sequence[MeterOfBill], at: date
 
 def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metered: MeteredUsage) -> Decimal:
     name = getattr(terms.charge, "count_meter", "")
-    counted = [metered.get((number, meter.id), {}) for meter in meters if name and meter.key == name]
+    if not name:
+        return _ZERO
+    counted = [metered.get((number, meter.id), {}) for meter in meters if meter.key == name]
     return sum((quantity for found in counted for quantity in found.values()), _ZERO)
 
 
@@ -177,10 +188,11 @@ def _lines_of_chain(
             ],
         )
         for versions, (line, segment) in zip(run, rated, strict=True):
-            if len(versions) == 1:
-                yield _usage_line(key, versions[0], line, segment, taxes)
-            else:
+            if len(versions) > 1:
                 yield from _lines_of_versions(key, versions, segment, taxes)
+            elif _values_of(key) == CATCH_ALL or line.metered_quantity or line.steps:
+                # Of a value, a segment in which it was not used and costs nothing says nothing.
+                yield _usage_line(key, versions[0], line, segment, taxes)
 
 
 def _used(versions: Sequence[_Place]) -> Sequence[_Place]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from insights.billing.basis import Basis, MeterOfBill, ServiceSegment
 from insights.billing.bounds import SourceState
 from insights.billing.draft import BilledUsage
-from insights.billing.usage_lines import MeteredUsage
+from insights.billing.row_queries import any_of
+from insights.billing.usage_lines import MeteredUsage, Quantities
 from insights.metering.aggregations import needs_seconds
 from insights.metering.metered_queries import (
     Ask,
@@ -19,52 +19,81 @@ from insights.metering.metered_queries import (
     read_position,
 )
 from insights.models import Source, Watermark
+from insights.values.period import Period
+
+# The number of a segment, the id of a meter's version, the segment's time, and the dimensions wanted.
+_Question = tuple[int, int, Period, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
 class UsageRead:
     """Everything metered that some bases asked for, the position it is as known at, and how complete it was then.
 
     `not_billed` are the sources of each account whose usage was left out.
     """
 
-    position: int
-    meters: tuple[BilledMeter, ...]
-    metered: dict[Ask, Metered]
-    sources: dict[int, list[SourceState]]
-    not_billed: dict[int, tuple[str, ...]]
+    def __init__(
+        self,
+        position: int,
+        meters: Sequence[BilledMeter],
+        sources: Mapping[int, Sequence[SourceState]],
+        not_billed: Mapping[int, tuple[str, ...]],
+    ) -> None:
+        self.position = position
+        self.sources = sources
+        self.not_billed = not_billed
+        self.metered: dict[Ask, Metered] = {}
+        self._meters = tuple(map(_meter_of_bill, meters))
+        # Many accounts have the very same segments, which are kept here so that no others get their identity.
+        self._questions: dict[int, tuple[Sequence[ServiceSegment], tuple[_Question, ...]]] = {}
 
     def answers(self, basis: Basis) -> bool:
         """Whether all that the basis asks for was read."""
-        return all(ask in self.metered for ask in _asks(basis, self.meters))
+        return all(ask in self.metered for ask in self.asks(basis))
+
+    def asks(self, basis: Basis) -> Iterator[Ask]:
+        """All that a basis asks for: of its own period, and of the periods of bills to correct."""
+        for segments in (basis.segments, *(bill.segments for bill in basis.to_correct)):
+            for _, _, ask in self._asks_of(basis, segments):
+                yield ask
 
     def of(self, basis: Basis) -> BilledUsage:
         """The usage of one basis; raises KeyError unless it was read."""
+        current: dict[tuple[int, int], Quantities] = {}
+        records = 0
+        for number, meter_id, ask in self._asks_of(basis, basis.segments):
+            metered = self.metered[ask]
+            current[number, meter_id] = metered.by_values
+            records += metered.records
         return BilledUsage(
-            meters=tuple(_meter_of_bill(meter) for meter in self.meters),
-            current=self._of_segments(basis, basis.plans),
-            earlier={bill.id: self._of_segments(basis, _plans(bill.segments)) for bill in basis.to_correct},
+            meters=self._meters,
+            current=current,
+            earlier={bill.id: self._of_segments(basis, bill.segments) for bill in basis.to_correct},
+            records=records,
         )
-
-    def records(self, basis: Basis) -> int:
-        """How many records the basis's own period is made of."""
-        return sum(self.metered[ask].records for _, _, ask in _asks_of(basis, basis.plans, self.meters))
 
     def _of_segments(self, basis: Basis, segments: Sequence[ServiceSegment]) -> MeteredUsage:
         return {
-            (number, meter.id): dict(self.metered[ask].by_values)
-            for number, meter, ask in _asks_of(basis, segments, self.meters)
+            (number, meter_id): self.metered[ask].by_values
+            for number, meter_id, ask in self._asks_of(basis, segments)
         }
 
+    def _asks_of(self, basis: Basis, segments: Sequence[ServiceSegment]) -> Iterator[tuple[int, int, Ask]]:
+        if basis.is_opening:
+            return
+        known = self._questions.get(id(segments))
+        if known is None:
+            known = self._questions[id(segments)] = (segments, tuple(_questions(segments, self._meters)))
+        for number, meter_id, service, names in known[1]:
+            yield number, meter_id, Ask(basis.account_id, basis.zone, meter_id, service, names)
 
-def read_usage(bases: Iterable[Basis]) -> UsageRead:
+
+def read_usage(bases: Sequence[Basis]) -> UsageRead:
     """Read what the bases ask for; inside a transaction that is one snapshot."""
     meters = list_billed_meters()
-    position = read_position()
-    bases = list(bases)
-    asks = [ask for basis in bases for ask in _asks(basis, meters)]
     sources, not_billed = _source_states([basis.account_id for basis in bases])
-    return UsageRead(position, meters, read_metered(asks, meters), sources, not_billed)
+    usage = UsageRead(read_position(), meters, sources, not_billed)
+    usage.metered |= read_metered((ask for basis in bases for ask in usage.asks(basis)), meters)
+    return usage
 
 
 def _source_states(
@@ -74,45 +103,32 @@ def _source_states(
     billable = set(Source.objects.filter(billable=True).values_list("pk", flat=True))
     found: dict[int, list[SourceState]] = {}
     others: dict[int, tuple[str, ...]] = {}
-    for mark in Watermark.objects.filter(account__in=accounts).order_by("account_id", "source_slug"):
-        if mark.source_id in billable:
+    marks = (
+        Watermark.objects.filter(account__in=any_of(accounts))
+        .order_by("account_id", "source_slug")
+        .values_list(
+            "account_id", "source_id", "source_name", "source_slug", "counts_from", "complete_to", "ended_at"
+        )
+    )
+    for account_id, source_id, name, slug, counts_from, complete_to, ended_at in marks:
+        if source_id in billable:
             state = SourceState(
-                name=mark.source_name,
-                counts_from=mark.counts_from,
-                complete_to=mark.complete_to,
-                ended_at=mark.ended_at,
+                name=name, counts_from=counts_from, complete_to=complete_to, ended_at=ended_at
             )
-            found.setdefault(mark.account_id, []).append(state)
+            found.setdefault(account_id, []).append(state)
         else:
-            others[mark.account_id] = (*others.get(mark.account_id, ()), mark.source_slug)
+            others[account_id] = (*others.get(account_id, ()), slug)
     return found, others
 
 
-def _asks(basis: Basis, meters: Sequence[BilledMeter]) -> Iterator[Ask]:
-    for segments in (basis.plans, *(_plans(bill.segments) for bill in basis.to_correct)):
-        for _, _, ask in _asks_of(basis, segments, meters):
-            yield ask
-
-
-def _asks_of(
-    basis: Basis, segments: Sequence[ServiceSegment], meters: Sequence[BilledMeter]
-) -> Iterator[tuple[int, BilledMeter, Ask]]:
-    """Every meter in every segment: also those that no price names, since their usage must not be lost."""
-    if basis.is_opening:
-        return
-    for number, segment in enumerate(segments):
-        dimensions = {
-            price.meter_key: price.matrix.dimensions
-            for price in segment.sheet.prices
-            if price.matrix is not None
-        }
+def _questions(segments: Sequence[ServiceSegment], meters: Sequence[MeterOfBill]) -> Iterator[_Question]:
+    """Every meter in every segment of a plan: also those that no price names, since their usage must not be lost."""
+    plans = [segment for segment in segments if segment.add_on_id is None]
+    for number, segment in enumerate(plans):
         for meter in meters:
-            names = dimensions.get(meter.key, ())
-            yield number, meter, Ask(basis.account_id, basis.zone, meter.id, segment.service, names)
-
-
-def _plans(segments: Iterable[ServiceSegment]) -> tuple[ServiceSegment, ...]:
-    return tuple(segment for segment in segments if segment.add_on_id is None)
+            price = segment.sheet.by_meter.get(meter.key)
+            names = price.matrix.dimensions if price is not None and price.matrix is not None else ()
+            yield number, meter.id, segment.service, names
 
 
 def _meter_of_bill(meter: BilledMeter) -> MeterOfBill:

@@ -6,7 +6,10 @@ A new invoice and one that is rated again use the same functions, at the terms o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
 
 from insights.billing.basis import Basis, CreditOffer, DraftLine, ServiceSegment
 from insights.rating.credits import Credit
@@ -15,6 +18,7 @@ from insights.rating.proration import share_of
 from insights.rating.terms import Bound, Discount
 from insights.values.exact import decimal_of
 from insights.values.money import Money, currency_decimals
+from insights.values.period import Period
 
 _NAMES = {
     LineKind.DISCOUNT: "Discount",
@@ -46,6 +50,22 @@ def whole_terms(segments: Sequence[ServiceSegment], basis: Basis) -> InvoiceTerm
     holds only if every plan has one, and goes before a minimum above it. An invoice that opens a subscription bears
     neither, for the period's own invoice does.
     """
+    place = _Place(basis.whole, basis.currency, basis.is_opening, tuple(basis.taxes.items()))
+    return _whole_terms(place, tuple(segments))
+
+
+class _Place(NamedTuple):
+    """What the terms of an invoice as a whole follow from besides its plans."""
+
+    whole: Period
+    currency: str
+    is_opening: bool
+    taxes: tuple[tuple[str, Decimal], ...]
+
+
+@lru_cache(maxsize=1024)
+def _whole_terms(basis: _Place, segments: tuple[ServiceSegment, ...]) -> InvoiceTerms:
+    """The same for all accounts that have the same plans in the same time."""
     plans = [segment for segment in segments if segment.add_on_id is None]
     is_whole = bool(plans) and not basis.is_opening
     minimum = _bound(basis, [(plan, plan.sheet.minimum) for plan in plans]) if is_whole else None
@@ -62,12 +82,12 @@ def whole_terms(segments: Sequence[ServiceSegment], basis: Basis) -> InvoiceTerm
         else (),
         minimum=minimum,
         maximum=maximum,
-        minimum_taxes=tuple(basis.taxes),
-        taxes=basis.taxes,
+        minimum_taxes=tuple(name for name, _ in basis.taxes),
+        taxes=dict(basis.taxes),
     )
 
 
-def _discount(basis: Basis, plan: ServiceSegment, discount: Discount) -> Discount:
+def _discount(basis: _Place, plan: ServiceSegment, discount: Discount) -> Discount:
     """The discount for the time that its plan was held, rounded to minor units; a percent is what it is."""
     if discount.amount is None or not discount.is_prorated:
         return discount
@@ -75,7 +95,7 @@ def _discount(basis: Basis, plan: ServiceSegment, discount: Discount) -> Discoun
     return Discount(amount=Money.rounded(part, basis.currency).amount)
 
 
-def _bound(basis: Basis, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:
+def _bound(basis: _Place, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:
     last = bounds[-1][1]
     if last is None or not last.is_prorated:
         return last
@@ -107,19 +127,21 @@ def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], basis: Basis) -
     )
 
 
-def offer_included_credits(basis: Basis) -> tuple[CreditOffer, ...]:
+def offer_included_credits(
+    whole: Period, service: Period, plans: Sequence[ServiceSegment], currency: str
+) -> tuple[CreditOffer, ...]:
     """The money that comes with the plans of the period, by the time each was held; used before any grant."""
     offers = []
-    for number, segment in enumerate(basis.plans):
+    for number, segment in enumerate(plans):
         included = segment.sheet.included_credit
         if included is None:
             continue
-        exact = Fraction(included.amount) * share_of(segment.service, basis.whole).fraction
+        exact = Fraction(included.amount) * share_of(segment.service, whole).fraction
         credit = Credit(
             key=f"plan {segment.sheet.plan_key} {number}",
-            remaining_minor=Money.rounded(exact, basis.currency).minor,
-            granted_at=basis.service.start,
-            expires_at=basis.service.end,
+            remaining_minor=Money.rounded(exact, currency).minor,
+            granted_at=service.start,
+            expires_at=service.end,
             priority=0,
             covers=None if included.covers is None else frozenset(included.covers),
         )

@@ -111,7 +111,7 @@ def _earlier(account: Account, invoice: Invoice, corrected: Sequence[Invoice]) -
         issued_at=invoice.issued_at, period_start__lte=invoice.period_start
     )
     referred = (
-        Exists(corrections) if invoice.kind == InvoiceKind.OPENING else Exists(corrections) | Exists(ahead)
+        Exists(corrections) | Exists(ahead) if invoice.kind == InvoiceKind.PERIOD else Exists(corrections)
     )
     rows = _issued(account).exclude(pk=invoice.pk).filter(before, ~Exists(void_then), referred)
     found = {one.pk: one for one in (*corrected, *rows)}

@@ -620,10 +620,28 @@ class Priced:
 def priced(terms: Document, quantity: Fraction, count: Fraction, part: Part) -> Priced:
     """Apply a price: the sum of the steps is rounded once, and its minor units are allotted to the steps."""
     steps = steps_of(terms, quantity, count, part)
+    return _with_minor_units(terms, quantity, steps, _rounded_sum(terms, steps))
+
+
+def priced_behind(
+    terms: Document, quantity: Fraction, count: Fraction, part: Part, before: tuple[Fraction, Fraction] | None
+) -> Priced:
+    """What a quantity adds to a quantity and count before it: the difference of two rounded amounts."""
+    if before is None:
+        return priced(terms, quantity, count, part)
+    old = steps_of(terms, *before, part)
+    new = steps_of(terms, before[0] + quantity, before[1] + count, part)
+    minor = _rounded_sum(terms, new) - _rounded_sum(terms, old)
+    return _with_minor_units(terms, quantity, list(_steps_less(new, old)), minor)
+
+
+def _rounded_sum(terms: Document, steps: Sequence[Step]) -> int:
+    return rounded(sum((step.amount for step in steps), ZERO) * minor_units(terms["currency"]))
+
+
+def _with_minor_units(terms: Document, quantity: Fraction, steps: Sequence[Step], minor: int) -> Priced:
     units = minor_units(terms["currency"])
-    exact = {position: step.amount * units for position, step in enumerate(steps)}
-    minor = rounded(sum(exact.values(), ZERO))
-    allotted = allot(minor, exact)
+    allotted = allot(minor, {position: step.amount * units for position, step in enumerate(steps)})
     return Priced(
         metered=quantity,
         billed=sum((step.quantity for step in steps if step.kind not in ("included", "exempt")), ZERO),
@@ -945,6 +963,7 @@ class Place:
     """One segment's part of what a meter's usage with one set of values goes through, plan after plan."""
 
     position: int
+    meter: Meter
     segment: Segment
     price: Document
     terms: Document
@@ -952,11 +971,15 @@ class Place:
     count: Fraction
 
 
+# What usage of one meter, in one unit and with one set of values, goes through, plan after plan.
+Chain = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+
+
 def usage_lines(
     bill: Bill, meters: Sequence[Meter], metered: Metered
 ) -> tuple[list[dict[str, Any]], dict[Any, Fraction]]:
-    """A line for each price, set of values and segment, and the usage that no price is for, by meter."""
-    chains: dict[tuple[Meter, tuple[str, ...], tuple[str, ...]], list[Place]] = {}
+    """A line for each price, set of values, segment and version, and the usage that no price is for, by meter."""
+    chains: dict[Chain, list[Place]] = {}
     unpriced: dict[Any, Fraction] = defaultdict(Fraction)
     for position, segment in enumerate(bill.plans):
         for meter in meters:
@@ -965,24 +988,21 @@ def usage_lines(
             if price is None:
                 unpriced[meter.key, meter.unit] += sum(found.values(), ZERO)
                 continue
+            # What has a price has a line though nothing was used: that of the version in force then.
+            is_due = is_in_force(meter, meters, segment.end)
             try:
                 for names, values, terms, quantity in _cells_used(price, found):
-                    count = _count(terms, position, metered)
-                    key = usage_key(position, price, meter, values)
-                    # What has a price has a line though nothing was used: of a meter, the version in force then.
-                    is_due = (
-                        key in bill.by_key if price["dimensions"] else is_in_force(meter, meters, segment.end)
-                    )
-                    if quantity or is_due:
-                        place = Place(position, segment, price, terms, quantity, count)
-                        chains.setdefault((meter, names, values), []).append(place)
+                    if quantity or (is_due and not values):
+                        count = _count(terms, position, metered)
+                        place = Place(position, meter, segment, price, terms, quantity, count)
+                        chains.setdefault((meter.key, meter.unit, names, values), []).append(place)
             except NoPrice:
                 continue
     lines: list[dict[str, Any]] = []
-    for (meter, names, values), chain in chains.items():
+    for (_, _, names, values), chain in chains.items():
         try:
             for run in _runs_without_a_hole(chain):
-                lines += list(_lines_of(bill, meter, names, values, run))
+                lines += list(_lines_of(bill, names, values, run))
         except NoPrice:
             continue
     return lines, {key: total for key, total in unpriced.items() if total}
@@ -1011,9 +1031,10 @@ def _cells_used(
     quantities = dict.fromkeys(terms_of, ZERO)
     for values, quantity in found.items():
         cell = values if values in terms_of else ()
-        if cell not in terms_of:
+        if quantity and cell not in terms_of:
             raise NoPrice(f"no price for {', '.join(values)}")
-        quantities[cell] += quantity
+        if quantity:
+            quantities[cell] += quantity
     for values, quantity in quantities.items():
         if quantity or not values:
             yield tuple(price["dimensions"]) if values else (), values, terms_of[values], quantity
@@ -1032,56 +1053,80 @@ def _count(terms: Document, position: int, metered: Metered) -> Fraction:
     )
 
 
-def _runs_without_a_hole(chain: Sequence[Place]) -> Iterator[list[Place]]:
-    """Where a plan in between had no such price, tiers begin anew."""
-    run: list[Place] = []
+def _runs_without_a_hole(chain: Sequence[Place]) -> Iterator[list[list[Place]]]:
+    """The chain by segments; where a plan in between had no such price, tiers begin anew."""
+    by_segment: dict[int, list[Place]] = {}
     for place in chain:
-        if run and run[-1].segment.end != place.segment.start:
+        by_segment.setdefault(place.position, []).append(place)
+    run: list[list[Place]] = []
+    for versions in map(_versions_used, by_segment.values()):
+        if run and run[-1][0].segment.end != versions[0].segment.start:
             yield run
             run = []
-        run.append(place)
+        run.append(versions)
     yield run
 
 
+def _versions_used(versions: Sequence[Place]) -> list[Place]:
+    """The versions of a meter that were used in a segment, the older first; one if none was."""
+    in_order = sorted(versions, key=lambda place: place.meter.version)
+    return [place for place in in_order if place.quantity] or in_order[-1:]
+
+
 def _lines_of(
-    bill: Bill, meter: Meter, names: tuple[str, ...], values: tuple[str, ...], run: Sequence[Place]
+    bill: Bill, names: tuple[str, ...], values: tuple[str, ...], run: Sequence[Sequence[Place]]
 ) -> Iterator[dict[str, Any]]:
-    for place, part in _parts(bill, run):
-        found = priced(place.terms, place.quantity, place.count, part)
-        sheet, price = place.segment.sheet, place.price
-        yield expected_line(
-            usage_key(place.position, price, meter, values), "charge", price["name"], place.segment.start,
-            place.segment.end, price_key=price["key"], plan_key=sheet["plan_key"], plan_version=sheet["version"],
-            meter_key=meter.key, meter_version=meter.version, values=dict(zip(names, values)),
-            metered_quantity=number_text(found.metered), billed_quantity=number_text(found.billed),
-            unit=priced_unit(place.terms), terms=place.terms, segment=part_document(part),
-            steps=[step_document(step) for step in found.steps],
-            taxes=_taxes(bill) if price["is_taxable"] else [], takes_credit=price["takes_credit"],
-            amount_minor=str(found.minor),
-        )  # fmt: skip
+    for versions, part in _parts(bill, run):
+        # A version's line is what it adds to the older ones': nothing is included or due twice.
+        before: tuple[Fraction, Fraction] | None = None
+        for place in versions:
+            count = place.count if before is None else ZERO
+            found = priced_behind(place.terms, place.quantity, count, part, before)
+            yield _usage_line(bill, names, values, place, part, found)
+            quantity, counted = before or (ZERO, ZERO)
+            before = (quantity + place.quantity, counted + count)
 
 
-def _parts(bill: Bill, run: Sequence[Place]) -> Iterator[tuple[Place, Part]]:
+def _usage_line(
+    bill: Bill, names: tuple[str, ...], values: tuple[str, ...], place: Place, part: Part, found: Priced
+) -> dict[str, Any]:
+    sheet, price, meter = place.segment.sheet, place.price, place.meter
+    return expected_line(
+        usage_key(place.position, price, meter, values), "charge", price["name"], place.segment.start,
+        place.segment.end, price_key=price["key"], plan_key=sheet["plan_key"], plan_version=sheet["version"],
+        meter_key=meter.key, meter_version=meter.version, values=dict(zip(names, values)),
+        metered_quantity=number_text(found.metered), billed_quantity=number_text(found.billed),
+        unit=priced_unit(place.terms), terms=place.terms, segment=part_document(part),
+        steps=[step_document(step) for step in found.steps],
+        taxes=_taxes(bill) if price["is_taxable"] else [], takes_credit=price["takes_credit"],
+        amount_minor=str(found.minor),
+    )  # fmt: skip
+
+
+def _parts(bill: Bill, run: Sequence[Sequence[Place]]) -> Iterator[tuple[Sequence[Place], Part]]:
     """What changes of plan leave of tiers and included usage for each segment, by the policy of each change."""
-    stretches: list[list[Place]] = []
-    for position, place in enumerate(run):
-        if position and place.segment.policy == "continue":
-            stretches[-1].append(place)
+    stretches: list[list[Sequence[Place]]] = []
+    for position, versions in enumerate(run):
+        if position and versions[0].segment.policy == "continue":
+            stretches[-1].append(versions)
         else:
-            stretches.append([place])
+            stretches.append([versions])
     for position, stretch in enumerate(stretches):
-        opened_by = [other[0].segment.policy for other in stretches[position : position + 2]]
+        opened_by = [other[0][0].segment.policy for other in stretches[position : position + 2]]
         if position == 0:
             opened_by[0] = "restart"
+        first, last = stretch[0][0].segment, stretch[-1][0].segment
         tier_share = WHOLE
         if "shared_by_time" in opened_by:
-            tier_share = share_of(stretch[0].segment.start, stretch[-1].segment.end, bill.whole)
+            tier_share = share_of(first.start, last.end, bill.whole)
         before: tuple[Fraction, Fraction] | None = None
-        for place in stretch:
-            share = share_of(place.segment.start, place.segment.end, bill.whole)
-            yield place, Part(share=share, tier_share=tier_share, before=before)
+        for versions in stretch:
+            segment = versions[0].segment
+            share = share_of(segment.start, segment.end, bill.whole)
+            yield versions, Part(share=share, tier_share=tier_share, before=before)
             quantity, count = before or (ZERO, ZERO)
-            before = (quantity + place.quantity, count + place.count)
+            together = sum((place.quantity for place in versions), ZERO)
+            before = (quantity + together, count + versions[0].count)
 
 
 def priced_unit(terms: Document) -> str:
@@ -1441,7 +1486,7 @@ def corrections(
     for name in corrected:
         old = by_number[name]
         others = [line for one in earlier for line in one.lines if line["kind"] == "correction"]
-        lines = _corrections_of(old, others, usage, left)
+        lines = _corrections_of(bill, old, others, usage, left)
         for credit in credits_of(old):
             key = line_key("correction", old.number, f"credit {credit.key}")
             changed = sum(minor_of(line) for line in lines if line["key"] == key)
@@ -1463,26 +1508,74 @@ def _credits_before_corrections(bill: Bill, corrected: Sequence[Bill]) -> dict[s
 
 
 def _corrections_of(
-    old: Bill, others: Sequence[Document], usage: Usage, left: Mapping[str, int]
+    bill: Bill, old: Bill, others: Sequence[Document], usage: Usage, left: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     used, _ = usage_lines(old, usage.meters, usage.metered[old.number])
-    kept = [line for line in old.lines if line["kind"] == "charge" and not line["meter_key"]]
+    kept = [
+        line
+        for line in old.lines
+        if line["kind"] == "charge" and not line["meter_key"] and not _comes_back(bill, line)
+    ]
     before = [line for line in old.lines if line["kind"] == "correction"]
     base = [*kept, *used, *before]
     now = [*base, *whole_lines(old, base, _credits_for(old, others, left))]
     billed = {line["key"]: line for line in old.lines if line["kind"] != "correction"}
-    by_key: dict[str, list[Document]] = defaultdict(list)
-    for line in others:
-        by_key[line["key"]].append(line)
+    earlier = _corrections_by_key(old, others)
     found: list[dict[str, Any]] = []
     for line in now:
         if line["kind"] not in ("correction", "carried"):
-            found += _difference(old, billed.pop(line["key"], None), line, by_key)
+            changes = earlier.pop(line_key("correction", old.number, line["key"]), [])
+            found += _difference(old, billed.pop(line["key"], None), line, changes)
     for line in billed.values():
         # What was carried was paid out as a credit and is settled there.
         if line["kind"] != "carried":
-            found += _difference(old, line, None, by_key)
+            changes = earlier.pop(line_key("correction", old.number, line["key"]), [])
+            found += _difference(old, line, None, changes)
+    for changes in earlier.values():
+        # The bill never had such a line: it came with corrections, and its usage is gone again.
+        undone = Priced()
+        for correction in changes:
+            undone = less(undone, priced_of(correction))
+        found += _correction(changes[-1], changes[-1]["key"], undone)
     return found
+
+
+def _comes_back(bill: Bill, line: Document) -> bool:
+    """Whether a fee was billed ahead for a time after the end of the subscription that this bill closes."""
+    return (
+        bill.head["kind"] == "closing" and is_fee_ahead(line) and instant(line["service_start"]) >= bill.end
+    )
+
+
+def _corrections_by_key(old: Bill, others: Sequence[Document]) -> dict[str, list[Document]]:
+    """Earlier corrections of a bill. A key is a hash, so what it may be of is tried."""
+    own = {line_key("correction", old.number, key) for key in _keys_of(old, others)}
+    found: dict[str, list[Document]] = {}
+    for line in others:
+        if line["key"] in own:
+            found.setdefault(line["key"], []).append(line)
+    return found
+
+
+def _keys_of(old: Bill, others: Sequence[Document]) -> Iterator[str]:
+    """The keys of lines that a bill has, or might have had."""
+    yield from old.by_key
+    yield from ("minimum", "maximum")
+    yield from (f"tax {name}" for name in old.taxes)
+    yield from (f"credit {credit.key}" for credit in credits_of(old))
+    for position, plan in enumerate(old.plans):
+        yield from (f"discount {place}" for place, _ in enumerate(plan.sheet["discounts"], 1))
+        for line in others:
+            values = (line["values"][name] for name in _names_of(plan, line))
+            yield line_key("usage", str(position), line["price_key"], str(line["meter_version"]), *values)
+
+
+def _names_of(plan: Segment, line: Document) -> Sequence[str]:
+    """The dimensions of a line's price in the order in which its key has their values."""
+    for price in plan.sheet["prices"]:
+        if price["key"] == line["price_key"] and set(price["dimensions"]) == set(line["values"]):
+            return list(price["dimensions"])
+    return sorted(line["values"])
 
 
 def _credits_for(old: Bill, others: Sequence[Document], left: Mapping[str, int]) -> list[Credit]:
@@ -1501,15 +1594,19 @@ def _credits_for(old: Bill, others: Sequence[Document], left: Mapping[str, int])
 
 
 def _difference(
-    old: Bill, billed: Document | None, now: Document | None, earlier: Mapping[str, Sequence[Document]]
+    old: Bill, billed: Document | None, now: Document | None, earlier: Sequence[Document]
 ) -> Iterator[dict[str, Any]]:
     line = now or billed
     if line is None:
         return
-    key = line_key("correction", old.number, line["key"])
     found = less(priced_of(now), priced_of(billed))
-    for correction in earlier.get(key, ()):
+    for correction in earlier:
         found = less(found, priced_of(correction))
+    yield from _correction(line, line_key("correction", old.number, line["key"]), found)
+
+
+def _correction(line: Document, key: str, found: Priced) -> Iterator[dict[str, Any]]:
+    """The line as a correction that comes to this, if it comes to anything."""
     if found.minor or found.metered or found.steps:
         changed = {"key": key, "kind": "correction", "allotted": {}, "taxes": [], "takes_credit": False}
         yield {**with_figures(line, found), **changed}
@@ -1607,7 +1704,7 @@ def _usage(
 ) -> tuple[Usage, int | None]:
     """Sum the records of the bill and of those it corrects; the second is how many the bill itself is made of."""
     archived = {each["bill"]: each["months"] for each in proof.manifest["not_contained"]}
-    not_billed = frozenset(bill.details.get("not_billed", ()))
+    not_billed = frozenset(bill.details["not_billed"])
     metered: dict[str, Metered] = {}
     records: int | None = None
     for one in (bill, *(old for old in earlier if old.number in proof.manifest["corrected"])):
@@ -1630,6 +1727,9 @@ def expected_lines(
     if bill.head["kind"] == "opening":
         opening = list(fees_due(bill, "in_advance"))
         return [*opening, *whole_lines(bill, opening, [])], {}
+    if bill.head["kind"] == "closing":
+        changes = corrections(bill, earlier, corrected, usage)
+        return [*changes, *whole_lines(bill, changes, credits_of(bill))], {}
     used, unpriced = usage_lines(bill, usage.meters, usage.metered[bill.number])
     lines: list[Document] = [
         *fees_due(bill, "in_arrears"),
@@ -1713,7 +1813,7 @@ def _compare_rest(
         said = bill.details["records"]
         report.check(f"{count} records", "" if count == said else f"differs: the bill was made of {said}")
         named: dict[Any, Fraction] = defaultdict(Fraction)
-        for one in bill.details["unpriced"]:
+        for one in (*bill.details["unpriced"], *bill.details["priced_elsewhere"]):
             named[one["meter_key"], one["unit"]] += number(one["quantity"])
         is_same = dict(named) == dict(unpriced)
         report.check("usage without a price", "" if is_same else "differs from what the bill says of it")

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from accounts.tenancy import connection
@@ -24,8 +25,7 @@ from insights.values.period import Period, local_day, start_of_day
 ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One quantity wanted: of an account and a meter, in a period; by the values of dimensions, if any are named."""
 
     account_id: int
@@ -35,8 +35,12 @@ class Ask:
     dimensions: tuple[str, ...] = ()
 
 
-# An ask, its first whole local day, and the day after the last.
-DaysOfAsk = tuple[Ask, date, date]
+# The number of an ask, its first whole local day, and the day after the last.
+DaysOfAsk = tuple[int, date, date]
+# The number of an ask, and a piece of its period.
+PieceOfAsk = tuple[int, Period]
+# The number of an ask, dimension values, the quantity of them, and how many records it is made of.
+RowOfAsk = tuple[int, tuple[str, ...], Decimal, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +106,24 @@ def read_metered(asks: Iterable[Ask], meters: Sequence[BilledMeter]) -> dict[Ask
 
 
 def _read_group(aggregation: str, asks: Sequence[Ask], not_billed: list[int]) -> dict[Ask, Metered]:
+    """Asks go by their number here: there are many, and each is long to look up."""
     shared = _asks_with_shared_windows(asks) if aggregation == "unique_count" else frozenset()
-    found: dict[Ask, dict[tuple[str, ...], Decimal]] = {ask: {} for ask in asks}
-    records = dict.fromkeys(asks, 0)
-    days, pieces = _cut((ask for ask in asks if ask not in shared), is_latest=aggregation == "latest")
-    pieces += [(ask, ask.service) for ask in asks if ask in shared]
+    found: list[dict[tuple[str, ...], Decimal]] = [{} for _ in asks]
+    records = [0] * len(asks)
+    days, pieces = _cut(asks, whole=shared, is_latest=aggregation == "latest")
     for rows in (
-        _rows_of_rollups(aggregation, days, not_billed),
-        _rows_of_records(aggregation, pieces, not_billed),
+        _rows_of_rollups(aggregation, asks, days, not_billed),
+        _rows_of_records(aggregation, asks, pieces, not_billed),
     ):
-        for ask, values, quantity, count in rows:
-            place = found[ask]
+        for number, values, quantity, count in rows:
+            place = found[number]
             place[values] = _put_together(aggregation, place.get(values), quantity)
-            records[ask] += count
-    if not AGGREGATES[aggregation].is_per_series:
-        return {
-            ask: Metered(
-                {values: settled(aggregation, raw) for values, raw in found[ask].items()}, records[ask]
-            )
-            for ask in asks
-        }
-    return {ask: Metered(_sum_of_series(found[ask]), records[ask]) for ask in asks}
+            records[number] += count
+    settle = _sum_of_series if AGGREGATES[aggregation].is_per_series else _settled
+    return {
+        ask: Metered(settle(aggregation, by_values), count)
+        for ask, by_values, count in zip(asks, found, records, strict=True)
+    }
 
 
 def _put_together(aggregation: str, known: Decimal | None, found: Decimal) -> Decimal:
@@ -131,7 +132,13 @@ def _put_together(aggregation: str, known: Decimal | None, found: Decimal) -> De
     return max(known, found) if aggregation == "max" else known + found
 
 
-def _sum_of_series(found: Mapping[tuple[str, ...], Decimal]) -> dict[tuple[str, ...], Decimal]:
+def _settled(aggregation: str, found: Mapping[tuple[str, ...], Decimal]) -> dict[tuple[str, ...], Decimal]:
+    return {values: settled(aggregation, raw) for values, raw in found.items()}
+
+
+def _sum_of_series(
+    _aggregation: str, found: Mapping[tuple[str, ...], Decimal]
+) -> dict[tuple[str, ...], Decimal]:
     """A peak or a latest value is one for each series first; here the last of the values is the series' id."""
     totals: dict[tuple[str, ...], Decimal] = {}
     for values, quantity in found.items():
@@ -139,22 +146,27 @@ def _sum_of_series(found: Mapping[tuple[str, ...], Decimal]) -> dict[tuple[str, 
     return totals
 
 
-def _cut(asks: Iterable[Ask], *, is_latest: bool) -> tuple[list[DaysOfAsk], list[tuple[Ask, Period]]]:
-    """The whole local days of each ask, and what is left of it before the first and after the last."""
+def _cut(
+    asks: Sequence[Ask], *, whole: frozenset[int], is_latest: bool
+) -> tuple[list[DaysOfAsk], list[PieceOfAsk]]:
+    """The whole local days of each ask, and what is left of it before the first and after the last.
+
+    Those numbered in `whole` are one piece.
+    """
     days: list[DaysOfAsk] = []
-    pieces: list[tuple[Ask, Period]] = []
+    pieces: list[PieceOfAsk] = []
     edges: dict[tuple[str, Period], tuple[date, date, tuple[Period, ...]]] = {}
-    for ask in asks:
+    for number, ask in enumerate(asks):
         place = (ask.zone, ask.service)
         if place not in edges:
             edges[place] = _whole_days(ask.service, ZoneInfo(ask.zone))
         first, end, rest = edges[place]
         # A latest value is in whole days or it is looked for in all records: pieces have no order here.
-        if first >= end or (rest and is_latest):
-            pieces.append((ask, ask.service))
+        if number in whole or first >= end or (rest and is_latest):
+            pieces.append((number, ask.service))
             continue
-        days.append((ask, first, end))
-        pieces += [(ask, piece) for piece in rest]
+        days.append((number, first, end))
+        pieces += [(number, piece) for piece in rest]
     return days, pieces
 
 
@@ -183,11 +195,11 @@ _BILLABLE = "AND c.source_id <> ALL(%(not_billed)s::bigint[])"
 
 
 def _rows_of_rollups(
-    aggregation: str, days: Sequence[DaysOfAsk], not_billed: list[int]
-) -> list[tuple[Ask, tuple[str, ...], Decimal, int]]:
+    aggregation: str, asks: Sequence[Ask], days: Sequence[DaysOfAsk], not_billed: list[int]
+) -> list[RowOfAsk]:
     if not days:
         return []
-    has_dimensions = bool(days[0][0].dimensions)
+    has_dimensions = bool(asks[0].dimensions)
     is_joined = has_dimensions or bool(not_billed) or aggregation not in ("sum", "count", "unique_count")
     join = "JOIN insights_series c ON c.account_id = a.account_id AND c.id = r.series_id" if is_joined else ""
     statement = f"""
@@ -199,20 +211,19 @@ def _rows_of_rollups(
         AND r.day >= a.first_day AND r.day < a.end_day
     {join} {_BILLABLE if is_joined else ""}
     GROUP BY 1, 2"""
-    asks = [ask for ask, _, _ in days]
-    parameters = _parameters(asks, not_billed) | {
+    parameters = _parameters(asks, [number for number, _, _ in days], not_billed) | {
         "firsts": [first for _, first, _ in days],
         "ends": [end for _, _, end in days],
     }
-    return _answers(statement, parameters, asks)
+    return _answers(statement, parameters)
 
 
 def _rows_of_records(
-    aggregation: str, pieces: Sequence[tuple[Ask, Period]], not_billed: list[int]
-) -> list[tuple[Ask, tuple[str, ...], Decimal, int]]:
+    aggregation: str, asks: Sequence[Ask], pieces: Sequence[PieceOfAsk], not_billed: list[int]
+) -> list[RowOfAsk]:
     if not pieces:
         return []
-    has_dimensions = bool(pieces[0][0].dimensions)
+    has_dimensions = bool(asks[0].dimensions)
     statement = f"""
     SELECT a.n, {_values_sql(aggregation, has_dimensions=has_dimensions)} AS values,
         {AGGREGATES[aggregation].over_records}, count(*)
@@ -228,20 +239,19 @@ def _rows_of_records(
     JOIN insights_usagerecord u ON u.account_id = a.account_id AND u.series_id = c.id
         AND u.window_start >= a.start AND u.window_start < a.stop {_BILLABLE}
     GROUP BY 1, 2"""
-    asks = [ask for ask, _ in pieces]
-    parameters = _parameters(asks, not_billed) | {
+    parameters = _parameters(asks, [number for number, _ in pieces], not_billed) | {
         "starts": [piece.start for _, piece in pieces],
         "stops": [piece.end for _, piece in pieces],
     }
-    return _answers(statement, parameters, asks)
+    return _answers(statement, parameters)
 
 
-def _parameters(asks: Sequence[Ask], not_billed: list[int]) -> dict[str, Any]:
+def _parameters(asks: Sequence[Ask], numbers: Sequence[int], not_billed: list[int]) -> dict[str, Any]:
     return {
-        "ns": list(range(len(asks))),
-        "accounts": [ask.account_id for ask in asks],
-        "meters": [ask.meter_id for ask in asks],
-        "dimensions": [_json_list(ask.dimensions) for ask in asks],
+        "ns": list(numbers),
+        "accounts": [asks[number].account_id for number in numbers],
+        "meters": [asks[number].meter_id for number in numbers],
+        "dimensions": [_json_list(asks[number].dimensions) for number in numbers],
         "not_billed": not_billed,
     }
 
@@ -250,14 +260,12 @@ def _json_list(names: Sequence[str]) -> str:
     return "[" + ",".join(f'"{name}"' for name in names) + "]"
 
 
-def _answers(
-    statement: str, parameters: Mapping[str, Any], asks: Sequence[Ask]
-) -> list[tuple[Ask, tuple[str, ...], Decimal, int]]:
+def _answers(statement: str, parameters: Mapping[str, Any]) -> list[RowOfAsk]:
     with connection().cursor() as cursor:
         cursor.execute(statement, parameters)
         return [
-            (asks[number], tuple(values), quantity, records)
-            for number, values, quantity, records in sorted(cursor.fetchall(), key=lambda row: row[0])
+            (number, tuple(values), quantity, records)
+            for number, values, quantity, records in sorted(cursor.fetchall(), key=itemgetter(0))
             if quantity is not None
         ]
 
@@ -273,8 +281,8 @@ SELECT DISTINCT account_id, meter_id FROM (
 """
 
 
-def _asks_with_shared_windows(asks: Sequence[Ask]) -> frozenset[Ask]:
-    """Those whose distinct windows only the records can tell apart, because two series share what makes one."""
+def _asks_with_shared_windows(asks: Sequence[Ask]) -> frozenset[int]:
+    """The numbers of those whose windows only records can tell apart, because two series share what makes one."""
     parameters = {
         "accounts": sorted({ask.account_id for ask in asks}),
         "meters": sorted({ask.meter_id for ask in asks}),
@@ -282,4 +290,4 @@ def _asks_with_shared_windows(asks: Sequence[Ask]) -> frozenset[Ask]:
     with connection().cursor() as cursor:
         cursor.execute(_SHARED, parameters)
         shared = set(cursor.fetchall())
-    return frozenset(ask for ask in asks if (ask.account_id, ask.meter_id) in shared)
+    return frozenset(number for number, ask in enumerate(asks) if (ask.account_id, ask.meter_id) in shared)

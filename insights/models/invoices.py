@@ -183,6 +183,12 @@ class LineItem(models.Model):
                 condition=Q(corrects_invoice__isnull=False),
                 name="lineitem_corrections",
             ),
+            # By this a line is looked for that corrects one which is to be deleted.
+            models.Index(
+                fields=["account", "corrects"],
+                condition=Q(corrects__isnull=False),
+                name="lineitem_correcting",
+            ),
         ]
 
 

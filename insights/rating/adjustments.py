@@ -57,6 +57,8 @@ def adjust_steps(
     share: Share,
 ) -> tuple[Step, ...]:
     """The steps followed by every discount in order, then what lifts them to the minimum or lowers to the maximum."""
+    if not (discounts or minimum or maximum):
+        return tuple(steps)
     adjusted = list(steps)
     amount = sum((step.amount for step in steps), Fraction(0))
     for discount in discounts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import lcm
 
 from insights.rating.charges import (
     ChargeModel,
@@ -22,7 +23,7 @@ from insights.rating.charges import (
     Tier,
     Volume,
 )
-from insights.values.exact import PER_CENT, exact_of
+from insights.values.exact import PER_CENT, ZERO, exact_of
 from insights.values.share import WHOLE, Share
 from insights.values.step import Step, StepKind
 
@@ -38,19 +39,19 @@ class Units:
     """
 
     billed: Fraction
-    count: Fraction = Fraction(0)
+    count: Fraction = ZERO
     counted_before: Fraction | None = None
     tier_share: Share = WHOLE
 
     @property
     def start(self) -> Fraction:
         """Where in the tiers the first of these units falls."""
-        return self.counted_before or Fraction(0)
+        return self.counted_before or ZERO
 
     @property
     def end(self) -> Fraction:
         """Where in the tiers the last of these units falls."""
-        return self.start + self.billed
+        return self.start + self.billed if self.counted_before else self.billed
 
 
 def charge_steps(charge: ChargeModel, units: Units) -> tuple[Step, ...]:
@@ -85,16 +86,30 @@ def _times(kind: StepKind, quantity: Fraction, unit_amount: Fraction) -> Step:
 
 
 def _graduated(charge: Graduated | GraduatedPercentage, units: Units) -> list[Step]:
-    steps: list[Step] = []
+    """Each tier's part of the units. Bounds are compared as whole numbers of one unit that all of them have."""
+    bounds = [bounds_of(tier, units.tier_share) for tier in charge.tiers]
     start, end = units.start, units.end
-    for number, tier in enumerate(charge.tiers, 1):
-        above, up_to = bounds_of(tier, units.tier_share)
-        inside = (end if up_to is None else min(end, up_to)) - max(start, above)
+    common = lcm(start.denominator, end.denominator, *(above.denominator for above, _ in bounds))
+    first, last = _in(common, start), _in(common, end)
+    steps: list[Step] = []
+    for number, (above, up_to) in enumerate(bounds, 1):
+        lower = _in(common, above)
+        if number > 1 and lower >= last:
+            break
+        # Tiers touch, so what one goes up to is a whole number of the same unit as what another begins above.
+        upper = last if up_to is None else min(last, _in(common, up_to))
+        inside = upper - max(first, lower)
         if inside > 0:
-            steps.append(_tier_units(charge, number, inside, units.tier_share))
-        if _is_fee_due(charge, number, units, is_entered=inside > 0 and start <= above):
-            steps.append(_tier_fee(number, tier, units.tier_share))
+            steps.append(_tier_units(charge, number, Fraction(inside, common), units.tier_share))
+        is_entered = inside > 0 and first <= lower
+        if charge.tiers[number - 1].flat_amount and _is_fee_due(charge, number, units, is_entered=is_entered):
+            steps.append(_tier_fee(number, charge.tiers[number - 1], units.tier_share))
     return steps
+
+
+def _in(common: int, number: Fraction) -> int:
+    """The number in so many parts of one, of which it is a whole number."""
+    return number.numerator * (common // number.denominator)
 
 
 def _is_fee_due(
@@ -161,15 +176,14 @@ def _tier_units(
     tier = charge.tiers[number - 1]
     above, up_to = bounds_of(tier, tier_share)
     is_percent = isinstance(charge, GraduatedPercentage)
-    percent = exact_of(tier.percent) if is_percent else None
-    unit_amount = None if is_percent else exact_of(tier.unit_amount)
+    price = exact_of(tier.percent if is_percent else tier.unit_amount)
     return Step(
         kind=StepKind.TIER,
         quantity=quantity,
         base=quantity,
-        unit_amount=unit_amount,
-        percent=percent,
-        amount=quantity * (exact_of(tier.percent) * PER_CENT if is_percent else exact_of(tier.unit_amount)),
+        unit_amount=None if is_percent else price,
+        percent=price if is_percent else None,
+        amount=quantity * (price * PER_CENT if is_percent else price),
         tier=number,
         above=above,
         up_to=up_to,

@@ -18,7 +18,7 @@ from insights.rating.credits import Credit, CreditUse, burn_credits, burn_order
 from insights.rating.figures import InvalidTerms, check_amount
 from insights.rating.terms import Bound, Discount, check_discount
 from insights.values.exact import PER_CENT, round_half_away
-from insights.values.money import Money, currency_decimals, minor_of, split
+from insights.values.money import Money, currency_decimals, minor_of, rounded_minor, split
 from insights.values.share import WHOLE
 
 
@@ -130,7 +130,7 @@ class _Bill:
     def _add(self, line: InvoiceLine) -> None:
         if line.key in self.left:
             raise InvalidInvoice(f"there are two lines {line.key!r}")
-        if missing := set(line.taxes) - set(self.terms.taxes):
+        if missing := {name for name in line.taxes if name not in self.terms.taxes}:
             raise InvalidInvoice(f"line {line.key!r} has unknown taxes: {', '.join(sorted(missing))}")
         self.lines.append(line)
         self.left[line.key] = 0 if line.allotted else line.minor
@@ -205,4 +205,4 @@ class _Bill:
                 self._add(InvoiceLine(key=f"tax {key}", kind=LineKind.TAX, minor=minor))
 
     def _rounded(self, amount: Fraction) -> int:
-        return round_half_away(minor_of(amount, self.terms.currency))
+        return rounded_minor(amount, self.terms.currency)

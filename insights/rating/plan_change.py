@@ -102,6 +102,10 @@ def _whole_of(run: Sequence[PlanSegment]) -> Period:
 
 
 def _is_shared(segments: Sequence[PlanSegment], run: Sequence[PlanSegment]) -> bool:
-    following = [segment for segment in segments if segment.service.start == run[-1].service.end]
-    openings = {run[0].opened_by, *(segment.opened_by for segment in following)}
-    return ChangePolicy.SHARED_BY_TIME in openings
+    if run[0].opened_by is ChangePolicy.SHARED_BY_TIME:
+        return True
+    end = run[-1].service.end
+    return any(
+        segment.opened_by is ChangePolicy.SHARED_BY_TIME and segment.service.start == end
+        for segment in segments
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 
 from insights.values.period import Period
 from insights.values.share import Share
@@ -20,6 +21,7 @@ class UnableToProrate(ValueError):
     """The part is not one of this period in whole seconds."""
 
 
+@lru_cache(maxsize=4096)
 def share_of(part: Period, whole: Period) -> Share:
     """How much of the whole period the part is, in elapsed seconds: an hour the clock skips is no time at all.
 

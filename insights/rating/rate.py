@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -16,8 +16,8 @@ from insights.rating.adjustments import adjust_steps, take_included
 from insights.rating.charge_models import Units, charge_steps
 from insights.rating.proration import prorate_steps
 from insights.rating.terms import PriceTerms
-from insights.values.exact import EXACT, exact_of, round_half_away
-from insights.values.money import Money, allot, minor_of
+from insights.values.exact import EXACT, ZERO, add_exact, exact_of
+from insights.values.money import Money, allot, minor_of, rounded_minor
 from insights.values.share import WHOLE, Share
 from insights.values.step import Step, StepKind
 
@@ -74,7 +74,7 @@ class RatedLine:
     @property
     def exact_amount(self) -> Fraction:
         """The amount before rounding, in major units."""
-        return sum((step.amount for step in self.steps), Fraction(0))
+        return add_exact(step.amount for step in self.steps)
 
 
 def rate_line(
@@ -97,7 +97,7 @@ def rate_line(
         minor = _rounded_minor(after, terms.currency) - _rounded_minor(before, terms.currency)
     return RatedLine(
         metered_quantity=usage.quantity,
-        billed_quantity=sum((step.quantity for step in steps if step.kind not in _NOT_BILLED), Fraction(0)),
+        billed_quantity=add_exact(step.quantity for step in steps if step.kind not in _NOT_BILLED),
         steps=_allotted(steps, minor, terms.currency),
         amount=Money(minor, terms.currency),
     )
@@ -120,7 +120,7 @@ def steps_in_order(terms: PriceTerms, usage: Usage, segment: Segment) -> tuple[S
         terms.charge,
         Units(
             billed=included.billed,
-            count=Fraction(usage.count),
+            count=Fraction(usage.count) if usage.count else ZERO,
             counted_before=included.billed_before,
             tier_share=tiers.tier_share,
         ),
@@ -140,7 +140,7 @@ def converted(terms: PriceTerms, usage: Usage) -> Fraction:
     """The quantity in the price's unit, exactly, or UnableToRate when there is less than nothing."""
     if usage.quantity < 0 or usage.count < 0:
         raise UnableToRate("the usage adds to less than nothing")
-    units = Fraction(usage.quantity)
+    units = Fraction(*usage.quantity.as_integer_ratio())
     return units / exact_of(terms.conversion.units_per) if terms.conversion else units
 
 
@@ -151,14 +151,16 @@ def _exempt(units: Fraction, reason: str) -> tuple[Step, ...]:
 
 
 def _rounded_minor(steps: Sequence[Step], currency: str) -> int:
-    return round_half_away(minor_of(sum((step.amount for step in steps), Fraction(0)), currency))
+    return rounded_minor(add_exact(step.amount for step in steps), currency)
 
 
 def _allotted(steps: Sequence[Step], minor: int, currency: str) -> tuple[Step, ...]:
+    if len(steps) == 1:
+        # What one step comes to is the line, so there is nothing to spread.
+        return (steps[0].with_minor(minor) if minor else steps[0],)
     units = allot(minor, {number: minor_of(step.amount, currency) for number, step in enumerate(steps)})
     return tuple(
-        replace(step, amount_minor=units[number]) if units[number] else step
-        for number, step in enumerate(steps)
+        step.with_minor(units[number]) if units[number] else step for number, step in enumerate(steps)
     )
 
 

@@ -7,7 +7,7 @@ other currencies than the plan's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,7 @@ from insights.values.quantity import exact_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetPrice:
-    """One price: `terms` alone, or a matrix by dimension values. A fee has no meter."""
+    """One price: `terms` alone, or a matrix by dimension values. A fee has no meter. `units` are those of all terms."""
 
     key: str
     name: str
@@ -31,6 +31,7 @@ class SheetPrice:
     is_counted: bool = False
     is_taxable: bool = True
     takes_credit: bool = True
+    units: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.terms is None) == (self.matrix is None):
@@ -39,6 +40,7 @@ class SheetPrice:
             raise InvalidTerms(f"price {self.key} is a fee, which has no dimensions")
         if self.is_counted and self.meter_key:
             raise InvalidTerms(f"price {self.key} counts what a meter measures already")
+        object.__setattr__(self, "units", frozenset(terms.unit for _, terms in self.every_terms()))
 
     def every_terms(self) -> tuple[tuple[tuple[str, ...], PriceTerms], ...]:
         """Each cell's values and terms; the catch-all, or the only terms, last and without values."""
@@ -59,7 +61,7 @@ class IncludedCredit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSheet:
-    """All prices of one version of one plan."""
+    """All prices of one version of one plan; `by_meter` and `fees` are the same prices, the first by meter key."""
 
     plan_key: str
     plan_name: str
@@ -71,9 +73,20 @@ class PriceSheet:
     minimum: Bound | None = None
     maximum: Bound | None = None
     included_credit: IncludedCredit | None = None
+    by_meter: Mapping[str, SheetPrice] = field(init=False, repr=False, compare=False)
+    fees: tuple[SheetPrice, ...] = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_sheet(self)
+        # What follows from a sheet is kept for many bills and looked up by it.
+        object.__setattr__(self, "_hash", hash((self.plan_key, self.version, self.prices, self.discounts)))
+        metered = {price.meter_key: price for price in self.prices if price.meter_key}
+        object.__setattr__(self, "by_meter", metered)
+        object.__setattr__(self, "fees", tuple(price for price in self.prices if not price.meter_key))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def price(self, key: str) -> SheetPrice | None:
         """The price of this key, if the sheet has one."""

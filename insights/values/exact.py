@@ -7,6 +7,7 @@ in and the minor units that go out every number is a Fraction. Refuses text in a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
@@ -15,6 +16,7 @@ PRECISION = 100
 # Decimals of ours are shifted and written, never rounded: what would round is an error.
 EXACT = Context(prec=PRECISION, traps=[Inexact, InvalidOperation])
 PER_CENT = Fraction(1, 100)
+ZERO = Fraction(0)
 
 _NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?")
 _RATIO_TEXT = re.compile(r"(-?[1-9][0-9]*)/([1-9][0-9]*)")
@@ -26,6 +28,14 @@ def exact_of(number: Decimal) -> Fraction:
     return Fraction(number)
 
 
+def add_exact(numbers: Iterable[Fraction]) -> Fraction:
+    """The sum; nothing is added to a first number, since most sums have only one and an addition is slow."""
+    total = ZERO
+    for number in numbers:
+        total = total + number if total else number
+    return total
+
+
 class InvalidNumber(ValueError):
     """The text is not an exact number in its one form."""
 
@@ -35,13 +45,15 @@ def exact_number_text(number: Fraction) -> str:
 
     Equal numbers have equal texts, so the text can be stored, compared and hashed.
     """
+    if number.denominator == 1:
+        return str(number.numerator)
     places = _decimal_places(number.denominator)
     if places is None:
         return f"{number.numerator}/{number.denominator}"
-    scaled = abs(number.numerator) * (10**places // number.denominator)
-    digits = str(scaled).rjust(places + 1, "0")
-    sign = "-" if number < 0 else ""
-    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+    numerator = number.numerator
+    digits = str(abs(numerator) * (10**places // number.denominator)).rjust(places + 1, "0")
+    sign = "-" if numerator < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:]}"
 
 
 def parse_exact_number(text: str) -> Fraction:
@@ -56,6 +68,7 @@ def parse_exact_number(text: str) -> Fraction:
     raise InvalidNumber(f"{text[:200]!r} is not an exact number")
 
 
+@lru_cache(maxsize=4096)
 def _decimal_places(denominator: int) -> int | None:
     """How many decimal places a fraction in lowest terms needs; None when no number of them is enough."""
     twos = (denominator & -denominator).bit_length() - 1
@@ -69,9 +82,13 @@ def _decimal_places(denominator: int) -> int | None:
 
 def round_half_away(number: Fraction) -> int:
     """The nearest whole number; a half goes away from zero, so that a reversal rounds as its original did."""
-    doubled, unit = 2 * abs(number.numerator), 2 * number.denominator
-    nearest = (doubled + number.denominator) // unit
-    return -nearest if number < 0 else nearest
+    return rounded_ratio(number.numerator, number.denominator)
+
+
+def rounded_ratio(numerator: int, denominator: int) -> int:
+    """The same of a fraction that is not in lowest terms; the denominator is above zero."""
+    nearest = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return -nearest if numerator < 0 else nearest
 
 
 def decimal_of(whole: int, places: int) -> Decimal:

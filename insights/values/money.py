@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from math import lcm
 from typing import TypeVar
 
-from insights.values.exact import decimal_of, round_half_away
+from insights.values.exact import decimal_of, rounded_ratio
 
 # ISO 4217, list one, without funds codes, precious metals and the test code.
 _DECIMALS_0 = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
@@ -56,7 +57,14 @@ def currency_decimals(currency: str) -> int:
 
 def minor_of(amount: Fraction | Decimal, currency: str) -> Fraction:
     """An amount in major units as exact minor units: 49.23 USD is 4923."""
-    return Fraction(amount) * _MINOR_UNITS[currency_decimals(currency)]
+    numerator, denominator = amount.as_integer_ratio()
+    return Fraction(numerator * _MINOR_UNITS[currency_decimals(currency)], denominator)
+
+
+def rounded_minor(amount: Fraction, currency: str) -> int:
+    """An amount in major units as whole minor units, rounded once, half away from zero."""
+    numerator = amount.numerator * _MINOR_UNITS[currency_decimals(currency)]
+    return rounded_ratio(numerator, amount.denominator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class Money:
     @classmethod
     def rounded(cls, amount: Fraction, currency: str) -> Money:
         """The amount in major units, rounded once, half away from zero."""
-        return cls(round_half_away(minor_of(amount, currency)), currency)
+        return cls(rounded_minor(amount, currency), currency)
 
     @property
     def amount(self) -> Decimal:
@@ -114,25 +122,27 @@ def allot(total: int, parts: Mapping[Key, Fraction]) -> dict[Key, int]:
     when every sign is turned, stays within one unit of each part, changes no sign and leaves a zero part zero.
     The total may differ from the parts' sum by up to one, which is what rounding takes; otherwise UnableToAllot.
     """
-    if abs(total - sum(parts.values(), Fraction(0))) > 1:
+    # All parts in one unit of which each is a whole number: comparing fractions one by one is slow.
+    common = lcm(*(part.denominator for part in parts.values()))
+    whole = {key: part.numerator * (common // part.denominator) for key, part in parts.items()}
+    if abs(total * common - sum(whole.values())) > common:
         raise UnableToAllot(f"{total} is not the sum of the parts rounded")
-    units = {key: _towards_zero(part) for key, part in parts.items()}
+    units = {key: _towards_zero(part, common) for key, part in whole.items()}
     missing = total - sum(units.values())
     if not missing:
         return units
     one = 1 if missing > 0 else -1
-    open_keys = [key for key, part in parts.items() if part]
+    open_keys = [key for key, part in whole.items() if part]
     if abs(missing) > len(open_keys):
         raise UnableToAllot(f"{total} does not fit {len(open_keys)} parts that are not zero")
-    by_loss = sorted(open_keys, key=lambda key: (one * (units[key] - parts[key]), key))
+    by_loss = sorted(open_keys, key=lambda key: (one * (units[key] * common - whole[key]), key))
     for key in by_loss[: abs(missing)]:
         units[key] += one
     return units
 
 
-def _towards_zero(part: Fraction) -> int:
-    whole = abs(part.numerator) // part.denominator
-    return -whole if part < 0 else whole
+def _towards_zero(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator) if numerator < 0 else numerator // denominator
 
 
 def split(total: int, weights: Mapping[Key, Fraction]) -> dict[Key, int]:

@@ -68,6 +68,24 @@ class Step:
         is_fixed_discount = self.kind is StepKind.DISCOUNT and self.percent is None
         return self.kind not in (StepKind.MINIMUM, StepKind.MAXIMUM) and not is_fixed_discount
 
+    def with_minor(self, minor: int) -> Step:
+        """The same step with these minor units allotted to it; written out, since `replace` is three times as slow."""
+        return Step(
+            kind=self.kind,
+            amount=self.amount,
+            quantity=self.quantity,
+            base=self.base,
+            unit_amount=self.unit_amount,
+            percent=self.percent,
+            tier=self.tier,
+            above=self.above,
+            up_to=self.up_to,
+            share=self.share,
+            note=self.note,
+            is_taken_back=self.is_taken_back,
+            amount_minor=minor,
+        )
+
     def less(self, earlier: Step) -> Step:
         """What this step has more than the same linear step of an earlier calculation."""
         return replace(
@@ -91,15 +109,25 @@ class Step:
 
 def step_document(step: Step) -> dict[str, object]:
     """The step as plain JSON values: exact numbers as text, every field written, so that equal steps are equal."""
-    return {name: _written(getattr(step, name)) for name in _NAMES}
+    return {
+        "kind": step.kind.value,
+        "amount": exact_number_text(step.amount),
+        "quantity": exact_number_text(step.quantity),
+        "base": exact_number_text(step.base),
+        "unit_amount": _text_or_none(step.unit_amount),
+        "percent": _text_or_none(step.percent),
+        "tier": step.tier,
+        "above": _text_or_none(step.above),
+        "up_to": _text_or_none(step.up_to),
+        "share": [step.share.seconds, step.share.of_seconds],
+        "note": step.note,
+        "is_taken_back": step.is_taken_back,
+        "amount_minor": step.amount_minor,
+    }
 
 
-def _written(value: object) -> object:
-    if isinstance(value, Fraction):
-        return exact_number_text(value)
-    if isinstance(value, Share):
-        return [value.seconds, value.of_seconds]
-    return str(value) if isinstance(value, StepKind) else value
+def _text_or_none(number: Fraction | None) -> str | None:
+    return None if number is None else exact_number_text(number)
 
 
 def parse_step(document: object) -> Step:

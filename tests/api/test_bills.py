@@ -15,6 +15,7 @@ import time_machine
 
 from accounts.tenancy import as_worker
 from insights.api import bill_serializers as shapes
+from insights.api import explain_serializers
 from insights.billing.file_operations import NotIssued, file_invoice
 from insights.models import Invoice, InvoiceFile, Settlement
 from tests import factories
@@ -244,7 +245,7 @@ class TestLine:
 
         document = bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/lines/1").json()
 
-        assert_shape(shapes.LineProofSerializer(), document)
+        assert_shape(explain_serializers.LineProofSerializer(), document)
         assert document["line"]["position"] == 1
 
     @pytest.mark.parametrize("position", ["0", "99", "999999999999999999999"])
@@ -275,7 +276,7 @@ class TestLine:
 
         document = bill_reader.get(f"/api/v1/invoices/{invoice.public_id}/where-usage-went").json()
 
-        assert_shape(shapes.ConservationSerializer(), document)
+        assert_shape(explain_serializers.ConservationSerializer(), document)
         problem_of(
             bill_reader.get(f"/api/v1/invoices/{make_invoice(cast.other).public_id}/where-usage-went"),
             status=404,

@@ -120,7 +120,7 @@ class TestStalled:
             body, _errors = curl(server, reader, RECORDS, "-i").communicate(timeout=20)
             assert b"429" in body.splitlines()[0]
             assert b"Retry-After: " in body
-            wait_until(lambda: states() == ["cut", "cut"], seconds=15)
+            wait_until(lambda: states() == ["cut", "cut"], seconds=30)
 
         process = curl(server, reader, RECORDS, "-o", "/dev/null")
         process.communicate(timeout=60)

@@ -13,6 +13,7 @@ import psycopg
 
 MEASUREMENTS = ("ingest-row-id", "ingest-window", "pages", "download", "beside", "drafts")
 RECORDS = 1_000_000
+ACCOUNTS = [1_000, 10_000]
 ROWS_PER_FILE = 125_000
 
 
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--only", action="append", choices=MEASUREMENTS, help="only this one; may be repeated"
+    )
+    parser.add_argument(
+        "--accounts", type=int, nargs="+", default=ACCOUNTS, metavar="N", help="how many are drafted, in turn"
     )
     options = parser.parse_args(arguments)
     django.setup()
@@ -43,7 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         # Without workers beside it, whose own passes would draft the same accounts.
         from tests.bench import drafts
 
-        drafts.measure(report)
+        for accounts in sorted(options.accounts):
+            drafts.measure(report, accounts)
     if len(pages_by_size) > 1 and "pages" in wanted:
         from tests.bench.pages import say_growth
 

@@ -1,10 +1,11 @@
-"""Drafting for ten thousand accounts against its floor: the same sums by one statement, the same lines by one COPY."""
+"""Drafting for thousands of accounts against its floor: the same sums by one statement, the same rows by COPY."""
 
 from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 
@@ -13,17 +14,25 @@ from django.db import transaction
 
 from accounts.tenancy import as_owner, as_worker, connection
 from insights.billing.run_operations import run_pass
-from insights.models import Invoice, LineItem, Subscription
+from insights.models import LineItem, Source
 from insights.rating.charges import Graduated, PerUnit, Tier
+from insights.rating.rate import Usage, rate_line
+from insights.rating.terms_json import parse_terms
 from tests.bench.figures import Report
 from tests.bench.site import Spent, postgres_cpu_seconds, settle
 from tests.billing.scene import fee, make_plan, usage_price
 from tests.conftest import KEPT_TABLES
+from tests.factories import ingest_now
+from usage_portal.celery import prepare_worker
 
-ACCOUNTS = 10_000
 METERS = tuple(f"drafted_{number}" for number in range(6))
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SOON = timedelta(minutes=10)
+# Drafts of more than a day ago are all made anew.
+A_DAY_LATER = timedelta(days=1, hours=1)
+EVERY = 10
 TIMES_MAX = 4.0
+SECONDS_MAX = 3_600
 
 _ROWS = """
 INSERT INTO accounts_account (public_id, reference, name, state, billing_zone, currency, opened_at)
@@ -40,47 +49,74 @@ INSERT INTO insights_series (account_id, source_id, meter_id, dimensions_sha256,
 SELECT a.id, s.id, m.id, sha256('x'), '{{}}', 3600 FROM accounts_account a, insights_source s, insights_meter m
 WHERE a.reference LIKE 'drafted-%' AND s.slug = 'drafted' AND m.key LIKE 'drafted\\_%';
 INSERT INTO insights_usagerollup (account_id, meter_id, day, series_id, quantity, records, windows_used)
-SELECT s.account_id, s.meter_id, d::date, s.id, (s.id % 1000) * 1.5, 24, 24
+SELECT s.account_id, s.meter_id, d::date, s.id, round((s.id * 7919 % 100003) / 9.0, 3), 24, 24
 FROM insights_series s JOIN insights_source f ON f.id = s.source_id AND f.slug = 'drafted',
     generate_series(date '2026-11-01', date '2026-11-25', interval '1 day') d ORDER BY 1, 2, 3;
 INSERT INTO insights_billingprofile (account_id, legal_entity_id, company_name, address, tax_id, purchase_order,
-    recipients, tax_name, tax_percent, tax_exempt_reason, due_days, grace_days)
-SELECT a.id, e.id, '', '', '', '', '{{}}', 'VAT', 19, '', 14, 3 FROM accounts_account a,
+    recipients, tax_name, tax_percent, tax_exempt_reason, due_days, grace_days, updated_at)
+SELECT a.id, e.id, '', '', '', '', '{{}}', 'VAT', 19, '', 14, 3, '2026-11-01Z' FROM accounts_account a,
     (INSERT_ENTITY) e WHERE a.reference LIKE 'drafted-%';
 """
 _SUBSCRIPTIONS = """
 INSERT INTO insights_subscription (public_id, account_id, name, currency, billing_zone, anchor_day, interval_months,
-    starts_at)
-SELECT gen_random_uuid(), a.id, 'Drafted', 'USD', 'UTC', '2026-11-01', 1, '2026-11-01Z'
+    starts_at, created_at, changed_at)
+SELECT gen_random_uuid(), a.id, 'Drafted', 'USD', 'UTC', '2026-11-01', 1, '2026-11-01Z', '2026-11-01Z', '2026-11-01Z'
 FROM accounts_account a WHERE a.reference LIKE 'drafted-%' ORDER BY a.id;
-INSERT INTO insights_subscriptionphase (account_id, subscription_id, plan_id, starts_at, policy, counts, reason)
-SELECT s.account_id, s.id, {plan}, s.starts_at, 'restart', '{{}}', '' FROM insights_subscription s
+INSERT INTO insights_subscriptionphase (account_id, subscription_id, plan_id, starts_at, policy, counts, reason,
+    created_at)
+SELECT s.account_id, s.id, {plan}, s.starts_at, 'restart', '{{}}', '', s.starts_at FROM insights_subscription s
 JOIN accounts_account a ON a.id = s.account_id WHERE a.reference LIKE 'drafted-%';
 ANALYZE;
 """
 _SUMS = """
-SELECT r.account_id, r.meter_id, sum(r.quantity) FROM insights_usagerollup r
+SELECT r.account_id, r.meter_id, sum(r.quantity), sum(r.records) FROM insights_usagerollup r
 WHERE r.day >= '2026-11-01' AND r.day < '2026-12-01' GROUP BY 1, 2
 """
+_COPIED = ("insights_invoice", "insights_lineitem")
 
 
-def measure(report: Report) -> None:
-    """Draft all accounts twice, new and again, and say how many times the floor each took."""
-    report.heading(f"{ACCOUNTS:,} accounts with {len(METERS)} meters, a draft each")
-    _fill()
-    new = _draft()
-    floor = _floor()
-    again = _draft()
-    with as_worker():
-        lines = LineItem.objects.count()
-    report.say("drafts, lines", f"{lines:,}")
-    report.say("drafts, floor", f"{floor.clock:.1f} s, processor {floor.cpu:.1f} s")
-    for name, spent in (("new", new), ("again", again)):
-        report.say(f"drafts, {name}", f"{spent.clock:.1f} s, processor {spent.cpu:.1f} s")
+def measure(report: Report, accounts: int) -> None:
+    """Draft all accounts, then after nothing, after usage for a tenth, and after a day; say how many times the floor.
+
+    The floor writes the very rows of the first pass. Rating alone is given besides: the arithmetic of the lines, which
+    no statement does.
+    """
+    report.heading(f"{accounts:,} accounts with {len(METERS)} meters, a draft each")
+    prepare_worker()
+    _fill(accounts)
+    new, _ = _spent(lambda: _pass("issue", NOW, accounts))
+    floor, kept = _spent(_copied_floor())
+    rating, lines = _spent(_rated_lines())
+    unchanged, _ = _spent(lambda: _pass("draft", NOW + SOON, 0))
+    _deliver(accounts)
+    tenth, _ = _spent(lambda: _pass("draft", NOW + SOON, -(-accounts // EVERY)))
+    again, _ = _spent(lambda: _pass("draft", NOW + A_DAY_LATER, accounts))
+    report.say("drafts, rows", f"{kept:,} invoices and lines, {lines:,} lines rated")
+    report.say("drafts, floor: sums and COPY", _words(floor))
+    report.say("drafts, rating the lines alone", _words(rating))
+    for name, spent in (("new", new), ("again after a day", again)):
+        report.say(f"drafts, {name}", _words(spent))
         report.at_most(f"drafts, {name}, against the floor", spent.clock / floor.clock, TIMES_MAX, " times")
+        both = floor.clock + rating.clock
+        report.say(f"drafts, {name}, against floor and rating", f"{spent.clock / both:.3g} times")
+    report.say("drafts, nothing changed", _words(unchanged))
+    report.say("drafts, usage for a tenth", _words(tenth))
 
 
-def _fill() -> None:
+def _words(spent: Spent) -> str:
+    return f"{spent.clock:.2f} s, processor {spent.cpu:.2f} s"
+
+
+def _spent(act: Callable[[], int]) -> tuple[Spent, int]:
+    settle()
+    cpu = postgres_cpu_seconds() + time.process_time()
+    began = time.perf_counter()
+    said = act()
+    clock = time.perf_counter() - began
+    return Spent(clock, postgres_cpu_seconds() + time.process_time() - cpu), said
+
+
+def _fill(accounts: int) -> None:
     entity = "SELECT id FROM insights_legalentity WHERE key = 'drafted'"
     with as_owner(), transaction.atomic(using="owner"), connection().cursor() as cursor:
         kept = ", ".join(f"'{table}'" for table in KEPT_TABLES)
@@ -95,7 +131,7 @@ def _fill() -> None:
             "VALUES ('drafted', 'Drafted', '', '', '', 'D-')"
         )
         cursor.execute(
-            _ROWS.replace("INSERT_ENTITY", entity).format(accounts=ACCOUNTS).replace("%", "%%") % ()
+            _ROWS.replace("INSERT_ENTITY", entity).format(accounts=accounts).replace("%", "%%") % ()
         )
     tiers = (
         Tier(above=Decimal(0), up_to=Decimal(5_000), unit_amount=Decimal("0.01")),
@@ -108,35 +144,64 @@ def _fill() -> None:
         cursor.execute(_SUBSCRIPTIONS.format(plan=plan.pk).replace("%", "%%") % ())
 
 
-def _draft() -> Spent:
+def _pass(kind: str, now: datetime, wanted: int) -> int:
+    """One pass, of which so many subscriptions are expected."""
     with as_worker():
-        # A pass finds drafts of a day ago behind.
-        Invoice.objects.update(drafted_at=datetime(2026, 11, 20, tzinfo=UTC))
-        kind = "draft" if Invoice.objects.exists() else "issue"
-        settle()
-        cpu = postgres_cpu_seconds() + time.process_time()
-        began = time.perf_counter()
-        run = run_pass(kind, NOW, until=time.monotonic() + 3600)
-        seconds = time.perf_counter() - began
-        assert run is not None
-        assert (run.done, run.failed) == (Subscription.objects.count(), 0), run.problem
-    return Spent(seconds, postgres_cpu_seconds() + time.process_time() - cpu)
+        run = run_pass(kind, now, until=time.monotonic() + SECONDS_MAX)
+    done, failed = (0, 0) if run is None else (run.done, run.failed)
+    assert (done, failed) == (wanted, 0), run and run.problem
+    return done
 
 
-def _floor() -> Spent:
-    """One statement for the sums, and one COPY of the very lines into a table of the same shape."""
-    kept = BytesIO()
+def _deliver(accounts: int) -> None:
+    """An hour of one meter for every tenth account, by the usual way in."""
+    with as_worker():
+        source = Source.objects.get(slug="drafted")
+        Source.objects.update(max_age_days=None)
+    hour = f"{NOW - timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}"
+    lines = [f"drafted-{number},{METERS[0]},{hour},{number}.25" for number in range(1, accounts + 1, EVERY)]
+    batch = ingest_now(source, "\n".join(["account,meter,window_start,quantity", *lines]) + "\n")
+    assert (batch.state, batch.rejected) == ("done", 0), batch.refusal_detail
+
+
+def _rated_lines() -> Callable[[], int]:
+    """Rate every metered line once, with everything read beforehand."""
+    with as_worker():
+        lines = [
+            (parse_terms(terms), Usage(quantity))
+            for terms, quantity in LineItem.objects.exclude(meter_key="").values_list(
+                "terms", "metered_quantity"
+            )
+        ]
+
+    def rate() -> int:
+        for terms, usage in lines:
+            rate_line(terms, usage)
+        return len(lines)
+
+    return rate
+
+
+def _copied_floor() -> Callable[[], int]:
+    """One statement for the sums, and COPY of the very rows into tables of the same shape, with their indexes."""
+    kept = {table: BytesIO() for table in _COPIED}
     with psycopg.connect(os.environ["MIGRATE_DATABASE_URL"], autocommit=True) as owner:
-        owner.execute("CREATE TABLE bench_lines (LIKE insights_lineitem INCLUDING ALL)")
-        with owner.cursor().copy("COPY insights_lineitem TO STDOUT") as copy:
-            for piece in copy:
-                kept.write(piece)
-        settle()
-        cpu = postgres_cpu_seconds() + time.process_time()
-        began = time.perf_counter()
-        owner.execute(_SUMS).fetchall()
-        with owner.cursor().copy("COPY bench_lines FROM STDIN") as copy:
-            copy.write(kept.getvalue())
-        spent = Spent(time.perf_counter() - began, postgres_cpu_seconds() + time.process_time() - cpu)
-        owner.execute("DROP TABLE bench_lines")
-    return spent
+        for table, content in kept.items():
+            owner.execute(f"DROP TABLE IF EXISTS bench_{table}")
+            owner.execute(f"CREATE TABLE bench_{table} (LIKE {table} INCLUDING ALL)")
+            with owner.cursor().copy(f"COPY {table} TO STDOUT") as copy:
+                for piece in copy:
+                    content.write(piece)
+
+    def act() -> int:
+        rows = 0
+        with psycopg.connect(os.environ["MIGRATE_DATABASE_URL"]) as owner:
+            owner.execute(_SUMS).fetchall()
+            for table, content in kept.items():
+                with owner.cursor() as cursor:
+                    with cursor.copy(f"COPY bench_{table} FROM STDIN") as copy:
+                        copy.write(content.getvalue())
+                    rows += cursor.rowcount
+        return rows
+
+    return act

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, date, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode
@@ -12,16 +13,18 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
-from accounts.models import Account
+from accounts.models import Account, User
 from accounts.tenancy import account_scope, as_worker
 from insights.exports.queries import records_copy, records_filter
 from insights.metering.queries import list_meters
 from insights.metering.sum_operations import list_days_to_sum
 from insights.metering.usage_filter import parse_usage_filter
 from tests.bench import floor, site
+from tests.bench.bills import issue_bill
 from tests.bench.figures import Report, p50_p95, progress
 from tests.bench.rows import LARGEST
 from tests.bench.site import Site
+from tests.factories import make_api_key
 
 REQUESTS = 50
 WARM_UP = 5
@@ -72,31 +75,52 @@ def _wait_for_sums() -> float:
 def measure(running: Site, report: Report) -> dict[str, float]:
     """Time every page warm, one request after another; return p95 and processor time of each, in milliseconds."""
     account = _largest()
-    cookie = site.session_cookie("owner@example.com")
-    found: dict[str, float] = {}
+    cookie = {"Cookie": site.session_cookie("owner@example.com")}
     report.say("days summed behind ingest after", f"{_wait_for_sums():.0f} s")
+    own = f"/a/{account.public_id}/"
+    pages = {name: (f"{own}{query}", cookie) for name, query in _questions(datetime.now(UTC).date()).items()}
+    found: dict[str, float] = {}
     with running.caller() as caller:
-        for name, query in _questions(datetime.now(UTC).date()).items():
-            path = f"/a/{account.public_id}/{query}"
-            seconds, cpu = [], 0.0
-            for number in range(WARM_UP + REQUESTS):
-                if number == WARM_UP:
-                    cpu = running.cpu_seconds()
-                began = time.perf_counter()
-                caller.request("GET", path, headers={"Cookie": cookie})
-                answer = caller.getresponse()
-                answer.read()
-                if answer.status != 200:
-                    raise RuntimeError(f"{path}: {answer.status}")
-                if number >= WARM_UP:
-                    seconds.append(time.perf_counter() - began)
-            each = (running.cpu_seconds() - cpu) / REQUESTS * 1000
+        for name, (path, headers) in (pages | _bills(account, own, cookie)).items():
+            seconds, each = _time_page(running, caller, path, headers)
             p50, p95 = p50_p95(seconds)
             found[f"{name}, p95"], found[f"{name}, processor"] = p95, each
             report.say(f"{name}, p50", f"{p50:.0f} ms, of which processor {each:.0f} ms")
             report.at_most(f"{name}, p95", p95, PAGE_MILLISECONDS_MAX, " ms")
     report.at_most("peak memory of a web process", running.peak_mib(running.web), WEB_MIB_MAX, " MiB")
     return found
+
+
+def _bills(account: Account, own: str, cookie: dict[str, str]) -> dict[str, tuple[str, dict[str, str]]]:
+    """The pages of a bill with some thirty lines, and the same bill by the API."""
+    bill_id = issue_bill(account)
+    with as_worker():
+        owner = User.objects.get(email="owner@example.com")
+    _row, key = make_api_key(account, created_by=owner, scopes=["bills:read"])
+    return {
+        "bills": (f"{own}bills/", cookie),
+        "a bill": (f"{own}bills/{bill_id}/", cookie),
+        "a bill by the API": (f"/api/v1/invoices/{bill_id}", {"Authorization": f"Bearer {key}"}),
+    }
+
+
+def _time_page(
+    running: Site, caller: HTTPConnection, path: str, headers: dict[str, str]
+) -> tuple[list[float], float]:
+    """The seconds of each request, and the processor time of one on average, in milliseconds."""
+    seconds, cpu = [], 0.0
+    for number in range(WARM_UP + REQUESTS):
+        if number == WARM_UP:
+            cpu = running.cpu_seconds()
+        began = time.perf_counter()
+        caller.request("GET", path, headers=headers)
+        answer = caller.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status}")
+        if number >= WARM_UP:
+            seconds.append(time.perf_counter() - began)
+    return seconds, (running.cpu_seconds() - cpu) / REQUESTS * 1000
 
 
 def say_growth(report: Report, by_size: dict[int, dict[str, float]]) -> None:

@@ -16,7 +16,9 @@ from insights.billing.basis import Basis, Draft, IssuedBill, MeterOfBill, Servic
 from insights.billing.draft import BilledUsage, draft_invoice
 from insights.rating.charges import Flat
 from insights.rating.invoice import LineKind
+from insights.rating.matrix import Cell, Matrix
 from insights.rating.plan_change import ChangePolicy
+from insights.rating.rate import Usage, rate_line
 from insights.rating.sheet import PriceSheet, SheetPrice
 from insights.rating.terms import Bound, Discount, FeeTiming, PriceTerms
 from insights.values.money import minor_of
@@ -32,31 +34,32 @@ METERS = (
     MeterOfBill(id=1, key="requests", version=1, name="Requests", unit="unit"),
     MeterOfBill(id=2, key="bytes", version=1, name="Bytes", unit="unit"),
 )
+CALLS = MeterOfBill(id=3, key="calls", version=1, name="Calls", unit="unit")
+ALL_METERS = (*METERS, CALLS)
+REGIONS = ("eu", "us", "elsewhere")
 quantities = decimals(0, 400, 3) | st.just(Decimal(10**18))
 
 
 @st.composite
 def sheets(draw: st.DrawFn, key: str) -> PriceSheet:
-    """A plan with a price for each meter, a fee in advance and one in arrears, both counted or not, and terms."""
+    """A plan with a price for each meter, one of them by region, a fee in advance, a counted one, and terms."""
+
+    def usage_terms() -> PriceTerms:
+        included = draw(st.just(Decimal(0)) | decimals(0, 30, 1))
+        return PriceTerms(currency="USD", charge=draw(graduated_charges()), unit="unit", included=included)
+
     prices = [
-        SheetPrice(
-            key=meter.key,
-            name=meter.name,
-            meter_key=meter.key,
-            terms=PriceTerms(
-                currency="USD",
-                charge=draw(graduated_charges()),
-                unit="unit",
-                included=draw(st.just(Decimal(0)) | decimals(0, 30, 1)),
-            ),
-        )
+        SheetPrice(key=meter.key, name=meter.name, meter_key=meter.key, terms=usage_terms())
         for meter in METERS
     ]
+    cells = tuple(Cell(values=(region,), terms=usage_terms()) for region in REGIONS[:2])
+    matrix = Matrix(dimensions=("region",), cells=cells, catch_all=usage_terms())
+    prices.append(SheetPrice(key=CALLS.key, name=CALLS.name, meter_key=CALLS.key, matrix=matrix))
     for name, timing in (("base", FeeTiming.IN_ADVANCE), ("seats", FeeTiming.IN_ARREARS)):
         terms = PriceTerms(
             currency="USD", charge=Flat(amount=draw(decimals(0, 99, 2))), timing=timing, is_prorated=True
         )
-        prices.append(SheetPrice(key=name, name=name, terms=terms))
+        prices.append(SheetPrice(key=name, name=name, terms=terms, is_counted=name == "seats"))
     return PriceSheet(
         plan_key=key, plan_name=key, version=1, effective_from=MARCH.start, currency="USD", prices=tuple(prices),
         discounts=draw(st.just(()) | st.just((Discount(percent=Decimal("12.5")),))),
@@ -75,6 +78,7 @@ def bases(draw: st.DrawFn) -> Basis:
             service=Period(start, end),
             sheet=draw(st.sampled_from(plans)),
             policy=draw(st.sampled_from(ChangePolicy)) if number else ChangePolicy.RESTART,
+            counts={"seats": Decimal(draw(st.integers(0, 4)))},
         )
         for number, (start, end) in enumerate(pairwise(edges))
     )
@@ -87,12 +91,13 @@ def bases(draw: st.DrawFn) -> Basis:
 
 @st.composite
 def usage_of(draw: st.DrawFn, basis: Basis) -> BilledUsage:
-    current = {
-        (number, meter.id): {(): draw(quantities)}
-        for number in range(len(basis.segments))
-        for meter in METERS
-    }
-    return BilledUsage(meters=METERS, current=current, earlier={})
+    current: dict[tuple[int, int], dict[tuple[str, ...], Decimal]] = {}
+    for number in range(len(basis.plans)):
+        current |= {(number, meter.id): {(): draw(quantities)} for meter in METERS}
+        current[number, CALLS.id] = {
+            (each,): draw(quantities) for each in draw(st.sets(st.sampled_from(REGIONS)))
+        }
+    return BilledUsage(meters=ALL_METERS, current=current, earlier={})
 
 
 def issued(basis: Basis, draft: Draft, *, corrections: tuple[Draft, ...] = ()) -> IssuedBill:
@@ -126,7 +131,7 @@ def next_month(basis: Basis, bill: IssuedBill, usage: BilledUsage) -> Draft:
         next_whole=None,
         to_correct=(bill,),
     )
-    return draft_invoice(april, BilledUsage(meters=METERS, current={}, earlier={7: usage.current}))
+    return draft_invoice(april, BilledUsage(meters=ALL_METERS, current={}, earlier={7: usage.current}))
 
 
 def thorough(examples: int) -> settings:
@@ -147,10 +152,11 @@ def test_steps_add_to_lines_and_lines_to_the_invoice_and_all_usage_is_billed(dat
     for line in draft.lines:
         if line.steps:
             assert sum(step.amount_minor for step in line.steps) == line.minor
-    for meter in METERS:
+    for meter in ALL_METERS:
         billed = [line for line in draft.lines if line.meter_key == meter.key]
         metered = sum(
-            (usage.current[number, meter.id][()] for number in range(len(basis.segments))), Decimal(0)
+            (sum(usage.current[number, meter.id].values(), Decimal(0)) for number in range(len(basis.plans))),
+            Decimal(0),
         )
         assert sum((line.metered_quantity or Decimal(0) for line in billed), Decimal(0)) == metered
         assert sum((step.quantity for line in billed for step in line.steps), Fraction(0)) == Fraction(
@@ -191,7 +197,7 @@ def test_a_fee_in_advance_comes_to_the_time_its_plans_were_held(data: st.DataObj
     first_plan = replace(basis.segments[0], service=MARCH)
     opening = draft_invoice(
         replace(basis, is_opening=True, segments=(first_plan,)),
-        BilledUsage(meters=METERS, current={}, earlier={}),
+        BilledUsage(meters=ALL_METERS, current={}, earlier={}),
     )
     ahead = tuple(
         StoredLine(id=number, invoice_id=5, invoice_number="TG-5", line=line)
@@ -200,7 +206,7 @@ def test_a_fee_in_advance_comes_to_the_time_its_plans_were_held(data: st.DataObj
     )
 
     draft = draft_invoice(
-        replace(basis, billed_ahead=ahead), BilledUsage(meters=METERS, current={}, earlier={})
+        replace(basis, billed_ahead=ahead), BilledUsage(meters=ALL_METERS, current={}, earlier={})
     )
 
     fees = [
@@ -221,3 +227,70 @@ def test_a_fee_in_advance_comes_to_the_time_its_plans_were_held(data: st.DataObj
         before = segment.sheet.plan_key
     # Each stretch is rounded once, by at most half a cent; what was billed ahead comes back as it was billed.
     assert abs(sum(line.minor for line in fees) - exact) <= Fraction(stretches, 2)
+
+
+@seed(SEED)
+@thorough(EXAMPLES)
+@given(st.data())
+def test_counted_fees_and_add_ons_come_to_what_was_held_for_how_long(data: st.DataObject) -> None:
+    """Over any sequence of plans and counts, each stretch of one plan and one count is rounded once."""
+    basis = data.draw(bases())
+    hours = st.lists(st.integers(0, HOURS), min_size=2, max_size=2, unique=True).map(sorted)
+    add_ons = []
+    for add_on_id in range(data.draw(st.integers(0, 2))):
+        start, end = (MARCH.start + timedelta(hours=hour) for hour in data.draw(hours))
+        fee = basis.segments[0].sheet.price("seats")
+        assert fee is not None
+        sheet = replace(basis.segments[0].sheet, plan_key="extra", prices=(fee,), minimum=None, discounts=())
+        counts = {"seats": Decimal(data.draw(st.integers(0, 4)))}
+        add_ons.append(
+            ServiceSegment(service=Period(start, end), sheet=sheet, counts=counts, add_on_id=add_on_id)
+        )
+    basis = replace(basis, segments=(*basis.segments, *add_ons))
+
+    draft = draft_invoice(basis, data.draw(usage_of(basis)))
+
+    exact, stretches, before = Fraction(0), 0, None
+    for segment in basis.segments:
+        price = segment.sheet.price("seats")
+        assert price is not None
+        assert price.terms is not None
+        assert isinstance(price.terms.charge, Flat)
+        seconds = (segment.service.end - segment.service.start) // timedelta(seconds=1)
+        held = minor_of(price.terms.charge.amount, "USD") * Fraction(seconds, HOURS * 3600)
+        exact += held
+        now = (segment.sheet.plan_key, segment.counts["seats"], segment.add_on_id)
+        stretches += now != before
+        before = now
+    fees = [line for line in draft.lines if line.price_key == "seats"]
+    assert len(fees) == stretches
+    assert abs(sum(line.minor for line in fees) - exact) <= Fraction(stretches, 2)
+    assert sum(
+        (line.metered_quantity or Decimal(0) for line in fees if line.plan_key == "extra"), Decimal(0)
+    ) == sum((one.counts["seats"] for one in add_ons), Decimal(0))
+
+
+@seed(SEED)
+@thorough(EXAMPLES)
+@given(st.data())
+def test_going_on_with_the_same_plan_changes_nothing_for_any_value(data: st.DataObject) -> None:
+    """Whichever values were used on which side of a change: each comes to what all of it comes to at once."""
+    basis = data.draw(bases())
+    sheet = basis.segments[0].sheet
+    segments = tuple(replace(each, sheet=sheet, policy=ChangePolicy.CONTINUE) for each in basis.segments)
+    basis = replace(basis, segments=segments, ahead=())
+    usage = data.draw(usage_of(basis))
+
+    draft = draft_invoice(basis, usage)
+
+    price = sheet.price(CALLS.key)
+    assert price is not None
+    assert price.matrix is not None
+    for region in REGIONS[:2]:
+        terms = price.matrix.terms_of((region,))
+        assert terms is not None
+        used = [usage.current[number, CALLS.id].get((region,), Decimal(0)) for number in range(len(segments))]
+        lines = [line for line in draft.lines if line.values.get("region") == region]
+        whole = rate_line(terms, Usage(sum(used, Decimal(0)))) if any(used) else None
+        steps = [step for line in lines for step in line.steps]
+        assert sum((step.amount for step in steps), Fraction(0)) == (whole.exact_amount if whole else 0)

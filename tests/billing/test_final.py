@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,13 +12,10 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 
 from accounts.tenancy import as_worker
-from insights.billing.basis import Basis
-from insights.billing.corrections import rate_again
-from insights.billing.invoice_mapping import invoice_hash, line_row
-from insights.billing.issued_bill_queries import load_issued_bill
-from insights.billing.usage_queries import read_usage
+from insights.billing.invoice_mapping import invoice_hash
 from insights.models import Invoice, LineItem
 from insights.rating.charges import PerUnit
+from tests.billing.rerating import lines_text, rated_again
 from tests.billing.scene import (
     bill,
     change_plan,
@@ -135,44 +131,15 @@ RATE_AGAIN = """
 import os, sys
 import django
 django.setup()
-from tests.billing.test_final import rated_again
+from tests.billing.rerating import rated_again
 sys.stdout.write(rated_again(int(sys.argv[1])))
 """
 
 
-def rated_again(invoice_id: int) -> str:
-    """The lines of an issued invoice as its stored terms and the usage known now make them, as text."""
-    with as_worker(), transaction.atomic(using="worker"):
-        issued = load_issued_bill(Invoice.objects.get(pk=invoice_id))
-        row = Invoice.objects.get(pk=invoice_id)
-        basis = Basis(
-            account_id=row.account_id, subscription_id=row.subscription_id, zone="UTC", currency=row.currency,
-            whole=issued.whole, service=issued.period, segments=issued.segments, taxes=issued.taxes,
-            credits=issued.credits,
-        )  # fmt: skip
-        usage = read_usage([basis]).of(basis)
-    again = rate_again(basis, issued, usage.meters, usage.current)
-    assert not again.problems
-    return json.dumps(
-        [
-            _plain(line_row(line, account_id=0, invoice_id=0, position=n))
-            for n, line in enumerate(again.lines, 1)
-        ]
-    )
-
-
-def _plain(line: LineItem) -> list[str]:
-    columns = [column for column in LINE_COLUMNS if column != "corrects_id"]
-    return [str(json.dumps(getattr(line, column), default=_number, sort_keys=True)) for column in columns]
-
-
-def _number(value: object) -> str:
-    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
-
-
 def test_it_is_rated_again_to_the_same_bytes_after_changes_and_in_another_process(march: Invoice) -> None:
-    stored = json.dumps([_plain(line) for line in lines_of(march)])
+    stored = lines_text(lines_of(march))
     assert rated_again(march.pk) == stored
+    assert rated_again(march.pk, by_own_quantities=True) == stored
 
     # The catalogue, prices and other accounts change; none of it is March's.
     meters("bytes", "calls")

@@ -8,8 +8,9 @@ import pytest
 
 from insights.models import Source
 from insights.rating.charges import PerUnit
+from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import SheetPrice
-from insights.rating.terms import Bound, FeeTiming
+from insights.rating.terms import Bound, FeeTiming, PriceTerms
 from tests.billing.scene import (
     amounts,
     bill,
@@ -18,6 +19,7 @@ from tests.billing.scene import (
     deliver,
     fee,
     instant,
+    lines_of,
     make_plan,
     make_profile,
     meters,
@@ -179,3 +181,38 @@ def test_usage_that_falls_gives_its_tax_and_minimum_back_and_is_carried(edge: So
         "VAT 10 %": -401 + 200,
         "Carried to the next bill": 2211,
     }
+
+
+@pytest.mark.parametrize(
+    ("policy", "march"),
+    [
+        # Only the old plan had usage of it. Its share is 10 of 31 days: of 31 included units 10, so 5.00 are due.
+        ("shared_by_time", {"2026-03-05": 500}),
+        # The tiers go on where they stand, also over a plan in between in which nothing of it was used.
+        ("continue", {"2026-03-05": 0, "2026-03-25": 1400}),
+    ],
+)
+def test_a_dimension_value_that_was_not_used_on_every_plan(
+    portal_db: None, policy: str, march: dict[str, int]
+) -> None:
+    meters("calls", dimensions=["region"])
+    terms = PriceTerms(
+        currency="USD", charge=PerUnit(unit_amount=Decimal(1)), unit="unit", included=Decimal(31)
+    )
+    matrix = Matrix(dimensions=("region",), cells=(Cell(values=("eu",), terms=terms),), catch_all=terms)
+    price = SheetPrice(key="calls", name="Calls", meter_key="calls", matrix=matrix)
+    account = make_account("halyard", currency="USD")
+    make_profile(account)
+    plans = [make_plan(key, [price]) for key in ("first", "second", "third")]
+    subscription = subscribe(account, plans[0], "2026-03-01")
+    change_plan(subscription, plans[1], "2026-03-11", policy=policy)
+    change_plan(subscription, plans[2], "2026-03-21", policy="continue")
+    quantities = {"shared_by_time": ["15"], "continue": ["15", "30"]}[policy]
+    source = make_source()
+    for day, quantity in zip(march, quantities, strict=True):
+        deliver(source, account, [("calls", day, quantity)], region="eu")
+
+    [invoice] = bill(subscription, "2026-03-28")
+
+    lines = [line for line in lines_of(invoice) if line.values]
+    assert [int(line.amount_minor) for line in lines] == list(march.values())

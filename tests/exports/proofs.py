@@ -19,6 +19,7 @@ from accounts.models import Account
 from insights.billing.basis import (
     Basis,
     CreditOffer,
+    DraftLine,
     IssuedBill,
     MeterOfBill,
     ServiceSegment,
@@ -27,8 +28,8 @@ from insights.billing.basis import (
 )
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill
 from insights.billing.draft import BilledUsage, draft_invoice
-from insights.billing.draft_operations import Drafted, details_document
-from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_of, line_row
+from insights.billing.draft_operations import Drafted
+from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_of
 from insights.billing.issued_bill_queries import _used
 from insights.billing.usage_lines import MeteredUsage
 from insights.billing.whole_lines import offer_included_credits
@@ -56,6 +57,7 @@ from insights.rating.plan_change import ChangePolicy
 from insights.rating.sheet import IncludedCredit, PriceSheet, SheetPrice
 from insights.rating.terms import Bound, Conversion, Discount, FeeTiming, PriceTerms
 from insights.values.period import Period
+from tests.billing.line_rows import details_document, line_row
 
 MONTHS = [
     Period(datetime(2026, month, 1, tzinfo=UTC), datetime(2026, month + 1, 1, tzinfo=UTC))
@@ -274,7 +276,19 @@ class Chain:
             self._arrive(month, segments)
             to_correct = [] if not position else self._late(self.bills[1 : 1 + position])
             self._issue(self._basis(month, segments, to_correct), month, to_correct)
+        self._close(self.bills[-1], month)
         return self.bills
+
+    def _close(self, last: Issued, month: Period) -> None:
+        """End the subscription with its last month: fees for later come back, and what comes late is corrected."""
+        late = self._late(self.bills[1:-1])
+        basis = Basis(
+            account_id=1, subscription_id=1, zone="UTC", currency=self.currency, whole=last.basis.whole,
+            service=last.basis.service, is_closing=True, segments=(), taxes=self.taxes,
+            credits=self._grants_left(last.basis.service.start),
+            to_correct=tuple(self._as_issued(bill, ended_at=month.end) for bill in (*late, last)),
+        )  # fmt: skip
+        self._issue(basis, month, (*late, last))
 
     def _segments(self, month: Period, start: datetime) -> tuple[ServiceSegment, ...]:
         hours = int((month.end - start) / timedelta(hours=1))
@@ -326,7 +340,10 @@ class Chain:
             billed_ahead=tuple(self._billed_ahead(month, service.start)), taxes=self.taxes,
             to_correct=tuple(self._as_issued(bill) for bill in to_correct),
         )  # fmt: skip
-        grants = tuple(
+        return replace(basis, credits=(*offer_included_credits(basis), *self._grants_left(service.start)))
+
+    def _grants_left(self, start: datetime) -> tuple[CreditOffer, ...]:
+        return tuple(
             replace(
                 one,
                 credit=replace(
@@ -335,17 +352,15 @@ class Chain:
                 ),
             )
             for one in self.grants
-            if one.credit.expires_at is None or one.credit.expires_at > service.start
+            if one.credit.expires_at is None or one.credit.expires_at > start
         )
-        return replace(basis, credits=(*offer_included_credits(basis), *grants))
 
     def _billed_ahead(self, month: Period, start: datetime) -> Iterator[StoredLine]:
         for bill in self.bills:
             for row in bill.rows:
                 line = line_of(row)
-                is_ahead = line.terms is not None and line.terms.timing is FeeTiming.IN_ADVANCE
                 is_in = start <= line.service.start and line.service.end <= month.end
-                if line.kind is LineKind.CHARGE and is_ahead and is_in and line.corrects_invoice_id is None:
+                if _is_ahead(line) and is_in:
                     yield StoredLine(
                         id=row.pk, invoice_id=bill.invoice.pk, invoice_number=bill.number, line=line
                     )
@@ -397,7 +412,7 @@ class Chain:
                         place[values] = place.get(values, ZERO) + record.quantity
         return found
 
-    def _as_issued(self, bill: Issued) -> IssuedBill:
+    def _as_issued(self, bill: Issued, *, ended_at: datetime | None = None) -> IssuedBill:
         lines = tuple(
             StoredLine(id=row.pk, invoice_id=bill.invoice.pk, invoice_number=bill.number, line=line_of(row))
             for row in bill.rows
@@ -408,9 +423,14 @@ class Chain:
             for row in other.rows
             if row.corrects_invoice_id == bill.invoice.pk and row.kind == LineKind.CORRECTION
         )
+        comes_back = frozenset(
+            stored.id
+            for stored in lines
+            if ended_at is not None and _is_ahead(stored.line) and stored.line.service.start >= ended_at
+        )
         return IssuedBill(
             id=bill.invoice.pk, number=bill.number, period=bill.basis.service, whole=bill.basis.whole,
-            segments=bill.basis.plans, taxes=bill.basis.taxes, credits=bill.credits, lines=lines,
+            comes_back=comes_back, segments=bill.basis.plans, taxes=bill.basis.taxes, credits=bill.credits, lines=lines,
             corrections=corrections, unpriced=bill.unpriced,
             credits_used={
                 offer.credit.key: _used(offer, bill.number, lines, corrections) for offer in bill.credits
@@ -419,7 +439,7 @@ class Chain:
 
     def _issue(self, basis: Basis, month: Period, to_correct: Sequence[Issued]) -> None:
         known = {bill.number: list(self.known[bill.basis.whole.start.isoformat()]) for bill in to_correct}
-        own = [] if basis.is_opening else self.known[month.start.isoformat()]
+        own = self.known[month.start.isoformat()] if basis.bills_usage else []
         usage = BilledUsage(
             meters=self.meters,
             current=self._metered(basis.plans, own),
@@ -444,7 +464,7 @@ class Chain:
             account=Account(name="Halyard", reference="halyard"),
             whole=basis.whole,
             service=basis.service,
-            kind=InvoiceKind.OPENING if basis.is_opening else InvoiceKind.PERIOD,
+            kind=_kind_of(basis),
         )
         drafted = Drafted(
             loaded=LoadedBasis(to_bill=to_bill, basis=basis, profile=None), draft=draft, position=len(self.bills),
@@ -455,15 +475,16 @@ class Chain:
         invoice = Invoice(
             pk=pk, kind=to_bill.kind, period_start=basis.service.start, period_end=basis.service.end,
             currency=self.currency, total_minor=Decimal(draft.total_minor), usage_as_of=len(self.bills),
-            details=json.loads(json.dumps(details_document(drafted))), number=number, number_in_series=pk, issued_at=at,
-            due_at=at + timedelta(days=14),
+            details=json.loads(json.dumps(details_document(drafted))), number=number, number_in_series=pk,
+            issued_at=at, due_at=at + timedelta(days=14),
         )  # fmt: skip
         invoice.sha256 = invoice_hash(invoice, rows)
         for grant_id, minor in draft.credit_uses.items():
             self.used[grant_id] = self.used.get(grant_id, 0) + minor
         self.bills.append(
             Issued(
-                number=number, basis=basis, invoice=invoice, rows=rows, credits=draft.credits, unpriced=draft.unpriced,
+                number=number, basis=basis, invoice=invoice, rows=rows, credits=draft.credits,
+                unpriced=(*draft.unpriced, *draft.priced_elsewhere),
                 corrected=tuple(
                     bill for bill in to_correct if any(row.corrects_invoice_id == bill.invoice.pk for row in rows)
                 ),
@@ -493,6 +514,18 @@ class Chain:
                 for meter in self.meters
             ),
         )  # fmt: skip
+
+
+def _kind_of(basis: Basis) -> InvoiceKind:
+    if basis.is_closing:
+        return InvoiceKind.CLOSING
+    return InvoiceKind.OPENING if basis.is_opening else InvoiceKind.PERIOD
+
+
+def _is_ahead(line: DraftLine) -> bool:
+    """Whether it is a fee in advance, and not what comes back of one."""
+    is_ahead = line.terms is not None and line.terms.timing is FeeTiming.IN_ADVANCE
+    return line.kind is LineKind.CHARGE and is_ahead and line.corrects_invoice_id is None
 
 
 def _text(bill: Issued) -> IssuedText:

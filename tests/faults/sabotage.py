@@ -1,4 +1,7 @@
-"""One breakage for each promise, applied in the worker's or web server's own process; the promise must turn red."""
+"""One breakage for each promise, applied in the worker's or web server's own process; the promise must turn red.
+
+Those of the promises about money are in `bill_breakages.py`, for what they break runs in the run itself.
+"""
 
 from __future__ import annotations
 
@@ -264,6 +267,14 @@ def _unpack_at_once(application: Application) -> Application:
     return application
 
 
+def _amounts_of_floats(application: Application) -> Application:
+    """P12: one of the places writes its amounts from floats, with the two decimals that most currencies have."""
+    from insights.exports import bill_rows
+
+    bill_rows.money_number = lambda money: f"{float(money.amount):.2f}"
+    return application
+
+
 def _end_tidily(application: Application) -> Application:
     """P33: a download that fails is ended as if it were whole."""
     from insights.exports.stream import CsvStream
@@ -291,6 +302,7 @@ def _any_depth(application: Application) -> Application:
 WEB: dict[str, Callable[[Application], Application]] = {
     "P6": _answer_first,
     "P9": _unpack_at_once,
+    "P12": _amounts_of_floats,
     "P33": _end_tidily,
     "P39": _redis_in_every_page,
     "P43": _any_depth,

@@ -123,3 +123,26 @@ class TestBurning:
 
         assert sum(sum(parts.values()) for parts in uses.values()) == 1000
         assert sum(uses["a"].values()) == 700
+
+    @given(
+        st.lists(st.tuples(st.integers(1, 4_000), st.integers(0, 3)), max_size=5),
+        st.dictionaries(st.sampled_from("wxyz"), st.integers(0, 5_000)),
+    )
+    def test_a_credit_is_used_up_before_the_next_one_is_begun(
+        self, made: list[tuple[int, int]], open_minor: dict[str, int]
+    ) -> None:
+        granted = burn_order(
+            [credit(str(number), left, priority=priority) for number, (left, priority) in enumerate(made)],
+            NOW,
+        )
+        due = sum(open_minor.values())
+
+        uses = burn_credits(
+            granted, open_minor=open_minor, prices=dict.fromkeys(open_minor, ""), due_minor=due
+        )
+
+        used = {use.key: use.minor for use in uses}
+        untouched = [one.key not in used for one in granted]
+        assert untouched == sorted(untouched), "none is skipped"
+        assert all(used[one.key] == one.remaining_minor for one in granted if one.key in list(used)[:-1])
+        assert sum(used.values()) == min(due, sum(one.remaining_minor for one in granted)), "splits re-add"

@@ -28,7 +28,7 @@ from insights.billing.basis import (
 from insights.billing.bill import Bill, BillHead, BillStatus, Party
 from insights.billing.bill_mapping import line_of, segments_of
 from insights.billing.draft import BilledUsage, draft_invoice
-from insights.billing.invoice_mapping import line_row, segments_document
+from insights.billing.invoice_mapping import segments_document
 from insights.billing.whole_lines import offer_included_credits
 from insights.rating.charges import (
     ChargeModel,
@@ -51,6 +51,7 @@ from insights.rating.sheet import IncludedCredit, PriceSheet, SheetPrice
 from insights.rating.terms import Bound, Conversion, Discount, FeeTiming, PriceTerms
 from insights.values.money import Money
 from insights.values.period import Period
+from tests.billing.line_rows import line_row
 
 MARCH = Period(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC))
 APRIL = Period(MARCH.end, datetime(2026, 5, 1, tzinfo=UTC))

@@ -12,9 +12,10 @@ from accounts.models import Account
 from accounts.tenancy import account_scope, as_owner, as_worker, connection, current_alias
 from insights.metering.sum_operations import list_days_to_sum, sum_days
 from insights.models import Batch, Meter, Source
+from tests.web import bill_rows
 
-# Tables that grow with usage; of every other one a page reads a handful of rows.
-LARGE = frozenset(
+# Tables that grow with usage or bills; of every other one a page reads a handful of rows.
+LARGE = bill_rows.TABLES | frozenset(
     {
         "insights_series", "insights_seriesdimension", "insights_usagerollup", "insights_usagesum",
         "insights_unsummedday", "insights_batchpart",
@@ -100,8 +101,9 @@ def breaches(account: Account, statements: list[str]) -> Iterator[str]:
                 table = node.get("Relation Name", "")
                 if table in LARGE or (table.startswith(RECORDS) and table not in empty):
                     condition = node.get("Index Cond", node.get("Recheck Cond", ""))
-                    # One by one, a series is found by its id too.
-                    is_by_key = any(key in condition for key in ("account_id", "(id = ", "(series_id = "))
+                    # One by one, a series or an invoice is found by its id too.
+                    keys = ("account_id", "(id = ", "(series_id = ", "(invoice_id = ")
+                    is_by_key = any(key in condition for key in keys)
                     if node["Node Type"] == "Seq Scan" or not is_by_key:
                         yield f"{node['Node Type']} on {table} by {condition or 'nothing'}: {statement[:300]}"
 

@@ -13,10 +13,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import as_owner, connection
-from insights.models import BatchPart
+from insights.models import BatchPart, Invoice, InvoiceState
 from tests.conftest import Cast
 from tests.factories import make_meter, make_source
 from tests.metering.facts import hour
+from tests.web.bill_rows import fill_bills
 from tests.web.plans import LARGE, breaches, fill
 
 pytestmark = pytest.mark.database
@@ -34,6 +35,11 @@ PAGES = {
     "one value by hour": f"usage/?{urlencode({**QUARTER, 'dimension.endpoint': 'e1', 'group_by': 'region'})}",
     "batches": "batches/",
     "older batches": "batches/?source=edge&older={batch}",
+    "bills": "bills/",
+    "older bills": "bills/?older={bill}",
+    "bill": "bills/{bill}/",
+    "prices": "prices/",
+    "credits": "credits/",
 }
 
 
@@ -42,6 +48,7 @@ def large(cast: Cast) -> Iterator[Cast]:
     """Ansel is the large account of a portal with many."""
     meter = make_meter("requests", unit="requests", dimensions=["endpoint", "region"])
     fill(cast.ours, meter=meter, source=make_source())
+    fill_bills(cast.ours)
     with time_machine.travel(NOW, tick=False):
         yield cast
 
@@ -50,8 +57,11 @@ def statements_of(client: Client, cast: Cast, page: str) -> list[str]:
     """What a page asks the database, as it was sent."""
     with as_owner():
         batch = BatchPart.objects.filter(account=cast.ours).order_by("id")[500].batch_public_id
+        bill = (
+            Invoice.objects.filter(account=cast.ours, state=InvoiceState.ISSUED).order_by("id")[0].public_id
+        )
     with CaptureQueriesContext(connections["default"]) as captured:
-        response = client.get(f"/a/{cast.ours.public_id}/{PAGES[page].format(batch=batch)}")
+        response = client.get(f"/a/{cast.ours.public_id}/{PAGES[page].format(batch=batch, bill=bill)}")
     assert response.status_code == 200, page
     return [query["sql"] for query in captured if query["sql"].lstrip().startswith(("SELECT", "WITH"))]
 
