@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from insights.rating.charges import Percentage
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
 from insights.rating.proration import share_of
@@ -112,7 +113,10 @@ def _usage_without(
     cells = [_cells(stretch, meter_key) for stretch in stretches]
     first = cells[0]
     is_kept = set(first) == {()} or all(set(one) == set(first) for one in cells)
-    if not first or not is_kept or len({offer.terms.unit for one in cells for offer in one.values()}) > 1:
+    # What a plan has no price for is on no line, and what it does not count is in no step.
+    is_priced = all(cells) and len({offer.terms.unit for one in cells for offer in one.values()}) == 1
+    is_counted = len({_count_meter(offer) for one in cells for offer in one.values()}) == 1
+    if not (is_kept and is_priced and (is_counted or not any(map(_count_meter, first.values())))):
         return None
     segment = _service(whole, stretches)
     amounts = []
@@ -122,6 +126,10 @@ def _usage_without(
         if charged:
             amounts.append(rate_line(offer.terms, total_usage(charged), segment=segment).amount)
     return sum_money(amounts, currency)
+
+
+def _count_meter(offer: OfferedPrice) -> str:
+    return offer.terms.charge.count_meter if isinstance(offer.terms.charge, Percentage) else ""
 
 
 def _cells(stretch: PlanStretch, meter_key: str) -> dict[Values, OfferedPrice]:
