@@ -11,38 +11,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from django.db import OperationalError, transaction
 
 from accounts.tenancy import connection, current_alias
-from insights.billing.basis import Basis, Draft, Problem, Unpriced
+from insights.billing.basis import Basis, Draft, Problem
 from insights.billing.basis_queries import load_bases
 from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill
 from insights.billing.bounds import History, SourceState, find_problems, still_parked
 from insights.billing.bulk_operations import (
-    JsonText,
     delete_of_staged,
     insert_staged,
-    json_text,
     stage_rows,
     update_staged,
 )
+from insights.billing.details_mapping import details_text
 from insights.billing.draft import draft_invoice
 from insights.billing.draft_credits import Place, offers_left
 from insights.billing.invoice_mapping import (
     LINE_COLUMNS,
     SHARED_LINE_COLUMNS,
     Documents,
-    credits_document,
     line_values,
 )
 from insights.billing.row_queries import any_of, list_draft_uses
 from insights.billing.usage_queries import UsageRead, read_usage
-from insights.models import BillingProfile, Invoice, InvoiceState, LineItem
-from insights.values.quantity import exact_text
+from insights.models import Invoice, InvoiceState, LineItem
 
 _DEFAULT_GRACE = timedelta(days=3)
 _TRIES = 3
@@ -256,7 +251,13 @@ def _invoice_values(
         one.position,
         one.complete_to,
         now,
-        details_text(one, documents),
+        details_text(
+            one.loaded,
+            one.draft,
+            documents=documents,
+            records=one.records,
+            not_billed=one.not_billed,
+        ),
         [{"code": problem.code, "message": problem.message} for problem in problems],
     )
 
@@ -271,61 +272,3 @@ def issue_from(loaded: LoadedBasis, now: datetime) -> datetime:
         return service.start
     grace = _DEFAULT_GRACE if loaded.profile is None else timedelta(days=loaded.profile.grace_days)
     return (now if loaded.basis.is_closing else service.end) + grace
-
-
-def details_text(one: Drafted, documents: Documents) -> JsonText:
-    """What the lines cannot say alone, in the form that pages read and that a later re-rating starts from."""
-    basis, profile = one.basis, one.loaded.profile
-    own = {
-        "seller": _seller(profile),
-        "buyer": _buyer(one.loaded),
-        "zone": one.loaded.to_bill.subscription.billing_zone,
-        "tzdata": _tzdata_version(),
-        "whole": [basis.whole.start.isoformat(), basis.whole.end.isoformat()],
-        "taxes": {name: exact_text(percent) for name, percent in basis.taxes.items()},
-        "tax_exempt_reason": "" if profile is None else profile.tax_exempt_reason,
-        "credits": credits_document(one.draft.credits),
-        "credit_uses": {str(grant_id): minor for grant_id, minor in one.draft.credit_uses.items()},
-        "unpriced": _unpriced(one.draft.unpriced),
-        "priced_elsewhere": _unpriced(one.draft.priced_elsewhere),
-        "records": one.records,
-        "not_billed": list(one.not_billed),
-        "corrected": [bill.id for bill in basis.to_correct],
-        "uncorrected": list(one.draft.uncorrected),
-    }
-    # Most of it is the plans, which many accounts share.
-    return JsonText(f"{json_text(own)[:-1]},{documents.segments(basis.segments)}}}")
-
-
-@cache
-def _tzdata_version() -> str:
-    # It is looked up in the files of all packages, and stays while the process runs.
-    return version("tzdata")
-
-
-def _unpriced(usages: Sequence[Unpriced]) -> list[dict[str, str]]:
-    return [
-        {"meter_key": usage.meter_key, "unit": usage.unit, "quantity": exact_text(usage.quantity)}
-        for usage in usages
-    ]
-
-
-def _seller(profile: BillingProfile | None) -> dict[str, str]:
-    if profile is None:
-        return {}
-    entity = profile.legal_entity
-    return {"name": entity.name, "address": entity.address, "tax_id": entity.tax_id, "email": entity.email}
-
-
-def _buyer(loaded: LoadedBasis) -> dict[str, Any]:
-    account, profile = loaded.to_bill.account, loaded.profile
-    buyer: dict[str, Any] = {"name": account.name, "reference": account.reference}
-    if profile is not None:
-        buyer |= {
-            "company_name": profile.company_name,
-            "address": profile.address,
-            "tax_id": profile.tax_id,
-            "purchase_order": profile.purchase_order,
-            "recipients": profile.recipients,
-        }
-    return buyer

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from insights.billing.basis import DraftLine
-from insights.billing.draft_operations import Drafted, details_text
+from insights.billing.details_mapping import details_text
+from insights.billing.draft_operations import Drafted
 from insights.billing.invoice_mapping import LINE_COLUMNS, Documents, line_values
 from insights.models import LineItem
 
@@ -21,5 +22,13 @@ def line_row(line: DraftLine, *, account_id: int = 0, invoice_id: int = 0, posit
 
 def details_document(drafted: Drafted) -> dict[str, Any]:
     """What an invoice stores beside its lines."""
-    document: dict[str, Any] = json.loads(details_text(drafted, Documents()))
+    document: dict[str, Any] = json.loads(
+        details_text(
+            drafted.loaded,
+            drafted.draft,
+            documents=Documents(),
+            records=drafted.records,
+            not_billed=drafted.not_billed,
+        )
+    )
     return document
