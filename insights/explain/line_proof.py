@@ -146,12 +146,14 @@ def recheck_line(
     segment: Segment,
     then: tuple[Usage, int],
     now: tuple[Usage, int],
+    before: Usage | None = None,
 ) -> Recheck:
     """Rate what the records come to, then and now, at the line's stored terms and place in its period.
 
-    `then` and `now` are the usage and its number of records. Raises UnableToRate where then adds to less than nothing.
+    `then` and `now` are the usage and its number of records; `before` is what is in the tiers already. Raises
+    UnableToRate where then adds to less than nothing.
     """
-    again = rate_line(terms, then[0], segment=segment)
+    again = rate_line(terms, then[0], already_rated=before, segment=segment)
     return Recheck(
         quantity=then[0].quantity,
         records=then[1],
@@ -161,33 +163,39 @@ def recheck_line(
         stored_amount=line.amount,
         now=now[0].quantity,
         records_now=now[1],
-        amount_now=_amount_or_none(terms, now[0], segment),
+        amount_now=_amount_or_none(terms, now[0], before, segment),
     )
 
 
-def _amount_or_none(terms: PriceTerms, usage: Usage, segment: Segment) -> Money | None:
+def _amount_or_none(terms: PriceTerms, usage: Usage, before: Usage | None, segment: Segment) -> Money | None:
     try:
-        return rate_line(terms, usage, segment=segment).amount
+        return rate_line(terms, usage, already_rated=before, segment=segment).amount
     except UnableToRate:
         return None
 
 
 def cost_of_days(
-    days: Sequence[DayPart], *, terms: PriceTerms, segment: Segment, counts: Sequence[Decimal] = ()
+    days: Sequence[DayPart],
+    *,
+    terms: PriceTerms,
+    segment: Segment,
+    counts: Sequence[Decimal] = (),
+    before: Usage | None = None,
 ) -> tuple[DayPart, ...]:
     """Give each day its amount: what the line had come to by its end, less by its beginning. They add to the line.
 
-    `counts` is what the count meter of a percentage counted on each day. Days come back without amounts where the
-    line has no price for them together.
+    `counts` is what the count meter of a percentage counted on each day, `before` what is in the tiers already. Days
+    come back without amounts where the line has no price for them together.
     """
     usages = [
         Usage(day.quantity or ZERO, counts[number] if counts else ZERO) for number, day in enumerate(days)
     ]
+    first = [] if before is None else [before]
     try:
-        rated = cost_in_order(terms, usages, segment=segment)
+        rated = cost_in_order(terms, [*first, *usages], segment=segment)
     except UnableToRate:
         return tuple(days)
-    return tuple(_with_amounts(days, rated, terms.currency))
+    return tuple(_with_amounts(days, rated[len(first) :], terms.currency))
 
 
 def _with_amounts(days: Sequence[DayPart], rated: Sequence[RatedLine], currency: str) -> Iterable[DayPart]:

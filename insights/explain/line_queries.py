@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account
@@ -52,13 +53,17 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class LineRead:
-    """A line and where its usage is: for the proof, and for the records behind it."""
+    """A line and where its usage is: for the proof, and for the records behind it.
+
+    `before` is what older versions of the meter put into the same tiers, where the meter changed in the line's time.
+    """
 
     line: BillLine
     draft: DraftLine
     scope: LineScope | None
     counted: LineScope | None
     position: int
+    before: Usage | None = None
 
 
 def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None:
@@ -79,7 +84,24 @@ def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None
         scope=_scope(account, bill.head.zone, draft, told.details, draft.meter_key),
         counted=_scope(account, bill.head.zone, draft, told.details, _count_meter(draft.terms)),
         position=invoice.usage_as_of,
+        before=_before(account, row),
     )
+
+
+def _before(account: Account, row: LineItem) -> Usage | None:
+    older = LineItem.objects.for_account(account).filter(
+        invoice=row.invoice_id,
+        kind=LineKind.CHARGE,
+        price_key=row.price_key,
+        meter_key=row.meter_key,
+        meter_version__lt=row.meter_version or 0,
+        service_start=row.service_start,
+        service_end=row.service_end,
+        values=row.values,
+        unit=row.unit,
+    )
+    quantities = [quantity for quantity in older.values_list("metered_quantity", flat=True) if quantity]
+    return Usage(reduce(EXACT.add, quantities)) if quantities else None
 
 
 def _count_meter(terms: PriceTerms | None) -> str:
@@ -201,7 +223,11 @@ def _days(read: LineRead, terms: PriceTerms, position: int, now: datetime) -> tu
         return days
     counts = read_line_days(read.counted, position=position, until=until) if read.counted else ()
     return cost_of_days(
-        days, terms=terms, segment=read.draft.segment, counts=[_or_zero(one) for one in counts]
+        days,
+        terms=terms,
+        segment=read.draft.segment,
+        counts=[_or_zero(one) for one in counts],
+        before=read.before,
     )
 
 
@@ -252,6 +278,7 @@ def _recheck(read: LineRead, terms: PriceTerms) -> Recheck | None:
         read.line,
         terms=terms,
         segment=read.draft.segment,
+        before=read.before,
         then=(Usage(then, count_then), records),
         now=(Usage(now, count_now), records_now),
     )

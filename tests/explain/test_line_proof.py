@@ -19,7 +19,7 @@ from insights.billing.bill import Bill
 from insights.billing.bill_queries import get_bill
 from insights.explain.line_proof import LineProof, Verdict
 from insights.explain.line_queries import prove_line
-from insights.models import Invoice, LineItem, Source
+from insights.models import Invoice, LineItem, Meter, Source
 from insights.rating.charges import Graduated, PerUnit, Tier
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import Cell, Matrix
@@ -155,6 +155,31 @@ def test_lines_by_value_share_the_usage_and_leave_what_is_not_charged(world: Cas
         by_values["eu",].line.position,
         by_values["us",].line.position,
     ]
+
+
+def test_a_meter_that_got_a_new_version_inside_the_period_comes_out_the_same(world: Cast) -> None:
+    [first] = scene.meters("calls", dimensions=["endpoint"])
+    price = scene.usage_price("calls", TIERS, included=Decimal(7))
+    subscription = scene.subscribe(
+        world.ours, scene.make_plan("plan", [price]), "2026-02-28T23", anchor="2026-03-01"
+    )
+    source = make_source()
+    with as_owner():
+        Meter.objects.filter(pk=first.pk).update(retired_at=scene.instant("2026-03-16"))
+        Meter.objects.create(
+            key="calls", version=2, name="Calls", unit="unit", grain_seconds=3600, dimensions=["endpoint"],
+        )  # fmt: skip
+    scene.deliver(source, world.ours, usage_rows("2026-03-05T07", 60, "calls"), endpoint="a")
+    scene.deliver(source, world.ours, usage_rows("2026-03-20T07", 70, "calls"), endpoint="a")
+    scene.complete(world.ours, "2026-04-01")
+
+    invoice, *_ = scene.bill(subscription, "2026-04-10")
+    _, proofs = proofs_of(world.ours, invoice)
+
+    of_usage = [proof for proof in proofs if proof.line.meter_key]
+    assert [proof.records for proof in of_usage] == [60, 70]
+    for proof in of_usage:
+        check(proof)
 
 
 def late_scene(world: Cast) -> tuple[Invoice, Invoice]:
