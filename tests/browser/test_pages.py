@@ -43,6 +43,8 @@ NOT_PAGES = frozenset(
         "bill-line-values-csv",
         "bill-list-csv",
         "bill-pdf",
+        "bill-proof",
+        "bill-verifier",
         "billing-profile-save",
         "credit-grant",
         "credits-csv",

@@ -75,7 +75,7 @@ class World:
             "plan_key": "pro",
             "price_key": "out",
             "subscription_uuid": self.subscription.public_id,
-            "position": 1,
+            "position": 2,  # Of data out; the fee before it has no records.
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
             "slug": self.source.slug,
