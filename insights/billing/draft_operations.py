@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from accounts.tenancy import connection, current_alias
 from insights.billing.basis import Basis, Draft, Problem
@@ -40,8 +40,10 @@ from insights.billing.usage_queries import UsageRead, read_usage
 from insights.models import Invoice, InvoiceState, LineItem
 
 _DEFAULT_GRACE = timedelta(days=3)
-_TRIES = 3
-_SERIALIZATION_FAILURE = "40001"
+# Of passes that meet, one gets through each time, and more than this never run at once.
+_TRIES = 12
+# Changed since the snapshot, stored meanwhile, or waiting for each other in a ring.
+_COLLISIONS = frozenset({"40001", "23505", "40P01"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +76,13 @@ def draft_periods(wanted: Sequence[PeriodToBill], now: datetime) -> list[Drafted
     """Draft and store the invoices of these periods; returns them. In a snapshot of its own.
 
     Each shows of the account's credits what the drafts stored before leave to it. Of two at once the second begins
-    anew, since its snapshot is from before the first one's drafts.
+    anew, since its snapshot is from before the first one's drafts; so does one whose draft another stored first.
     """
     for _ in range(_TRIES - 1):
         try:
             return _draft_once(wanted, now)
-        except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", "") != _SERIALIZATION_FAILURE:
+        except (IntegrityError, OperationalError) as error:
+            if getattr(error.__cause__, "sqlstate", "") not in _COLLISIONS:
                 raise
     return _draft_once(wanted, now)
 

@@ -121,7 +121,7 @@ def _scope(
         (
             one
             for one in reversed(meters)
-            if one.key == meter_key and (not is_own or one.version == draft.meter_version)
+            if one.key == meter_key and (not is_own or draft.meter_version in (None, one.version))
         ),
         None,
     )

@@ -68,15 +68,20 @@ def as_billed(lines: Sequence[Charged]) -> Figures:
 def rate_again(lines: Sequence[Charged], usages: Sequence[Usage], *, terms: PriceTerms | None) -> Figures:
     """The figures of the lines, in the order of time, with other usage; at other terms if they are given."""
     counted: dict[Values, Usage] = {}
+    billed: dict[Values, Usage] = {}
     figures = []
     for line, usage in zip(lines, usages, strict=True):
-        # A segment in which tiers begin anew starts a run; later ones go on where the usage before them stands.
-        begins = line.segment.counted_before is None
-        before = None if begins else counted.get(line.values, _NOTHING)
+        stood = line.segment.counted_before
+        own = billed.get(line.values, _NOTHING)
+        # Where a stored line stands on less than the lines before it were billed for, a segment in between began anew:
+        # nothing was used in it, so that it has no line.
+        goes_on = stood is not None and stood.quantity == own.quantity
+        before = counted.get(line.values, _NOTHING) if goes_on else None if stood is None else _NOTHING
         own_terms = terms or line.terms
         segment = replace(line.segment, counted_before=before)
         figures.append(figures_of(steps_in_order(own_terms, usage, segment), own_terms))
         counted[line.values] = usage if before is None else before + usage
+        billed[line.values] = line.usage + own if goes_on else line.usage
     return sum_figures(figures)
 
 

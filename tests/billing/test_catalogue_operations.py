@@ -242,8 +242,8 @@ class TestCommands:
             call_command("load_plan", file)
 
         assert str(raised.value).splitlines() == [
-            "price out, meter: there is no meter bytes_in (unknown_meter)",
-            "plan, account: no account has the reference x (unknown_account)",
+            "line 12, price out, meter: there is no meter bytes_in (unknown_meter)",
+            "line 3, plan, account: no account has the reference x (unknown_account)",
         ]
 
     @pytest.mark.parametrize("content", [None, b"\xff"])

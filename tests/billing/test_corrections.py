@@ -10,7 +10,7 @@ import pytest
 from accounts.models import Account
 from accounts.tenancy import as_owner, as_staff, as_worker
 from insights.billing.bill import BillStatus
-from insights.billing.finance_queries import list_invoices
+from insights.billing.finance_queries import InvoiceSearch, list_invoices
 from insights.billing.settlement_operations import void_invoice
 from insights.models import CreditGrant, CreditUse, Invoice, InvoiceState, Meter, Source, Subscription
 from insights.rating.charges import Graduated, PerUnit, Tier
@@ -313,7 +313,9 @@ def test_a_bill_that_could_not_be_rated_again_is_looked_at_until_it_can_be(porta
     [*_, may, _] = bill(subscription, "2026-06-01T01")
     assert [one["code"] for one in may.parked_for] == ["unable_to_rate"]
     with as_staff():
-        [waiting, *_] = list_invoices(now=instant("2026-06-02"), status=BillStatus.CHECKING, limit=9)
+        [waiting, *_] = list_invoices(
+            InvoiceSearch(status=BillStatus.CHECKING), now=instant("2026-06-02"), limit=9
+        )
     assert f"invoice {march.number}" in waiting.reasons[0].message
 
     replace_usage(edge, "2026-03-06", 0, "us", 2)

@@ -303,7 +303,10 @@ class _Maker:
             taxes=self.random.choice(TAXES),
             credits=self.credits(),
         )
-        return replace(made, credits=(*offer_included_credits(made), *made.credits))
+        return replace(
+            made,
+            credits=(*offer_included_credits(whole, made.service, made.plans, self.currency), *made.credits),
+        )
 
     def later_plans(self, plans: Sequence[PriceSheet]) -> Sequence[PriceSheet]:
         """The plans of the second period: the same, the same with new prices, or another one beside."""
