@@ -15,6 +15,9 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mypy", ("mypy",)),
 )
 
+# The whole suite goes to two processes, each with a database of its own, a file at a time: files share what they make.
+WHOLE_SUITE = ("-n", "2", "--dist", "loadfile")
+
 # mypy reads the settings to know the models; it connects to nothing.
 SETTINGS_ENVIRONMENT = {
     "PORTAL_MODE": "test",
@@ -27,7 +30,7 @@ def run_tests(arguments: list[str]) -> int:
     """Run every check and every test even when an earlier one fails; any failure fails the whole."""
     failed = [name for name, command in CHECKS if not _passes(name, command)]
     pytest_code = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False
+        [sys.executable, "-m", "pytest", *(arguments or WHOLE_SUITE)], cwd=ROOT, check=False
     ).returncode
     if failed:
         print(f"portal: these checks failed, see above: {', '.join(failed)}.", file=sys.stderr)
