@@ -81,7 +81,8 @@ def _position_of_the_commit() -> list[Swap]:
 
     def as_of_now(loaded: Any, usage: Any) -> Any:
         time.sleep(0.5)
-        return make_drafts(loaded, replace(usage, position=read_position()))
+        usage.position = read_position()
+        return make_drafts(loaded, usage)
 
     return [(issue_operations, "make_drafts", as_of_now)]
 
