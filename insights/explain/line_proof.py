@@ -6,7 +6,7 @@ Amounts of days and values come from `rating.parts`; nothing here knows another 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -87,7 +87,6 @@ class Verdict(StrEnum):
 
     EQUAL = "equal"
     DIFFERENT = "different"
-    NOT_FROM_RECORDS = "not_from_records"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,7 @@ class LineProof:
     recheck: Recheck | None = None
     adds_over_time: bool = True
     is_archived: bool = False
-    neighbours: tuple[BillLine, ...] = field(default=())
+    neighbours: tuple[BillLine, ...] = ()
 
     @property
     def records(self) -> int:
