@@ -1,4 +1,4 @@
-"""What stands behind a line of a bill, as rows of a CSV, and which records they are made of. Pure."""
+"""What stands behind a line of a bill, as rows of a CSV. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from decimal import Decimal
 
 from insights.billing.price_words import money_number
 from insights.explain.line_proof import LineProof
-from insights.explain.line_queries import LineRead
 from insights.exports.aggregates import instant_text
 from insights.exports.formatting import safe_text
-from insights.exports.queries import RecordsFilter
-from insights.metering.known_moment import KnownAt
 from insights.values.money import Money
 from insights.values.quantity import exact_text
 
@@ -53,21 +50,6 @@ def value_rows(proof: LineProof) -> Iterator[list[str]]:
                 _amount(part.amount),
                 proof.line.amount.currency,
             ]
-
-
-def records_of(read: LineRead) -> RecordsFilter:
-    """Which records a line for usage is made of."""
-    scope = read.scope
-    if scope is None:
-        raise ValueError("a line without usage has no records")
-    return RecordsFilter(
-        account_id=scope.account_id,
-        meter_id=scope.meter.id,
-        dimension_keys=scope.meter.dimensions,
-        period=scope.service,
-        known=KnownAt(asked_position=read.position, position=read.position),
-        series_ids=tuple(one.facts.id for one in scope.series),
-    )
 
 
 def _quantity(quantity: Decimal | None) -> str:

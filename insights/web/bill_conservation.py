@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
@@ -19,8 +20,7 @@ from insights.billing.price_words import number_words, quantity_words
 from insights.explain.conservation import MeterBalance
 from insights.explain.conservation_queries import account_for
 from insights.exports.conservation_rows import conservation_rows
-from insights.web.bill_line import bill_or_404
-from insights.web.bills import file_stem, period_of
+from insights.web.bills import bill_or_404, file_stem, period_of
 from insights.web.csv_files import csv_file
 from insights.web.words import days_of
 
@@ -29,7 +29,7 @@ from insights.web.words import days_of
 @require_safe
 def bill_conservation(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Show, for each meter, that everything known of the period is on the bill or named with the reason why not."""
-    bill = bill_or_404(request, bill_uuid)
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     found = account_for(request.account, bill)
     context = {
         "nav": "bills",
@@ -50,7 +50,7 @@ def bill_conservation(request: Any, bill_uuid: UUID) -> HttpResponse:
 @require_safe
 def bill_conservation_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the same as CSV."""
-    bill = bill_or_404(request, bill_uuid)
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     found = account_for(request.account, bill)
     return csv_file(conservation_rows(found), f"{file_stem(bill.head)}-where-usage-went.csv")
 

@@ -17,7 +17,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
-from insights.billing.bill_queries import get_bill
 from insights.billing.price_words import money_words, number_words, tier_range
 from insights.billing.words import line_price_words, line_sentence, step_rows, values_words
 from insights.explain.line_proof import DayPart, LineProof, TierBar, Verdict, tier_bars
@@ -28,7 +27,7 @@ from insights.values.period import Period
 from insights.values.quantity import scale_for
 from insights.web import words
 from insights.web.bill_line_charts import quantity_figure, running_figure, slot_label
-from insights.web.bills import file_stem, period_of, values_of
+from insights.web.bills import bill_or_404, file_stem, period_of, values_of
 from insights.web.csv_files import csv_file
 
 _BAR_WIDTH = 1000
@@ -39,7 +38,7 @@ _BAR_WIDTH = 1000
 def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
     """Explain one line: sentence, steps and tiers, days, dimension values, terms, recheck."""
     now = timezone.now()
-    bill = bill_or_404(request, bill_uuid)
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     proof = prove_line(request.account, bill, position=position, now=now)
     if proof is None:
         raise Http404
@@ -110,16 +109,8 @@ def bill_line_values_csv(request: Any, bill_uuid: UUID, position: int) -> HttpRe
     return csv_file(value_rows(proof), f"{file_stem(bill.head)}-line-{position}-values.csv")
 
 
-def bill_or_404(request: Any, bill_uuid: UUID) -> Bill:
-    """The bill of the account with this id, or 404."""
-    bill = get_bill(request.account, public_id=bill_uuid, now=timezone.now())
-    if bill is None:
-        raise Http404
-    return bill
-
-
 def _proof_or_404(request: Any, bill_uuid: UUID, position: int) -> tuple[Bill, LineProof]:
-    bill = bill_or_404(request, bill_uuid)
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     proof = prove_line(request.account, bill, position=position, now=timezone.now())
     if proof is None:
         raise Http404

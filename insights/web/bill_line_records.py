@@ -10,17 +10,17 @@ from uuid import UUID
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
 from insights.explain.line_queries import LineRead, find_line
-from insights.exports.line_rows import records_of
 from insights.exports.queries import RecordPosition, RecordsFilter, list_records, records_copy
 from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.faults import UsageFilterRefused
-from insights.web.bill_line import bill_or_404
-from insights.web.bills import file_stem
+from insights.metering.known_moment import KnownAt
+from insights.web.bills import bill_or_404, file_stem
 from insights.web.downloads import stream_csv
 
 RECORDS_PER_PAGE = 100
@@ -78,11 +78,26 @@ def bill_line_records(request: Any, bill_uuid: UUID, position: int) -> HttpRespo
 
 
 def _records_or_404(request: Any, bill_uuid: UUID, position: int) -> tuple[Bill, LineRead, RecordsFilter]:
-    bill = bill_or_404(request, bill_uuid)
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     read = find_line(request.account, bill, position=position)
     if read is None or read.scope is None:
         raise Http404
     return bill, read, records_of(read)
+
+
+def records_of(read: LineRead) -> RecordsFilter:
+    """Which records a line for usage is made of."""
+    scope = read.scope
+    if scope is None:
+        raise ValueError("a line without usage has no records")
+    return RecordsFilter(
+        account_id=scope.account_id,
+        meter_id=scope.meter.id,
+        dimension_keys=scope.meter.dimensions,
+        period=scope.service,
+        known=KnownAt(asked_position=read.position, position=read.position),
+        series_ids=tuple(one.facts.id for one in scope.series),
+    )
 
 
 def _place(text: str) -> RecordPosition | None:

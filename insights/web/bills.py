@@ -105,7 +105,7 @@ def _every_head(account: Account, scope: StreamScope, now: datetime) -> Iterator
 @require_safe
 def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Show one bill: what it comes to and why, line by line."""
-    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     zone = ZoneInfo(bill.head.zone)
     context = {
         "nav": "bills",
@@ -133,7 +133,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
 @require_safe
 def bill_pdf(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the PDF as it was made at issue; of a bill that is not issued, one made now and marked so."""
-    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     if bill.head.is_issued:
         content = find_invoice_file(request.account, public_id=bill_uuid)
         if content is None:
@@ -147,7 +147,7 @@ def bill_pdf(request: Any, bill_uuid: UUID) -> HttpResponse:
 @require_safe
 def bill_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the lines."""
-    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     return csv_file(line_rows(bill), f"{file_stem(bill.head)}-lines.csv")
 
 
@@ -155,7 +155,7 @@ def bill_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
 @require_safe
 def bill_json(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the bill with steps and terms, as the API answers."""
-    bill = _bill_or_404(request, bill_uuid, now=timezone.now())
+    bill = bill_or_404(request, bill_uuid, now=timezone.now())
     response = JsonResponse(bill_document(bill), json_dumps_params={"indent": 2, "ensure_ascii": False})
     response["Content-Disposition"] = f'attachment; filename="{file_stem(bill.head)}.json"'
     return response
@@ -266,7 +266,8 @@ def usage_url(
     return f"{reverse('usage-explorer', args=[account.public_id])}?{urlencode(query)}"
 
 
-def _bill_or_404(request: HttpRequest, bill_uuid: UUID, *, now: datetime) -> Bill:
+def bill_or_404(request: HttpRequest, bill_uuid: UUID, *, now: datetime) -> Bill:
+    """The bill of the account with this id, or 404."""
     account: Account = request.account  # type: ignore[attr-defined]
     bill = get_bill(account, public_id=bill_uuid, now=now)
     if bill is None:
