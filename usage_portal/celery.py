@@ -15,6 +15,8 @@ from celery.schedules import crontab
 from celery.signals import setup_logging, worker_process_init
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
+from usage_portal.broker import SteadyAMQP
+
 TASK_SECONDS_MAX = 600
 # Longer than the longest task, or a second worker would start what the first still does.
 VISIBILITY_SECONDS = TASK_SECONDS_MAX + 300
@@ -132,7 +134,7 @@ def prepare_worker(**_: Any) -> None:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 10, 10)
 
 
-app = Celery("usage_portal")
+app = Celery("usage_portal", amqp=SteadyAMQP)
 app.add_defaults(configuration)
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks(["insights"])

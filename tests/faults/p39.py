@@ -45,18 +45,21 @@ def run(site: Site) -> Outcome:
         env=site.env, directory=site.directory / "workers", lease_seconds=site.lease_seconds,
         ring_seconds=site.ring_seconds, chunk_lines=50_000,
     )  # fmt: skip
+    slowest: dict[str, float] = {}
     workers.start()
     try:
         clients.start()
         looker.start()
         for number, canary in enumerate(canaries):
             at = time.monotonic()
-            if number % REDIS_EVERY == 0:
+            server = "Redis" if number % REDIS_EVERY == 0 else "PostgreSQL"
+            if server == "Redis":
                 at = _take_redis_away(site, outcome, clients, looker)
             else:
                 _restart_postgres(site, looker, how=(signal.SIGINT, signal.SIGQUIT)[number % 2])
             outcome.faults += 1
             _prove_consumption(site, outcome, workers, clients, canary, since=at)
+            slowest[server] = max(slowest.get(server, 0.0), outcome.recoveries[-1])
         clients.stop()
         looker.stop()
         outcome.require("batches are left", holds=settle(site.conninfo, tend=workers.tend))
@@ -67,6 +70,7 @@ def run(site: Site) -> Outcome:
         looker.stop()
         workers.stop()
         cluster.stop_web()
+    outcome.figures += [f"slowest back after {server}: {slowest[server]:.1f} s" for server in sorted(slowest)]
     _check_answers(outcome, clients, looker)
     compare(site, load, outcome)
     outcome.check_faults()
