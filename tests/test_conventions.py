@@ -13,6 +13,11 @@ from django.db import models
 
 PROJECT = Path(__file__).resolve().parents[1]
 EDGES = ("web", "api", "management", "tasks.py", "upkeep.py", "admin.py")
+# Where something is written that a bill rests on.
+CLOCKS = re.compile(
+    r"\b(datetime\.(now|utcnow|today)|date\.today|timezone\.(now|localdate|localtime)|time\.time)\b"
+)
+MONEY_ACTS = re.compile(r"insights\.(billing\.\w+_operations|invoicing)")
 NO_STAGES = {*EDGES, "models", "migrations", "templatetags"}
 STAGES = sorted(
     file.parent.name
@@ -285,16 +290,26 @@ class TestNumbersAndTime:
 
     def test_the_clock_is_read_at_the_edges(self) -> None:
         """Stages are told the time, so that what they do can be told again later."""
-        clocks = re.compile(
-            r"(datetime\.(now|utcnow|today)|date\.today|timezone\.(now|localdate|localtime)|time\.time)$"
-        )
         inner = [file for file in python_files("insights") if not is_edge(file)]
 
         wrong = [
             place(file, node)
             for file in inner
             for called, node in calls(TREES[file])
-            if clocks.search(called)
+            if CLOCKS.search(called)
+        ]
+
+        assert wrong == []
+
+    def test_acts_on_money_ask_the_database_what_time_it_is(self) -> None:
+        """Hosts may be days off, and nothing is due, begun or over for that."""
+        wrong = [
+            place(file, node)
+            for file in OURS
+            if (acts := money_acts(TREES[file]))
+            for called, node in calls(TREES[file])
+            if acts & {called.rpartition(".")[2], partial_of(called, node)}
+            and any(word.arg == "now" and CLOCKS.search(ast.unparse(word.value)) for word in node.keywords)
         ]
 
         assert wrong == []
@@ -309,6 +324,21 @@ class TestNumbersAndTime:
         ]
 
         assert wrong == []
+
+
+def money_acts(tree: ast.Module) -> set[str]:
+    """The names under which a module knows what writes about prices, subscriptions and invoices."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and MONEY_ACTS.fullmatch(node.module or "")
+        for alias in node.names
+    }
+
+
+def partial_of(called: str, node: ast.Call) -> str:
+    """What a call of `partial` is going to call."""
+    return ast.unparse(node.args[0]) if called == "partial" and node.args else ""
 
 
 def is_edge(file: Path) -> bool:

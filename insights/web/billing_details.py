@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import account_page
 from accounts.models import AccountState, Role
+from insights.billing.period_queries import read_clock
 from insights.billing.profile_operations import BillingDetails, NoBillingProfile, change_billing_details
 from insights.billing.profile_queries import find_billing_profile
 from insights.models import BillingProfile
@@ -121,7 +121,7 @@ def billing_details(request: Any) -> HttpResponse:
 def _save(request: Any, form: BillingDetailsForm) -> HttpResponse:
     try:
         changed = change_billing_details(
-            request.account, BillingDetails(**form.cleaned_data), by=request.user, now=timezone.now()
+            request.account, BillingDetails(**form.cleaned_data), by=request.user, now=read_clock()
         )
     except NoBillingProfile:
         changed = ()

@@ -12,7 +12,6 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import staff_page
@@ -22,6 +21,7 @@ from accounts.views.directory import get_account
 from insights.billing.account_terms_operations import ProfileChanges, grant_credit, save_profile
 from insights.billing.add_on_operations import end_add_on, start_add_on
 from insights.billing.override_operations import end_override, set_override
+from insights.billing.period_queries import read_clock
 from insights.billing.plan_faults import InvalidPlan
 from insights.billing.subscription_operations import (
     cancel_change,
@@ -94,7 +94,7 @@ def subscription_cancel(request: HttpRequest, account_uuid: UUID, subscription_u
         subscription_id=subscription_uuid,
         starts_at=_posted_instant(request, "starts_at"),
         by=_actor(request),
-        now=timezone.now(),
+        now=read_clock(),
     )
     return _do(request, account, act, said="The change is cancelled; the plan before it goes on.")
 
@@ -110,7 +110,7 @@ def subscription_end(request: HttpRequest, account_uuid: UUID, subscription_uuid
             subscription_id=subscription_uuid,
             ends_at=_when(account, subscription_uuid, said),
             by=_actor(request),
-            now=timezone.now(),
+            now=read_clock(),
         )
         return "The subscription ends as asked."
 
@@ -149,7 +149,7 @@ def add_on_end(request: HttpRequest, account_uuid: UUID, subscription_uuid: UUID
         started_at=_posted_instant(request, "started_at"),
         ends_at=_posted_instant(request, "ends_at"),
         by=_actor(request),
-        now=timezone.now(),
+        now=read_clock(),
     )
     return _do(request, account, act, said="The add-on ends as asked.")
 
@@ -183,7 +183,7 @@ def override_end(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
             started_at=_instant_or_404(said["started_at"]),
             ends_at=said["ends_at"],
             by=_actor(request),
-            now=timezone.now(),
+            now=read_clock(),
         )
         return "The plan's price holds again from then on."
 
@@ -199,7 +199,7 @@ def profile_save(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
     def act(account: Account, said: dict[str, Any]) -> str:
         recipients = tuple(line.strip() for line in said.pop("recipients").splitlines() if line.strip())
         changes = ProfileChanges(legal_entity_key=said.pop("legal_entity"), recipients=recipients, **said)
-        save_profile(account_id=account.pk, changes=changes, by=_actor(request), now=timezone.now())
+        save_profile(account_id=account.pk, changes=changes, by=_actor(request), now=read_clock())
         return "Saved. Invoices issued from now on say so; issued ones stay as they are."
 
     return _submit(request, account_uuid, "profile", act)
@@ -211,7 +211,7 @@ def credit_grant(request: HttpRequest, account_uuid: UUID) -> HttpResponse:
     """Grant a credit."""
 
     def act(account: Account, said: dict[str, Any]) -> str:
-        grant_credit(account_id=account.pk, by=_actor(request), now=timezone.now(), **said)
+        grant_credit(account_id=account.pk, by=_actor(request), now=read_clock(), **said)
         return f"{said['amount']} {account.currency} of credit is granted."
 
     return _submit(request, account_uuid, "credit", act)
@@ -260,7 +260,7 @@ def _field_of(form: forms.Form, error: UnableToChange) -> str | None:
 
 
 def _when(account: Account, subscription_uuid: UUID, said: dict[str, Any]) -> datetime:
-    now = timezone.now()
+    now = read_clock()
     if said["when"] == "instant":
         instant: datetime = said["starts_at"]
         return instant

@@ -29,6 +29,7 @@ from insights.billing.finance_queries import (
     page_invoices,
     sum_by_status,
 )
+from insights.billing.period_queries import read_clock
 from insights.billing.settlement_operations import (
     UnknownInvoice,
     VoidEffect,
@@ -123,7 +124,7 @@ def _act_page(operation: Callable[..., object], done: str) -> Any:
     @staff_page
     @require_POST
     def act(request: Any, bill_uuid: UUID) -> HttpResponse:
-        said = {"reason": request.POST.get("reason", ""), "by": request.user, "now": timezone.now()}
+        said = {"reason": request.POST.get("reason", ""), "by": request.user, "now": read_clock()}
         return _act(request, bill_uuid, partial(operation, bill_uuid, **said), done)
 
     return act

@@ -16,6 +16,7 @@ from accounts.access import staff_page
 from accounts.operations import UnableToChange
 from insights.billing.catalogue_operations import delete_draft, publish_version, retire_plan
 from insights.billing.catalogue_queries import PlanFacts, VersionFacts
+from insights.billing.period_queries import read_clock
 from insights.billing.plan_faults import InvalidPlan
 from insights.web.plan_check import draft_context
 from insights.web.plan_downloads import INTERVAL_WORDS, plan_lines, plan_or_404
@@ -59,7 +60,7 @@ def plan_publish(request: HttpRequest, plan_key: str) -> HttpResponse:
         key=facts.key,
         number=number,
         actor=_actor(request),
-        now=timezone.now(),
+        now=read_clock(),
         effective_from=form.cleaned_data["effective_from"],
     )
     return _do(request, facts, act, said=f"Version {number} is published.")
@@ -79,7 +80,7 @@ def plan_drop(request: HttpRequest, plan_key: str) -> HttpResponse:
 def plan_retire(request: HttpRequest, plan_key: str) -> HttpResponse:
     """Offer the plan to nobody from now on."""
     facts = plan_or_404(plan_key)
-    act = partial(retire_plan, key=facts.key, actor=_actor(request), now=timezone.now())
+    act = partial(retire_plan, key=facts.key, actor=_actor(request), now=read_clock())
     return _do(request, facts, act, said=f"{facts.name} is not offered any more.")
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from accounts.models import Account, AuditEntry
 from accounts.tenancy import as_staff
@@ -141,6 +142,26 @@ def test_a_subscription_begins_changes_and_ends(page: Page) -> None:
         "subscription.cancel_change",
         "subscription.end_add_on",
     ]
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_the_hosts_clock_decides_nothing(page: Page, cast: Any, signed_in: Any, days: int) -> None:
+    one = f"{page.start().public_id}/"
+    soon = (datetime.now(UTC) + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
+    tomorrow = hour("starts_at", f"{soon:%Y-%m-%d}", f"{soon:%H}:00")
+    page.send(one + "change/", {"plan": "team", "when": "instant", "policy": "restart", **tomorrow})
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=days), tick=True):
+        page = Page(signed_in(cast.staff), cast.ours)
+        cancelled = page.send(one + "cancel/", {"starts_at": soon.isoformat()})
+        changed = page.send(
+            one + "change/", {"plan": "pro", "when": "hour", "policy": "restart", "counts": "seats = 3"}
+        )
+
+    assert (changed.status_code, cancelled.status_code) == (302, 302)
+    with as_staff():
+        begun = SubscriptionPhase.objects.get(plan__key="pro", cancelled_at=None)
+    assert timedelta(0) < begun.starts_at - datetime.now(UTC) <= timedelta(hours=1)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from accounts.operations import UnableToChange
 from accounts.tenancy import as_worker
 from insights.billing.catalogue_operations import check_plan, load_plan, publish_version
+from insights.billing.period_queries import read_clock
 from insights.billing.plan_faults import InvalidPlan
 from insights.billing.plan_toml import PlanDocument, parse_plan_toml
 from insights.billing.toml_lines import located
@@ -56,7 +56,7 @@ def _load(document: PlanDocument, *, publish: bool) -> str:
     if loaded.replaced_draft:
         said += ", in the place of the draft before it"
     if publish:
-        publish_version(key=loaded.key, number=loaded.number, actor=None, now=timezone.now())
+        publish_version(key=loaded.key, number=loaded.number, actor=None, now=read_clock())
         said = f"{loaded.key}: version {loaded.number} is published"
     return said
 
