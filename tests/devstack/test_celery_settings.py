@@ -37,6 +37,17 @@ def test_publishing_without_a_broker_fails_within_a_second(
     assert time.monotonic() - began < 1.5
 
 
+def test_a_lost_broker_is_tried_for_at_even_intervals(tmp_path: Path) -> None:
+    # Workers and beat take their connections from the app in this way.
+    connection = portal_celery.app.connection_for_read(f"redis+socket://{tmp_path}/absent.sock")
+    waits: list[float] = []
+
+    with pytest.raises(kombu.exceptions.OperationalError):
+        connection.ensure_connection(lambda _error, seconds: waits.append(seconds), 3)
+
+    assert waits == [1.0] * 3
+
+
 def test_timetable_rings_every_ten_seconds_and_names_tasks_that_exist() -> None:
     portal_celery.app.loader.import_default_modules()
     timetable = portal_celery.timetable()
