@@ -1,14 +1,15 @@
-"""A bill of about thirty lines for the account whose pages are timed, issued for the month before this one."""
+"""Two bills of about thirty lines for the account whose pages are timed, issued for the two months before this one."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from accounts.models import Account
 from accounts.tenancy import as_worker
-from insights.models import InvoiceState, Meter
+from insights.models import InvoiceState, LineItem, Meter
 from insights.rating.charges import Graduated, PerUnit, Tier
 from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import SheetPrice
@@ -17,12 +18,21 @@ from tests.bench.rows import ENDPOINTS, METERS
 from tests.billing.scene import bill, complete, fee, make_plan, make_profile, subscribe, usage_price
 
 FEES = 4
+MONTHS = 2
 
 
-def issue_bill(account: Account) -> UUID:
-    """Sell the account a plan with a price for each endpoint, and issue what last month came to on it."""
+@dataclass(frozen=True, slots=True)
+class IssuedBill:
+    """A bill, and the place of its line of one meter in all."""
+
+    public_id: UUID
+    position: int
+
+
+def issue_bills(account: Account) -> IssuedBill:
+    """Sell the account a plan with a price for each endpoint, and issue two months; returns the later bill."""
     today = datetime.now(UTC).date()
-    start = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+    start = _month_before(_month_before(today))
     with as_worker():
         units = dict(Meter.objects.filter(key__in=METERS).values_list("key", "unit"))
     tiers = (
@@ -39,10 +49,16 @@ def issue_bill(account: Account) -> UUID:
     make_profile(account, tax_name="VAT", tax_percent=Decimal(19))
     subscription = subscribe(account, make_plan("bench", prices), str(start))
     complete(account, str(today))
-    issued = bill(subscription, f"{today}T00")[0]
-    if issued.state != InvoiceState.ISSUED:
-        raise RuntimeError(f"the bill was not issued: {issued.parked_for}")
-    return issued.public_id
+    issued = [one for one in bill(subscription, f"{today}T00") if one.state == InvoiceState.ISSUED]
+    if len(issued) != MONTHS:
+        raise RuntimeError(f"{len(issued)} of {MONTHS} bills were issued")
+    with as_worker():
+        line = LineItem.objects.get(invoice=issued[-1], meter_key="bytes_out")
+    return IssuedBill(issued[-1].public_id, line.position)
+
+
+def _month_before(day: date) -> date:
+    return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
 def _by_endpoint(meter_key: str, terms: PriceTerms) -> SheetPrice:

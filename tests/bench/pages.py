@@ -20,7 +20,7 @@ from insights.metering.queries import list_meters
 from insights.metering.sum_operations import list_days_to_sum
 from insights.metering.usage_filter import parse_usage_filter
 from tests.bench import floor, site
-from tests.bench.bills import issue_bill
+from tests.bench.bills import issue_bills
 from tests.bench.figures import Report, p50_p95, progress
 from tests.bench.rows import LARGEST
 from tests.bench.site import Site
@@ -92,15 +92,19 @@ def measure(running: Site, report: Report) -> dict[str, float]:
 
 
 def _bills(account: Account, own: str, cookie: dict[str, str]) -> dict[str, tuple[str, dict[str, str]]]:
-    """The pages of a bill with some thirty lines, and the same bill by the API."""
-    bill_id = issue_bill(account)
+    """The pages that explain a bill of some thirty lines, and the same bill by the API."""
+    issued = issue_bills(account)
+    bill = f"{own}bills/{issued.public_id}/"
     with as_worker():
         owner = User.objects.get(email="owner@example.com")
     _row, key = make_api_key(account, created_by=owner, scopes=["bills:read"])
     return {
         "bills": (f"{own}bills/", cookie),
-        "a bill": (f"{own}bills/{bill_id}/", cookie),
-        "a bill by the API": (f"/api/v1/invoices/{bill_id}", {"Authorization": f"Bearer {key}"}),
+        "a bill": (bill, cookie),
+        "a bill by the API": (f"/api/v1/invoices/{issued.public_id}", {"Authorization": f"Bearer {key}"}),
+        "a line of a bill": (f"{bill}lines/{issued.position}/", cookie),
+        "difference of two bills": (f"{bill}difference/", cookie),
+        "where usage went": (f"{bill}where-usage-went/", cookie),
     }
 
 
