@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 import django
 import psycopg
 
-MEASUREMENTS = ("ingest-row-id", "ingest-window", "pages", "download", "beside", "drafts")
+MEASUREMENTS = ("ingest-row-id", "ingest-window", "pages", "download", "beside", "large-line", "drafts")
 RECORDS = 1_000_000
 ACCOUNTS = [1_000, 10_000]
+LINE_RECORDS = 5_000_000
 ROWS_PER_FILE = 125_000
 
 
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--accounts", type=int, nargs="+", default=ACCOUNTS, metavar="N", help="how many are drafted, in turn"
     )
+    parser.add_argument(
+        "--line-records", type=int, default=LINE_RECORDS, metavar="N", help="how many the large line is for"
+    )
     options = parser.parse_args(arguments)
     django.setup()
     from tests.bench.figures import Report, machine_words
@@ -41,8 +45,12 @@ def main(arguments: Sequence[str]) -> int:
     pages_by_size: dict[int, dict[str, float]] = {}
     if set(wanted) - {"drafts"}:
         with running_site() as running:
-            for records in sorted(options.records):
+            for records in sorted(options.records) if set(wanted) - {"drafts", "large-line"} else ():
                 pages_by_size[records] = _measure(running, report, records, wanted)
+            if "large-line" in wanted:
+                from tests.bench import large_line
+
+                large_line.measure(running, report, options.line_records)
     if "drafts" in wanted:
         # Without workers beside it, whose own passes would draft the same accounts.
         from tests.bench import drafts

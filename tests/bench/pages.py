@@ -63,7 +63,7 @@ def _largest() -> Account:
         return Account.objects.get(reference=LARGEST)
 
 
-def _wait_for_sums() -> float:
+def wait_for_sums() -> float:
     """Wait until every day of meters of many series is summed; return the seconds."""
     began = time.perf_counter()
     with as_worker():
@@ -76,7 +76,7 @@ def measure(running: Site, report: Report) -> dict[str, float]:
     """Time every page warm, one request after another; return p95 and processor time of each, in milliseconds."""
     account = _largest()
     cookie = {"Cookie": site.session_cookie("owner@example.com")}
-    report.say("days summed behind ingest after", f"{_wait_for_sums():.0f} s")
+    report.say("days summed behind ingest after", f"{wait_for_sums():.0f} s")
     own = f"/a/{account.public_id}/"
     pages = {name: (f"{own}{query}", cookie) for name, query in _questions(datetime.now(UTC).date()).items()}
     found: dict[str, float] = {}
