@@ -35,6 +35,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+REVOKE ALL ON FUNCTION portal_keep_credit() FROM PUBLIC;
 CREATE TRIGGER credits_stay_within AFTER INSERT ON insights_credituse
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION portal_keep_credit();
 """

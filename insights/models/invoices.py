@@ -132,7 +132,10 @@ class LineItem(models.Model):
     (`billed_quantity`). `steps` add to `amount_minor`. `key` names the line on its invoice and in its corrections.
     """
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # Its invoice is of the same account, which the database checks, and the invoice's account is there.
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, related_name="lines", db_constraint=False, db_index=False
     )
