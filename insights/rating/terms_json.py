@@ -12,6 +12,7 @@ from dataclasses import fields
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from insights.rating.charges import (
@@ -33,6 +34,7 @@ from insights.values.money import UnknownCurrency
 from insights.values.quantity import exact_text
 
 VERSION = 1
+TERMS_KEPT = 1024
 CHARGE_MODELS: Mapping[str, type] = {
     "flat": Flat,
     "per_unit": PerUnit,
@@ -75,7 +77,24 @@ def _written(value: Any) -> Any:
 
 
 def parse_terms(document: object) -> PriceTerms:
-    """The terms stored as this document, or InvalidTerms that says where it is wrong."""
+    """The terms stored as this document, or InvalidTerms that says where it is wrong.
+
+    Lines of a bill share few terms among them, and its plans hold the same once more, so that what was read is kept.
+    """
+    try:
+        text = json.dumps(document)
+    except (TypeError, ValueError, RecursionError):
+        # No JSON, so it was not stored: reading it tells what is wrong.
+        return _parse(document)
+    return _parse_text(text)
+
+
+@lru_cache(maxsize=TERMS_KEPT)
+def _parse_text(text: str) -> PriceTerms:
+    return _parse(json.loads(text))
+
+
+def _parse(document: object) -> PriceTerms:
     table = _mapping("terms", document)
     if table.get("version") != VERSION:
         raise InvalidTerms(f"version must be {VERSION}")
