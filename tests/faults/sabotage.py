@@ -163,9 +163,9 @@ def _first_come_first_served() -> None:
 
 def _a_full_disk_is_a_fault() -> None:
     """disk: a batch that meets a full disk is taken for one that fails."""
-    from insights import tasks
+    from insights.ingest import retry_operations
 
-    tasks.NO_FAULT_SQLSTATES = frozenset()
+    retry_operations.NO_FAULT_SQLSTATES = frozenset()
 
 
 def _locks_in_any_order() -> None:

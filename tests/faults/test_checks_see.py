@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.faults import bill_facts, bill_oracle, bill_sums, oracle, p01
+from tests.faults import bill_facts, bill_oracle, bill_sums, oracle, p01, sabotage
 from tests.faults.site import Outcome, Site
 from usage_portal.celery import app
 
@@ -41,6 +43,37 @@ def test_the_oracles_know_nothing_of_the_product() -> None:
         }
 
         assert {name.partition(".")[0] for name in named - known} <= sys.stdlib_module_names
+
+
+def test_what_is_broken_on_purpose_is_there() -> None:
+    """A function that has moved would be broken nowhere, and its check stay green."""
+    absent = []
+    for function in ast.walk(ast.parse(Path(sabotage.__file__ or "").read_text())):
+        if isinstance(function, ast.FunctionDef):
+            things = dict(_imported(function))
+            absent += [
+                ast.unparse(target)
+                for node in ast.walk(function)
+                if isinstance(node, ast.Assign)
+                for target in node.targets
+                if isinstance(target, ast.Attribute)
+                and ast.unparse(target.value) in things
+                and not hasattr(things[ast.unparse(target.value)], target.attr)
+            ]
+
+    assert absent == []
+
+
+def _imported(function: ast.FunctionDef) -> Iterator[tuple[str, object]]:
+    """What a function imports of the product, by the names that it uses."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("insights"):
+            for alias in node.names:
+                package = import_module(node.module or "")
+                yield (
+                    alias.asname or alias.name,
+                    getattr(package, alias.name, None) or import_module(f"{node.module}.{alias.name}"),
+                )
 
 
 def test_the_check_sees_counters_that_are_written_after_the_commit(tmp_path: Path) -> None:
