@@ -99,12 +99,17 @@ def _try(site: Site, outcome: Outcome, load: Load, disk: Path, rounds: int) -> N
         ring_seconds=site.ring_seconds, chunk_lines=100, more={"FAULTS_SABOTAGE": site.sabotage},
     )  # fmt: skip
     told: list[Told] = []
+    met = 0
     workers.start()
     try:
         waiting = list(load.files)
         for _round in range(rounds):
             with _filled(disk):
-                refused = _send_until_refused(cluster.port, keys, load, waiting, told, workers)
+                # They stand still until there is no room, so that batches which were taken meet the full disk.
+                workers.pause()
+                refused = _send_until_refused(cluster.port, keys, load, waiting, told)
+                met += sum(states(site.conninfo).get(state, 0) for state in ("received", "processing"))
+                workers.resume()
                 _be_full(site, workers)
                 page = ask(cluster.port, "GET", visitor.home, headers={"Cookie": visitor.cookie})
                 outcome.require(f"a page was answered {page.status}", holds=page.status in (200, 503))
@@ -122,6 +127,8 @@ def _try(site: Site, outcome: Outcome, load: Load, disk: Path, rounds: int) -> N
     finally:
         workers.stop()
         cluster.stop_web()
+    outcome.require("no batch that was taken met the full disk", holds=met > 0)
+    outcome.figures.append(f"{met} batches that were taken met a full disk")
     _judge(site, outcome, told)
     compare(site, load, outcome)
 
@@ -140,14 +147,13 @@ def _filled(disk: Path) -> Iterator[None]:
 
 
 def _send_until_refused(
-    port: int, keys: dict[str, str], load: Load, waiting: list[FilePlan], told: list[Told], workers: Workers
+    port: int, keys: dict[str, str], load: Load, waiting: list[FilePlan], told: list[Told]
 ) -> FilePlan | None:
     """Send one file after the other; the first that is refused, or None if there was room for all."""
     for _number in range(FILES_PER_ROUND):
         file = waiting.pop()
         answer = send(port, keys[file.source], load, file)
         told.append(answer)
-        workers.tend()
         if not answer.is_accepted:
             return file
     return None

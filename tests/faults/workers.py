@@ -106,6 +106,19 @@ class Workers:
             self.tend()
             time.sleep(0.2)
 
+    def pause(self) -> None:
+        """Let them stand still where they are, as on a host that does nothing else for them."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for child in self.children:
+            if child is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.process.pid, number)
+
     def stop(self) -> None:
         for child in self.children:
             if child is not None:
