@@ -16,6 +16,23 @@ CURRENT_USER = "nullif(current_setting('portal.user', true), '')::bigint"
 _EVERY_ROW_ROLES = ("portal_worker", "portal_owner")
 
 
+def open_catalogue(table: str, *, visible: str) -> str:
+    """Return SQL that lets the web role read those rows of a platform table for which the condition holds.
+
+    Whoever else has a right to the table sees every row, as before.
+    """
+    statements = [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        f"CREATE POLICY offered ON {table} FOR SELECT TO portal_web USING ({visible})",
+    ]
+    statements += [
+        f"CREATE POLICY every_row_{role} ON {table} TO {role} USING (true) WITH CHECK (true)"
+        for role in (*_EVERY_ROW_ROLES, "portal_staff")
+    ]
+    return ";\n".join(statements) + ";"
+
+
 def secure_table(table: str, *, account_column: str = "account_id", also_for: tuple[str, ...] = ()) -> str:
     """Return SQL that forces row-level security on a tenant table: default deny, one account for the web role.
 
@@ -86,13 +103,14 @@ GRANTS: dict[str, dict[str, str]] = {
         _WORKER: WRITE,
         _INTAKE: "SELECT (id, last_used_at), UPDATE (last_used_at)",
     },
-    # The catalogue of prices is the platform's; customers read the prices stored on their own bills.
+    # The catalogue of prices is the platform's. Customers read the plans that are offered to them, by row; what they
+    # pay stands on their own bills.
     "insights_legalentity": {_STAFF: WRITE, _WORKER: WRITE},
     "insights_invoicecounter": {_STAFF: "SELECT, INSERT", _WORKER: WRITE},
     "insights_invoicenumber": {_STAFF: READ, _WORKER: APPEND},
-    "insights_plan": {_STAFF: WRITE, _WORKER: WRITE},
-    "insights_planversion": {_STAFF: ALL, _WORKER: ALL},
-    "insights_price": {_STAFF: ALL, _WORKER: ALL},
+    "insights_plan": {_WEB: READ, _STAFF: WRITE, _WORKER: WRITE},
+    "insights_planversion": {_WEB: READ, _STAFF: ALL, _WORKER: ALL},
+    "insights_price": {_WEB: READ, _STAFF: ALL, _WORKER: ALL},
     # What an account buys. Staff order it; a customer changes what an invoice says about them.
     "insights_billingprofile": {
         _WEB: "SELECT, UPDATE (company_name, address, tax_id, purchase_order, recipients, updated_at)",

@@ -1,6 +1,6 @@
 """Reading the catalogue: plans, their versions as sheets, and which version is in force at an instant.
 
-Runs as staff or the worker; the web role has no right to the catalogue.
+Runs as staff or the worker; as the web role it finds what is offered to the account in force, and nothing else.
 """
 
 from __future__ import annotations

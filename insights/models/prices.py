@@ -1,6 +1,7 @@
 """The catalogue of prices: who bills, plans, their versions, and a price for each meter or fee.
 
-Platform tables without any right of the web role: what a customer may read of them is stored on their own bills.
+Platform tables. The web role reads the plans that are offered to its account, and no version before it is published;
+what an account pays is stored on its own bills.
 """
 
 from __future__ import annotations

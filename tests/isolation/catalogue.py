@@ -15,6 +15,16 @@ WRITERS = ("portal_worker", "portal_owner")
 ACCOUNT_TABLE = "accounts_account"
 # These name an account but belong to the platform: the web role has no right to them.
 PLATFORM_TABLES = frozenset({"insights_source", "insights_plan"})
+# Of these a customer reads the rows that are offered to them, by exactly this policy.
+OFFERED_TABLES = {
+    "insights_plan": (
+        "(((NULLIF(current_setting('portal.account'::text, true), ''::text))::bigint IS NOT NULL) AND "
+        "((account_id IS NULL) OR (account_id = (NULLIF(current_setting('portal.account'::text, true), "
+        "''::text))::bigint)))"
+    ),
+    "insights_planversion": "((published_at IS NOT NULL) AND (plan_id IN ( SELECT insights_plan.id FROM insights_plan)))",
+    "insights_price": "(plan_version_id IN ( SELECT insights_planversion.id FROM insights_planversion))",
+}
 # Accounts' rows that no page reads: the web role has no right to them at all.
 NOT_FOR_WEB = frozenset({"insights_usageidentity", "insights_archivedseries"})
 # The only tables without an account that the web role may touch.
@@ -147,7 +157,7 @@ def _relation_faults(relations: list[Any], tenant: set[str]) -> Iterator[str]:
             yield f"{name} is a materialized view or foreign table, which know no row-level security"
         if kind == "v" and "security_invoker=true" not in options:
             yield f"view {name} is not security_invoker and reads with its owner's rights"
-        if (name in tenant or is_partition) and kind in "rp" and not (secured and forced):
+        if (name in tenant or name in OFFERED_TABLES or is_partition) and kind in "rp" and not (secured and forced):
             yield f"{name}: row-level security is not enabled and forced"
 
 
@@ -164,10 +174,25 @@ def _policy_faults(policies: list[Any], tenant: set[str], partitions: set[str]) 
     for table in sorted(tenant):
         column = "id" if table == ACCOUNT_TABLE else "account_id"
         yield from _tenant_policy_faults(table, OWN_ACCOUNT.format(column), by_table[table])
+    for table, expected in OFFERED_TABLES.items():
+        yield from _offered_policy_faults(table, expected, by_table[table])
     for partition in sorted(partitions):
         for _, name, _, _, _, _, roles in by_table[partition]:
             if roles != ["portal_owner"]:
                 yield f"partition {partition}: policy {name} lets {', '.join(roles)} in"
+
+
+def _offered_policy_faults(table: str, expected: str, policies: list[Any]) -> Iterator[str]:
+    found = {
+        (name, command, permissive, _one_line(using), check)
+        for _, name, command, permissive, using, check, roles in policies
+        if {"portal_web", "PUBLIC"} & set(roles)
+    }
+    if found != {("offered", "r", True, expected, None)}:
+        yield f"{table}: the web role's policy is not that of what is offered to an account"
+    open_to = {role for *_, using, _, roles in policies if using == "true" for role in roles}
+    for role in sorted({*WRITERS, "portal_staff"} - open_to):
+        yield f"{table}: {role} has no policy and would see nothing"
 
 
 def _tenant_policy_faults(table: str, expected: str, policies: list[Any]) -> Iterator[str]:
@@ -208,9 +233,12 @@ def _right_faults(rights: list[Any], tables: set[str], tenant: set[str]) -> Iter
     for table in sorted(tables - GRANTS.keys()):
         yield f"{table} is not named in GRANTS"
     for table in sorted(GRANTS):
-        if "portal_web" in GRANTS[table] and table not in tenant | SHARED_WITH_WEB:
+        if "portal_web" in GRANTS[table] and table not in tenant | SHARED_WITH_WEB | OFFERED_TABLES.keys():
             yield f"{table} has no account and is open to the web role"
-        if table in PLATFORM_TABLES and "portal_web" in GRANTS[table]:
+        if table in OFFERED_TABLES:
+            if GRANTS[table].get("portal_web") != "SELECT":
+                yield f"{table} is offered to be read, and the web role may do something else"
+        elif table in PLATFORM_TABLES and "portal_web" in GRANTS[table]:
             yield f"{table} is the platform's and open to the web role"
 
 

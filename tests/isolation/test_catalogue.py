@@ -11,7 +11,7 @@ from django.apps import apps
 from django.db import transaction
 
 from accounts.tenancy import as_owner, connection
-from tests.isolation.catalogue import ACCOUNT_TABLE, PLATFORM_TABLES, list_faults
+from tests.isolation.catalogue import ACCOUNT_TABLE, OFFERED_TABLES, PLATFORM_TABLES, list_faults
 
 
 def tenant_tables() -> list[str]:
@@ -56,6 +56,25 @@ SABOTAGE = {
 @pytest.mark.parametrize("table", tenant_tables())
 def test_each_table_is_watched(portal_db: None, table: str, way: str) -> None:
     with broken_by(SABOTAGE[way].format(table=table)) as cursor:
+        assert any(fault.startswith(table) for fault in list_faults(cursor))
+
+
+OFFERED_SABOTAGE = {
+    "policy dropped": "DROP POLICY offered ON {table}",
+    "policy widened": "ALTER POLICY offered ON {table} USING (true)",
+    "second policy": "CREATE POLICY kind ON {table} TO portal_web USING (true)",
+    "policy for everybody": "CREATE POLICY kind ON {table} USING (true)",
+    "staff shut out": "DROP POLICY every_row_portal_staff ON {table}",
+    "owner not forced": "ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
+    "security off": "ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
+    "more rights": "GRANT UPDATE ON {table} TO portal_web",
+}
+
+
+@pytest.mark.parametrize("way", OFFERED_SABOTAGE)
+@pytest.mark.parametrize("table", OFFERED_TABLES)
+def test_each_offered_table_is_watched(portal_db: None, table: str, way: str) -> None:
+    with broken_by(OFFERED_SABOTAGE[way].format(table=table)) as cursor:
         assert any(fault.startswith(table) for fault in list_faults(cursor))
 
 
