@@ -18,6 +18,7 @@ from insights.api.bills import (
     PriceList,
 )
 from insights.api.downloads import DownloadDetail, UsageCsv
+from insights.api.estimates import EstimateCollection
 from insights.api.usage import AccountDetail, MeterList, UsageDetail
 
 ENDPOINTS: list[URLPattern] = [
@@ -48,5 +49,6 @@ ENDPOINTS: list[URLPattern] = [
         name="api-invoice-difference",
     ),
     path("v1/credits", CreditList.as_view(), name="api-credits"),
+    path("v1/estimates", EstimateCollection.as_view(), name="api-estimates"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),
 ]

@@ -221,7 +221,7 @@ class Bill:
     @property
     def sections(self) -> tuple[BillSection, ...]:
         """The lines in groups, usage by meter, in the order of the bill."""
-        return tuple(_sections(self.lines, self.head.currency))
+        return sections_of(self.lines, self.head.currency)
 
     @property
     def plan_changes(self) -> tuple[PlanSegment, ...]:
@@ -239,6 +239,11 @@ def bill_status(state: str, settlement: str, *, due_at: datetime | None, now: da
     if settlement in (BillStatus.PAID, BillStatus.VOID):
         return BillStatus(settlement)
     return BillStatus.OVERDUE if due_at is not None and due_at < now else BillStatus.OPEN
+
+
+def sections_of(lines: Sequence[BillLine], currency: str) -> tuple[BillSection, ...]:
+    """Lines in groups, usage by meter, in the order of a bill."""
+    return tuple(_sections(lines, currency))
 
 
 def _sections(lines: Sequence[BillLine], currency: str) -> Iterable[BillSection]:

@@ -17,7 +17,7 @@ from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
 from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
-from insights.rating.sheet import parse_sheet, sheet_document
+from insights.rating.sheet import PriceSheet, parse_sheet, sheet_document
 from insights.rating.terms_json import parse_terms, terms_document
 from insights.values.exact import exact_number_text, parse_exact_number
 from insights.values.period import Period
@@ -176,16 +176,18 @@ def segments_document(segments: Iterable[ServiceSegment]) -> list[dict[str, Any]
 
 def segments_of(document: Iterable[Mapping[str, Any]]) -> tuple[ServiceSegment, ...]:
     """The plans stored by `segments_document`."""
-    return tuple(
-        ServiceSegment(
-            service=Period(datetime.fromisoformat(each["start"]), datetime.fromisoformat(each["end"])),
-            sheet=parse_sheet(each["sheet"]),
-            policy=ChangePolicy(each["policy"]),
-            counts={key: Decimal(text) for key, text in each["counts"].items()},
-            is_first=each["is_first"],
-            add_on_id=each["add_on_id"],
-        )
-        for each in document
+    return tuple(segment_with_sheet(each, parse_sheet(each["sheet"])) for each in document)
+
+
+def segment_with_sheet(document: Mapping[str, Any], sheet: PriceSheet) -> ServiceSegment:
+    """One of these plans, whose sheet is read already."""
+    return ServiceSegment(
+        service=Period(datetime.fromisoformat(document["start"]), datetime.fromisoformat(document["end"])),
+        sheet=sheet,
+        policy=ChangePolicy(document["policy"]),
+        counts={key: Decimal(text) for key, text in document["counts"].items()},
+        is_first=document["is_first"],
+        add_on_id=document["add_on_id"],
     )
 
 

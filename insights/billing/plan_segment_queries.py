@@ -6,14 +6,13 @@ Runs as the worker, inside the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from insights.billing.basis import Problem, ServiceSegment
 from insights.billing.bill_to_make_mapping import PeriodToBill, beginning_at
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
 from insights.billing.row_queries import list_add_ons, list_overrides, list_phases
-from insights.billing.sheet_mapping import price_with_override
+from insights.billing.sheet_mapping import sheet_with_overrides
 from insights.billing.subscription_queries import subscription_facts
 from insights.billing.timeline import (
     InvalidTimeline,
@@ -101,16 +100,5 @@ class SubscribedPlans:
         sheet = sheet_in_force(self._sheets.get(segment.plan_id, ()), segment.priced_at)
         if sheet is None:
             return None
-        own = {
-            override.price_key: override
-            for override in self._overrides.get((account_id, segment.plan_id), ())
-            if override.starts_at <= segment.priced_at
-            and (override.ends_at is None or segment.priced_at < override.ends_at)
-        }
-        if not own:
-            return sheet
-        prices = tuple(
-            price_with_override(price, own[price.key]) if price.key in own else price
-            for price in sheet.prices
-        )
-        return replace(sheet, prices=prices)
+        overrides = self._overrides.get((account_id, segment.plan_id), ())
+        return sheet_with_overrides(sheet, overrides, segment.priced_at)

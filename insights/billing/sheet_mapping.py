@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from insights.billing.plan_toml import PlanDocument
@@ -79,6 +81,21 @@ def document_of(version: PlanVersion, prices: Iterable[Price]) -> PlanDocument:
 def offered_to(plan: Plan, account_id: int) -> bool:
     """Whether the plan is sold to this account: to all, or to it alone."""
     return plan.account_id is None or plan.account_id == account_id
+
+
+def sheet_with_overrides(sheet: PriceSheet, overrides: Iterable[PriceOverride], at: datetime) -> PriceSheet:
+    """The sheet with those of an account's own prices that hold at the instant; the very sheet if none does."""
+    own = {
+        override.price_key: override
+        for override in overrides
+        if override.starts_at <= at and (override.ends_at is None or at < override.ends_at)
+    }
+    if not own:
+        return sheet
+    prices = tuple(
+        price_with_override(price, own[price.key]) if price.key in own else price for price in sheet.prices
+    )
+    return replace(sheet, prices=prices)
 
 
 def price_with_override(price: SheetPrice, override: PriceOverride) -> SheetPrice:

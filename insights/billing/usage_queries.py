@@ -42,7 +42,7 @@ class UsageRead:
         self.sources = sources
         self.not_billed = not_billed
         self.metered: dict[Ask, Metered] = {}
-        self._meters = tuple(map(_meter_of_bill, meters))
+        self._meters = tuple(map(meter_of_bill, meters))
         # Many accounts have the very same segments, which are kept here so that no others get their identity.
         self._questions: dict[int, tuple[Sequence[ServiceSegment], tuple[_Question, ...]]] = {}
 
@@ -131,7 +131,8 @@ def _questions(segments: Sequence[ServiceSegment], meters: Sequence[MeterOfBill]
             yield number, meter.id, segment.service, names
 
 
-def _meter_of_bill(meter: BilledMeter) -> MeterOfBill:
+def meter_of_bill(meter: BilledMeter) -> MeterOfBill:
+    """The version of a meter as a bill names it, in the unit that its quantities have once they are aggregated."""
     return MeterOfBill(
         id=meter.id,
         key=meter.key,

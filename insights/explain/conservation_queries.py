@@ -10,6 +10,7 @@ from django.db.models import Count, F, Sum
 
 from accounts.models import Account
 from insights.billing.bill import Bill
+from insights.billing.left_out_queries import list_left_out
 from insights.explain.conservation import (
     Conservation,
     Elsewhere,
@@ -17,7 +18,6 @@ from insights.explain.conservation import (
     MeterBalance,
     usage_on_lines,
 )
-from insights.explain.line_queries import list_left_out
 from insights.metering.aggregations import MeterFacts, adds_over_time, unit_of
 from insights.metering.line_usage_queries import LineScope, LineSeries, list_line_series, read_line_total
 from insights.metering.meter_queries import list_meters

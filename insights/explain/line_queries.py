@@ -17,6 +17,7 @@ from insights.billing.basis import DraftLine
 from insights.billing.bill import Bill, BillLine
 from insights.billing.bill_mapping import segments_of
 from insights.billing.invoice_mapping import line_of
+from insights.billing.left_out_queries import list_left_out
 from insights.explain.line_proof import (
     DayPart,
     Dimension,
@@ -40,7 +41,7 @@ from insights.metering.line_usage_queries import (
     read_line_total,
 )
 from insights.metering.meter_queries import list_meters
-from insights.models import Invoice, InvoiceState, LineItem, Settlement, SettlementState, Watermark
+from insights.models import Invoice, InvoiceState, LineItem, Settlement, SettlementState
 from insights.rating.charges import Percentage
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import CATCH_ALL, Matrix, cell_key
@@ -136,15 +137,6 @@ def _scope(
 
     series = list_line_series(account.pk, meter, is_wanted=is_wanted)
     return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)
-
-
-def list_left_out(account: Account, details: Mapping[str, object]) -> frozenset[int]:
-    """Ids of the sources whose usage a bill shows and does not charge, which it stores by their slugs."""
-    stored = details.get("not_billed")
-    if not isinstance(stored, list) or not stored:
-        return frozenset()
-    marks = Watermark.objects.for_account(account).filter(source_slug__in=stored)
-    return frozenset(marks.values_list("source_id", flat=True))
 
 
 def _matrix_of(draft: DraftLine, details: Mapping[str, object]) -> Matrix | None:

@@ -14,6 +14,7 @@ NAV_OF_URL = {
     "bill-difference": "bills",
     "bill-difference-values": "bills",
     "price-list": "bills",
+    "estimate": "bills",
     "credit-list": "bills",
     "billing-details": "bills",
     "account-settings": "settings",

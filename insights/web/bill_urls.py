@@ -14,6 +14,7 @@ from insights.web import (
     bill_proof,
     billing_details,
     bills,
+    estimates,
     prices,
 )
 
@@ -73,6 +74,8 @@ urlpatterns = [
     ),
     path("bills/<uuid:bill_uuid>/proof.zip", bill_proof.bill_proof, name="bill-proof"),
     path("bills/verify_bill.py", bill_proof.bill_verifier, name="bill-verifier"),
+    path("estimate/", estimates.estimate, name="estimate"),
+    path("estimate.csv", estimates.estimate_csv, name="estimate-csv"),
     path("prices/", prices.price_list, name="price-list"),
     path("prices.csv", prices.prices_csv, name="prices-csv"),
     path("credits/", bill_credits.credit_list, name="credit-list"),

@@ -22,7 +22,9 @@ OFFERED_TABLES = {
         "((account_id IS NULL) OR (account_id = (NULLIF(current_setting('portal.account'::text, true), "
         "''::text))::bigint)))"
     ),
-    "insights_planversion": "((published_at IS NOT NULL) AND (plan_id IN ( SELECT insights_plan.id FROM insights_plan)))",
+    "insights_planversion": (
+        "((published_at IS NOT NULL) AND (plan_id IN ( SELECT insights_plan.id FROM insights_plan)))"
+    ),
     "insights_price": "(plan_version_id IN ( SELECT insights_planversion.id FROM insights_planversion))",
 }
 # Accounts' rows that no page reads: the web role has no right to them at all.
@@ -157,7 +159,11 @@ def _relation_faults(relations: list[Any], tenant: set[str]) -> Iterator[str]:
             yield f"{name} is a materialized view or foreign table, which know no row-level security"
         if kind == "v" and "security_invoker=true" not in options:
             yield f"view {name} is not security_invoker and reads with its owner's rights"
-        if (name in tenant or name in OFFERED_TABLES or is_partition) and kind in "rp" and not (secured and forced):
+        if (
+            (name in tenant or name in OFFERED_TABLES or is_partition)
+            and kind in "rp"
+            and not (secured and forced)
+        ):
             yield f"{name}: row-level security is not enabled and forced"
 
 

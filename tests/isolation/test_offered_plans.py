@@ -1,4 +1,4 @@
-"""Raw SQL as the web role: of the catalogue it sees what is offered to its account, and nothing before it is published."""
+"""Raw SQL as the web role: of the catalogue it sees what is offered to its account, once it is published."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_nobody_sees_nothing(web: psycopg.Connection[tuple[object, ...]], settin
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("write", ["UPDATE {} SET id = id", "DELETE FROM {}", "INSERT INTO {} SELECT * FROM {}"])
+@pytest.mark.parametrize(
+    "write", ["UPDATE {} SET id = id", "DELETE FROM {}", "INSERT INTO {} SELECT * FROM {}"]
+)
 def test_an_account_writes_none_of_it(
     cast: Cast, web: psycopg.Connection[tuple[object, ...]], table: str, write: str
 ) -> None:

@@ -1,0 +1,125 @@
+"""Issued bills of an account with all that rating them again takes, a number of them in few statements.
+
+In the account's scope. Corrections of a bill and what became of its credits are left out: who rates it as it was needs
+neither.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Account
+from insights.billing.basis import IssuedBill, ServiceSegment, StoredLine, Unpriced
+from insights.billing.bill import BillHead
+from insights.billing.bill_mapping import head_of
+from insights.billing.bulk_operations import json_text
+from insights.billing.invoice_mapping import credits_of, segment_with_sheet, stored_line
+from insights.models import (
+    Invoice,
+    InvoiceKind,
+    InvoiceState,
+    LineItem,
+    Settlement,
+    SettlementState,
+    Subscription,
+)
+from insights.rating.sheet import PriceSheet, parse_sheet
+from insights.values.period import Period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedPeriod:
+    """An issued bill of a period, its add-ons, and the slugs of sources that it leaves out."""
+
+    head: BillHead
+    bill: IssuedBill
+    add_ons: tuple[ServiceSegment, ...]
+    details: dict[str, Any]
+    usage_as_of: int
+
+
+def list_closed_periods(account: Account, subscription: Subscription, *, limit: int) -> list[ClosedPeriod]:
+    """List the last issued bills of periods that are not void, the newest first; two statements."""
+    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
+    invoices = list(
+        Invoice.objects.for_account(account)
+        .filter(subscription=subscription, kind=InvoiceKind.PERIOD, state=InvoiceState.ISSUED)
+        .exclude(pk__in=void)
+        .order_by("-period_start", "-id")[:limit]
+    )
+    lines = lines_of_invoices(account, invoices)
+    return [_closed(invoice, subscription, lines[invoice.pk]) for invoice in invoices]
+
+
+def lines_of_invoices(account: Account, invoices: Sequence[Invoice]) -> dict[int, list[StoredLine]]:
+    """The lines of each invoice in its order; one statement."""
+    numbers = {invoice.pk: invoice.number or "" for invoice in invoices}
+    found: dict[int, list[StoredLine]] = defaultdict(list)
+    rows = LineItem.objects.for_account(account).filter(invoice__in=list(numbers))
+    for row in rows.order_by("invoice_id", "position"):
+        found[row.invoice_id].append(stored_line(row, numbers[row.invoice_id]))
+    return found
+
+
+def _closed(invoice: Invoice, subscription: Subscription, lines: Sequence[StoredLine]) -> ClosedPeriod:
+    invoice.subscription = subscription
+    return ClosedPeriod(
+        head=head_of(invoice, None, now=invoice.period_end),
+        bill=bill_as_made(invoice, lines),
+        add_ons=stored_segments(invoice.details.get("add_ons") or ()),
+        details=invoice.details,
+        usage_as_of=invoice.usage_as_of,
+    )
+
+
+def bill_as_made(invoice: Invoice, lines: Sequence[StoredLine]) -> IssuedBill:
+    """The bill with its plans, taxes, credits and lines, as they were when it was made."""
+    details = invoice.details
+    return IssuedBill(
+        id=invoice.pk,
+        number=invoice.number or "",
+        period=Period(invoice.period_start, invoice.period_end),
+        whole=Period(*map(datetime.fromisoformat, details["whole"])),
+        segments=stored_segments(details["segments"]),
+        taxes={name: Decimal(text) for name, text in details["taxes"].items()},
+        credits=credits_of(details["credits"]),
+        lines=tuple(lines),
+        unpriced=tuple(
+            Unpriced(meter_key=one["meter_key"], unit=one["unit"], quantity=Decimal(one["quantity"]))
+            for one in details["unpriced"]
+        ),
+    )
+
+
+def stored_segments(documents: Sequence[Any]) -> tuple[ServiceSegment, ...]:
+    """The segments of a stored document."""
+    return tuple(segment_with_sheet(one, _sheet(json_text(one["sheet"]))) for one in documents)
+
+
+@lru_cache(maxsize=256)
+def _sheet(text: str) -> PriceSheet:
+    """Many bills were made at the same prices, and reading a sheet is slow."""
+    return parse_sheet(json.loads(text))
+
+
+def find_subscription(account: Account, *, public_id: UUID | None) -> Subscription | None:
+    """Find the subscription of this id; without one, that with the newest issued period, or the newest of all."""
+    own = Subscription.objects.for_account(account)
+    if public_id is not None:
+        return own.filter(public_id=public_id).first()
+    newest = (
+        Invoice.objects.for_account(account)
+        .filter(kind=InvoiceKind.PERIOD, state=InvoiceState.ISSUED)
+        .order_by("-period_start", "-id")
+        .values_list("subscription_id", flat=True)
+        .first()
+    )
+    return own.filter(pk=newest).first() if newest else own.order_by("-starts_at", "-id").first()

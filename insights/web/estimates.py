@@ -1,0 +1,217 @@
+"""What would it cost: an account's closed periods, or quantities typed in, on another plan; the same as CSV.
+
+A form by GET, so that the address of an answer can be kept and shared. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from accounts.models import Account
+from insights.billing.bill import BillLine
+from insights.billing.estimate import Estimate, EstimatedPeriod, RatedSide
+from insights.billing.estimate_queries import find_prices, list_asked_meters, make_estimate
+from insights.billing.estimate_question import (
+    PERIODS_MAX,
+    EstimateRefused,
+    count_field,
+    quantity_field,
+    question_of_form,
+)
+from insights.billing.estimate_words import estimate_sentence, left_out_sentences, period_notes
+from insights.billing.plan_choice_queries import PlanChoice, list_plan_choices
+from insights.billing.price_words import cell_words, money_words, number_words
+from insights.billing.words import line_price_words, line_sentence, step_rows
+from insights.exports.estimate_rows import estimate_rows
+from insights.ingest.refusals import Refusal
+from insights.rating.sheet import PriceSheet
+from insights.web.bill_charts import signed_number
+from insights.web.bills import period_of, values_of
+from insights.web.csv_files import csv_file
+from insights.web.estimate_charts import sides_figure
+
+_FIELDS_MAX = 2_000
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An answer, or why there is none: the message and the field that it is about."""
+
+    estimate: Estimate | None = None
+    fault: str = ""
+    field: str = ""
+
+
+@account_page
+@require_safe
+def estimate(request: Any) -> HttpResponse:
+    """Ask, and show the answer where something was asked."""
+    account, now, pairs = request.account, timezone.now(), _pairs(request)
+    may_take_any = request.support_access is not None
+    plans = list_plan_choices(account, now=now, may_take_any=may_take_any)
+    values = dict(pairs)
+    asked = _ask(account, pairs, now=now, may_take_any=may_take_any) if _is_asked(values) else _Asked()
+    context = {
+        "nav": "bills",
+        "plans": [_plan(plan, values) for plan in plans],
+        "values": values,
+        "is_typed": values.get("from") == "quantities",
+        "numbers": [str(number) for number in range(1, PERIODS_MAX + 1)],
+        "periods": values.get("periods") or "3",
+        "fields": _fields(account, values, plans, now=now, may_take_any=may_take_any),
+        "fault": asked.fault,
+        "fault_field": asked.field,
+        "zone": account.billing_zone,
+        "csv_query": request.META.get("QUERY_STRING", ""),
+        **(_answer(account, asked.estimate) if asked.estimate else {}),
+    }
+    return render(request, "bills/estimate.html", context, status=400 if asked.fault else 200)
+
+
+@account_page
+@require_safe
+def estimate_csv(request: Any) -> HttpResponse:
+    """Download every line of both sides and the sums; a question without an answer is no file."""
+    asked = _ask(
+        request.account, _pairs(request), now=timezone.now(), may_take_any=request.support_access is not None
+    )
+    if asked.estimate is None:
+        raise Http404
+    return csv_file(estimate_rows(asked.estimate), f"estimate-{asked.estimate.plan_key}.csv")
+
+
+def _pairs(request: Any) -> Pairs:
+    text = request.META.get("QUERY_STRING", "")
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        return [("from", "unreadable")]
+
+
+def _is_asked(values: dict[str, str]) -> bool:
+    """Whether it is a question: a plan alone was chosen to type quantities for."""
+    return bool(values) and not (values.get("from") == "quantities" and set(values) <= {"from", "plan"})
+
+
+def _ask(account: Account, pairs: Pairs, *, now: datetime, may_take_any: bool) -> _Asked:
+    try:
+        question = question_of_form(pairs)
+        return _Asked(make_estimate(account, question, now=now, may_take_any=may_take_any))
+    except (EstimateRefused, Refusal) as error:
+        return _Asked(fault=error.message, field=error.field)
+
+
+def _plan(plan: PlanChoice, values: dict[str, str]) -> dict[str, Any]:
+    return {
+        "key": plan.key,
+        "words": f"{plan.name}, {plan.currency}",
+        "is_chosen": plan.key == values.get("plan"),
+    }
+
+
+def _fields(
+    account: Account,
+    values: dict[str, str],
+    plans: tuple[PlanChoice, ...],
+    *,
+    now: datetime,
+    may_take_any: bool,
+) -> list[dict[str, str]]:
+    """A field for each part of each price of the chosen plan; none until quantities are to be typed in."""
+    key = values.get("plan", "")
+    if values.get("from") != "quantities" or key not in {plan.key for plan in plans}:
+        return []
+    sheet = find_prices(account, key, now=now, may_take_any=may_take_any)
+    return [*_quantity_fields(sheet, values), *_count_fields(sheet, values)]
+
+
+def _quantity_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str, str]]:
+    found = []
+    for meter in list_asked_meters(sheet):
+        price = sheet.by_meter.get(meter.key)
+        names = price.matrix.dimensions if price and price.matrix else ()
+        for cell, _ in price.every_terms() if price else (((), None),):
+            of = dict(zip(names, cell, strict=True)) if cell else {}
+            name = quantity_field(meter.key, of)
+            label = f"{meter.name}, {cell_words(of)}" if of else meter.name
+            if names and not of:
+                label = f"{meter.name}, everything else"
+            found.append({"name": name, "label": label, "unit": meter.unit, "value": values.get(name, "")})
+    return found
+
+
+def _count_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str, str]]:
+    return [
+        {"name": name, "label": price.name, "unit": "", "value": values.get(name, "1")}
+        for price in sheet.prices
+        if price.is_counted and (name := count_field(price.key))
+    ]
+
+
+def _answer(account: Account, found: Estimate) -> dict[str, Any]:
+    zone = ZoneInfo(found.zone)
+    return {
+        "estimate": found,
+        "sentence": estimate_sentence(found),
+        "left_out": left_out_sentences(found),
+        "billed": "" if found.billed is None else money_words(found.billed),
+        "estimated": money_words(found.estimated),
+        "difference": "" if found.difference is None else signed_number(found.difference, is_change=True),
+        "periods_shown": [_period(account, period, zone) for period in found.periods],
+        "figure": sides_figure(found, zone) if found.billed is not None else None,
+        "zone": found.zone,
+    }
+
+
+def _period(account: Account, period: EstimatedPeriod, zone: ZoneInfo) -> dict[str, Any]:
+    head, difference = period.head, period.difference
+    return {
+        "days": period_of(period.period, zone),
+        "number": head.number if head else "",
+        "url": reverse("bill-detail", args=[account.public_id, head.public_id]) if head else "",
+        "version": period.sheet.version,
+        "billed": "" if period.billed is None else money_words(period.billed.total),
+        "estimated": money_words(period.estimate.total),
+        "difference": "" if difference is None else signed_number(difference, is_change=True),
+        "notes": period_notes(period),
+        "sections": _sections(period.estimate),
+    }
+
+
+def _sections(side: RatedSide) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": section.title,
+            "subtotal": money_words(section.subtotal) if len(section.lines) > 1 else "",
+            "lines": [_line(line, section.lines) for line in section.lines],
+        }
+        for section in side.sections
+    ]
+
+
+def _line(line: BillLine, together: tuple[BillLine, ...]) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "values": values_of(line, together),
+        "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
+        "unit": line.unit,
+        "price": line_price_words(line),
+        "amount": money_words(line.amount),
+        "sentence": line_sentence(line),
+        "steps": [
+            {"words": row.words, "exact": row.exact, "amount": money_words(row.amount)}
+            for row in step_rows(line)
+        ],
+    }
