@@ -11,7 +11,10 @@ LEFT_OUT = (
     "Left out on both sides: credits that were granted to the account, corrections of earlier bills, and what was "
     "carried from one bill to the next. Credit that comes with a plan is taken off."
 )
-LEFT_OUT_TYPED = "Left out: credits that were granted to the account, and corrections. Credit that comes with the plan is taken off."
+LEFT_OUT_TYPED = (
+    "Left out: credits that were granted to the account, and corrections. "
+    "Credit that comes with the plan is taken off."
+)
 ONCE = "Fees that are due once, when a plan begins, are left out of the plan that is asked about."
 
 

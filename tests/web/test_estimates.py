@@ -1,0 +1,137 @@
+"""The page that says what something would cost: the figures of the API, an address to keep, and strict fields."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.urls import reverse
+
+from tests import factories
+from tests.billing.estimates import NOW, make_asking, make_plans
+from tests.billing.scene import instant, make_profile, meters
+from tests.conftest import Cast
+
+pytestmark = pytest.mark.database
+
+
+@pytest.fixture(autouse=True)
+def at_noon() -> Any:
+    with time_machine.travel(instant(NOW), tick=False):
+        yield
+
+
+def page(client: Any, cast: Cast, query: str = "", *, status: int = 200) -> str:
+    response = client.get(reverse("estimate", args=[cast.ours.public_id]) + query)
+    assert response.status_code == status, response.content[:500]
+    text = " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+    return re.sub(r" ([.,])", r"\1", text)
+
+
+def test_periods_stand_side_by_side_with_steps(cast: Cast, signed_in: Any) -> None:
+    make_asking(cast.ours, cast.other)
+
+    text = page(signed_in(cast.viewer), cast, "?plan=growth&periods=3&prices=then")
+
+    assert (
+        "On Growth the last 3 closed periods come to 107.10 USD, 34.51 USD more than the 72.59 USD billed"
+        in text
+    )
+    assert "Tier 2, above 100: 20 unit at 0.05 USD" in text
+    assert "Lifted from 29.70 USD to the minimum of 30.00 USD" in text or "Up to the minimum" in text
+    assert "Left out on both sides: credits" in text
+
+
+def test_the_form_offers_what_the_account_may_have(cast: Cast, signed_in: Any) -> None:
+    make_asking(cast.ours, cast.other)
+
+    text = page(signed_in(cast.viewer), cast)
+
+    assert "Basic, USD Growth, USD Seats, USD Ours, USD Euro, EUR Yearly, USD" in _in_order(text)
+    assert "Theirs" not in text
+    assert "Retired" not in text
+
+
+def _in_order(text: str) -> str:
+    names = ["Basic, USD", "Growth, USD", "Seats, USD", "Ours, USD", "Euro, EUR", "Yearly, USD"]
+    return " ".join(name for name in names if name in text)
+
+
+def test_staff_are_offered_every_plan(cast: Cast, signed_in: Any) -> None:
+    make_asking(cast.ours, cast.other)
+    factories.open_support_access(cast.ours, cast.staff, started_at=instant(NOW))
+
+    text = page(signed_in(cast.staff), cast, "?plan=theirs&periods=1")
+
+    assert "On Theirs the last closed period comes to 2.38 USD" in text
+
+
+def test_quantities_are_typed_into_a_field_for_each_part_of_a_price(cast: Cast, signed_in: Any) -> None:
+    make_asking(cast.ours, cast.other)
+    client = signed_in(cast.viewer)
+    address = reverse("estimate", args=[cast.ours.public_id])
+
+    fields = client.get(f"{address}?from=quantities&plan=growth").content.decode()
+    assert 'name="quantity.bytes:region=eu"' in fields
+    assert 'name="quantity.bytes"' in fields
+    assert "Bytes, everything else" in fields
+    text = page(
+        client,
+        cast,
+        "?from=quantities&plan=growth&quantity.requests=120&quantity.bytes:region%3Deu=20"
+        "&quantity.bytes%3Aregion%3Dus=10&quantity.bytes=10",
+    )
+    assert "On Growth these quantities come to 35.70 USD in a whole period." in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?plan=theirs&periods=1",
+        "?plan=growth&periods=99",
+        "?plan=growth&periods=1&periods=2",
+        "?plan=growth&periods=1&else=2",
+        "?plan=%ff",
+        "?from=quantities&plan=growth&quantity.requests=-1",
+        "?from=quantities&plan=growth&quantity.requests=NaN",
+        "?from=quantities&plan=growth&quantity.requests=" + "9" * 3000,
+        "?from=quantities&plan=growth&quantity.doors=1",
+        "?from=quantities&plan=growth&quantity.bytes:colour%3Dred=1",
+        "?from=quantities&plan=growth&" + "&".join(f"quantity.m{n}=1" for n in range(1500)),
+        "?" + "&".join(f"a{n}=1" for n in range(3000)),
+    ],
+)
+def test_a_question_without_an_answer_is_refused_in_words(cast: Cast, signed_in: Any, query: str) -> None:
+    meters("requests")
+    meters("bytes", dimensions=["region"])
+    make_profile(cast.ours)
+    make_plans(cast.ours, cast.other)
+    client = signed_in(cast.viewer)
+
+    assert "Nothing was estimated." in page(client, cast, query, status=400)
+    assert client.get(reverse("estimate-csv", args=[cast.ours.public_id]) + query).status_code == 404
+
+
+def test_without_plans_the_page_says_so(cast: Cast, signed_in: Any) -> None:
+    assert "No plan to ask about" in page(signed_in(cast.viewer), cast)
+
+
+def test_the_file_adds_up(cast: Cast, signed_in: Any) -> None:
+    make_asking(cast.ours, cast.other)
+    query = "?plan=growth&periods=3"
+
+    response = signed_in(cast.viewer).get(reverse("estimate-csv", args=[cast.ours.public_id]) + query)
+
+    rows = list(csv.DictReader(io.StringIO(response.content.decode())))
+    lines = [row for row in rows if row["row"] == "line"]
+    for side, total in (("billed", "72.59"), ("estimate", "107.10")):
+        assert sum(Decimal(row["amount"]) for row in lines if row["side"] == side) == Decimal(total)
+        assert [row["amount"] for row in rows if (row["row"], row["side"]) == ("total", side)] == [total]
+    assert [row["amount"] for row in rows if (row["row"], row["side"]) == ("total", "difference")] == [
+        "34.51"
+    ]
