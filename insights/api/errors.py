@@ -50,6 +50,7 @@ API_CODES: dict[str, int] = {
     "not_filed": 404,
     "not_issued": 404,
     "not_found": 404,
+    "not_running": 404,
     "parameter": 400,
     "periods": 400,
     "permission_denied": 403,

@@ -6,6 +6,7 @@ from django.urls import URLPattern, path
 
 from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
 from insights.api.bill_difference import InvoiceDifference
+from insights.api.bill_forecast import InvoiceForecast
 from insights.api.bill_proof import InvoiceProof
 from insights.api.bills import (
     CreditList,
@@ -48,6 +49,7 @@ ENDPOINTS: list[URLPattern] = [
         InvoiceDifference.as_view(),
         name="api-invoice-difference",
     ),
+    path("v1/invoices/<uuid:invoice_id>/forecast", InvoiceForecast.as_view(), name="api-invoice-forecast"),
     path("v1/credits", CreditList.as_view(), name="api-credits"),
     path("v1/estimates", EstimateCollection.as_view(), name="api-estimates"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),

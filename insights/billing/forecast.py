@@ -99,6 +99,11 @@ class BillForecast:
     tested: int = 0
 
     @property
+    def last_day(self) -> date:
+        """The last day of the period."""
+        return self.end - _ONE_DAY
+
+    @property
     def is_known(self) -> bool:
         """Whether there is enough history to say anything."""
         return not self.too_new

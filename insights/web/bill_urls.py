@@ -9,6 +9,7 @@ from insights.web import (
     bill_credits,
     bill_difference,
     bill_difference_values,
+    bill_forecast,
     bill_line,
     bill_line_records,
     bill_proof,
@@ -41,6 +42,7 @@ urlpatterns = [
         bill_difference_values.bill_difference_values_csv,
         name="bill-difference-values-csv",
     ),
+    path("bills/<uuid:bill_uuid>/forecast.csv", bill_forecast.bill_forecast_csv, name="bill-forecast-csv"),
     path(
         "bills/<uuid:bill_uuid>/where-usage-went/",
         bill_conservation.bill_conservation,

@@ -12,6 +12,7 @@
 //   trace.beside           a text for each point instead of share and completeness
 //   trace.meta.series      1 to 8: a colour of the palette; "other": grey; "previous": the period compared with;
 //                          "gap": markers where nothing was received; "zero": markers where zero was measured;
+//                          "band": an edge of a band; the line with `fill: "tonexty"` is filled down to the one before;
 //                          "correction": markers where a later revision changed the value
 //   trace.meta.links       of a waterfall: where each of its bars leads to; the words on the bars are trace.text
 //   trace.meta.incomplete  indices of the bars that are not complete yet: they are hatched
@@ -123,6 +124,10 @@
         // One point makes no line.
         Object.assign(trace, { mode: "markers", marker: { color: trace.line.color, symbol: "line-ew-open", size: 80, line: { width: 1.5, color: trace.line.color } } });
       }
+    } else if (series === "band") {
+      // The second of two such lines is filled down to the first.
+      trace.line = { color: colour("--series-2"), width: 1, dash: "dot" };
+      trace.fillcolor = colour("--chart-band");
     } else if (trace.type === "bar") {
       drawnBar(trace, series);
     } else {

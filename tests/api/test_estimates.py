@@ -89,7 +89,7 @@ def _one(quantity: Any, **more: Any) -> dict[str, Any]:
 
 
 HOSTILE: list[tuple[Any, str, str]] = [
-    (_one("1e400"), "number_format", "quantities[0].quantity"),
+    (_one("1e400"), "precision_exceeded", "quantities[0].quantity"),
     (_one("1" + "0" * 19), "precision_exceeded", "quantities[0].quantity"),
     (_one("0.0000000001"), "scale_exceeded", "quantities[0].quantity"),
     (_one("-1"), "negative_not_allowed", "quantities[0].quantity"),
@@ -175,7 +175,7 @@ BODIES: list[tuple[bytes, str, int]] = [
     (b'{"plan":"\xff"}', "encoding", 400),
     (b'{"a":' * 200 + b"1" + b"}" * 200, "too_deep", 400),
     (b'{"plan":"growth","x":"' + b"a" * 70_000 + b'"}', "body_too_large", 413),
-    (b'{"plan":' + b"1" * 60_000 + b"}", "shape", 400),
+    (b'{"plan":' + b"1" * 60_000 + b"}", "periods", 400),
 ]
 
 

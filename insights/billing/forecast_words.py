@@ -1,0 +1,36 @@
+"""A forecast in plain words. Pure."""
+
+from __future__ import annotations
+
+from insights.billing.forecast import BillForecast
+from insights.billing.price_words import money_words
+from insights.scenarios.forecast import WEEKS_MIN
+
+
+def forecast_sentence(forecast: BillForecast) -> str:
+    """What the bill is expected to come to, and the band; or why nothing is said."""
+    if not forecast.is_known:
+        named = ", ".join(forecast.too_new)
+        return (
+            f"There is no forecast yet: {named} began less than {WEEKS_MIN} complete weeks ago, and a forecast needs "
+            "that many."
+        )
+    if forecast.low == forecast.high:
+        return f"By the end of the period it is expected to come to {money_words(forecast.expected)}."
+    return (
+        f"By the end of the period it is expected to come to {money_words(forecast.expected)}, "
+        f"between {money_words(forecast.low)} and {money_words(forecast.high)}."
+    )
+
+
+def hits_sentence(forecast: BillForecast) -> str:
+    """How often the band held at this point of earlier periods; empty where nothing is forecast."""
+    if not forecast.is_known:
+        return ""
+    if not forecast.tested:
+        return "No earlier period has enough history to say how often such a band held."
+    periods = "period" if forecast.tested == 1 else f"{forecast.tested} periods"
+    return (
+        f"In {forecast.hits} of the last {periods} the bill ended inside the band that this method gave at this point "
+        "of the period, by the days as they are known now."
+    )

@@ -1,0 +1,63 @@
+"""The forecast of a running bill, ready for its page and for the overview; the same figures as CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from insights.billing.forecast import BillForecast, MeterForecast
+from insights.billing.forecast_queries import get_bill_forecast
+from insights.billing.forecast_words import forecast_sentence, hits_sentence
+from insights.billing.price_words import money_words
+from insights.exports.forecast_rows import forecast_rows
+from insights.values.quantity import scale_for
+from insights.web.csv_files import csv_file
+from insights.web.forecast_charts import forecast_figure
+from insights.web.words import period_words
+
+
+@account_page
+@require_safe
+def bill_forecast_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Download the forecast; a bill whose period does not run has none."""
+    forecast = get_bill_forecast(request.account, public_id=bill_uuid, now=timezone.now())
+    if forecast is None:
+        raise Http404
+    return csv_file(forecast_rows(forecast), f"forecast-{bill_uuid}.csv")
+
+
+def forecast_context(forecast: BillForecast | None) -> dict[str, Any] | None:
+    """What a page shows of a forecast; None where there is nothing to look ahead to."""
+    if forecast is None:
+        return None
+    return {
+        "is_known": forecast.is_known,
+        "sentence": forecast_sentence(forecast),
+        "hits": hits_sentence(forecast),
+        "expected": money_words(forecast.expected),
+        "low": money_words(forecast.low),
+        "high": money_words(forecast.high),
+        "so_far": money_words(forecast.so_far),
+        "open_days": period_words(forecast.until, forecast.last_day) if forecast.until < forecast.end else "",
+        "meters": [_meter(meter) for meter in forecast.meters],
+        "running": [(point.day, money_words(point.amount)) for point in forecast.running],
+        "figure": forecast_figure(forecast) if forecast.is_known else None,
+    }
+
+
+def _meter(meter: MeterForecast) -> dict[str, Any]:
+    outlook = meter.outlook
+    return {
+        "name": meter.name,
+        "unit": meter.unit,
+        "scale": scale_for(meter.unit, outlook.high),
+        "used": meter.used,
+        "low": outlook.low,
+        "expected": outlook.expected,
+        "high": outlook.high,
+    }
