@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from accounts.models import Account
 from insights.billing.basis import IssuedBill, ServiceSegment, StoredLine, Unpriced
 from insights.billing.bill import BillHead
@@ -46,17 +48,36 @@ class ClosedPeriod:
     usage_as_of: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedPlace:
+    """An issued bill of a period by its row."""
+
+    id: int
+    period: Period
+
+
+def list_closed_places(
+    account: Account, subscription: Subscription, *, limit: int
+) -> tuple[ClosedPlace, ...]:
+    """List only where the same bills are; one statement."""
+    rows = _closed_invoices(account, subscription, limit).values_list("pk", "period_start", "period_end")
+    return tuple(ClosedPlace(pk, Period(start, end)) for pk, start, end in rows)
+
+
 def list_closed_periods(account: Account, subscription: Subscription, *, limit: int) -> list[ClosedPeriod]:
     """List the last issued bills of periods that are not void, the newest first; two statements."""
-    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
-    invoices = list(
-        Invoice.objects.for_account(account)
-        .filter(subscription=subscription, kind=InvoiceKind.PERIOD, state=InvoiceState.ISSUED)
-        .exclude(pk__in=void)
-        .order_by("-period_start", "-id")[:limit]
-    )
+    invoices = list(_closed_invoices(account, subscription, limit))
     lines = lines_of_invoices(account, invoices)
     return [_closed(invoice, subscription, lines[invoice.pk]) for invoice in invoices]
+
+
+def _closed_invoices(account: Account, subscription: Subscription, limit: int) -> QuerySet[Invoice]:
+    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
+    issued = Invoice.objects.for_account(account).filter(
+        subscription=subscription, kind=InvoiceKind.PERIOD, state=InvoiceState.ISSUED
+    )
+    found: QuerySet[Invoice] = issued.exclude(pk__in=void).order_by("-period_start", "-id")[:limit]
+    return found
 
 
 def lines_of_invoices(account: Account, invoices: Sequence[Invoice]) -> dict[int, list[StoredLine]]:

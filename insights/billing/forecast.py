@@ -1,4 +1,4 @@
-"""What a running bill comes to at its period's end, with a band, and how often such bands held before. Pure.
+"""What a running bill comes to at its period's end, with a band. Pure; how often it held is `band_history.py`.
 
 Quantities are looked ahead by `scenarios/forecast.py` and rated as a draft by the function that rates a stored bill
 again, with its own fees, corrections, credits and taxes: with the quantities that it has, it comes to what it says.
@@ -6,7 +6,7 @@ again, with its own fees, corrections, credits and taxes: with the quantities th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -16,13 +16,15 @@ from insights.billing.basis import Basis, IssuedBill, MeterOfBill, ServiceSegmen
 from insights.billing.billed_quantities import billed_quantities, rest_of
 from insights.billing.corrections import rate_again
 from insights.billing.usage_lines import Quantities
-from insights.scenarios.forecast import BandTest, Growth, Outlook, Weeks, last_weeks, look_ahead
+from insights.scenarios.forecast import Growth, Outlook, Weeks, last_weeks, look_ahead
 from insights.values.exact import EXACT
 from insights.values.money import Money, split
-from insights.values.period import local_day, start_of_day
+from insights.values.period import Period, local_day, start_of_day
 
 _ZERO = Decimal(0)
 _PLACES = 9
+# Enough to see the bend of tiers; each is the whole bill rated once.
+_POINTS_MAX = 8
 _INSTANT = timedelta(microseconds=1)
 _ONE_DAY = timedelta(days=1)
 Metered = dict[tuple[int, int], Quantities]
@@ -42,7 +44,8 @@ class MeterDays:
 
     def between(self, first: date, end: date) -> Decimal:
         """What the days of a stretch come to."""
-        known = sorted(day for day in self.days if first <= day < end)
+        days = (first + number * _ONE_DAY for number in range((end - first).days))
+        known = [day for day in days if day in self.days]
         match self.growth:
             case Growth.ADDED:
                 total = _ZERO
@@ -111,73 +114,74 @@ class BillForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prospect:
-    """A bill whose end is looked for: its lines with all that they follow from, its meters, and the zone of days."""
+    """A bill whose end is looked for: its lines with all that they follow from, its meters, and the zone of days.
+
+    Where open days are not known, the bill is looked at as if each day ended with nothing begun.
+    """
 
     bill: IssuedBill
     currency: str
     meters: tuple[MeterOfBill, ...]
     histories: Histories
     zone: tzinfo
+    knows_open_days: bool = True
 
     @property
     def first(self) -> date:
         """The first day of the period."""
-        return local_day(self.bill.period.start, self.zone)
+        return days_of_period(self.bill.period, self.zone)[0]
 
     @property
     def end(self) -> date:
         """The day after the last of the period."""
-        return local_day(self.bill.period.end - _INSTANT, self.zone) + _ONE_DAY
+        return days_of_period(self.bill.period, self.zone)[1]
 
 
-class _TooNew(Exception):
-    """Meters began too recently; their names."""
+def days_of_period(period: Period, zone: tzinfo) -> tuple[date, date]:
+    """The first day of a period and the day after its last."""
+    return local_day(period.start, zone), local_day(period.end - _INSTANT, zone) + _ONE_DAY
+
+
+class TooNew(Exception):
+    """Meters began too recently to be looked ahead; their names."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(", ".join(names))
         self.names = tuple(names)
 
 
-def forecast_bill(prospect: Prospect, *, until: date, closed: Iterable[IssuedBill] = ()) -> BillForecast:
-    """The forecast of a running bill whose days before `until` are complete, tested on bills that are closed."""
+def forecast_bill(prospect: Prospect, *, until: date) -> BillForecast:
+    """The forecast of a running bill whose days before `until` are complete."""
     used = billed_quantities(prospect.bill, prospect.meters)
-    so_far = _total(prospect, used)
+    so_far = Money(max(sum(stored.line.minor for stored in prospect.bill.lines), 0), prospect.currency)
     try:
-        low, expected, high, meters = _ahead(prospect, used, until)
-    except _TooNew as error:
+        low, expected, high, meters = look_ahead_all(prospect, used, until)
+    except TooNew as error:
         return BillForecast(
             until=until, end=prospect.end, so_far=so_far, low=so_far, expected=so_far, high=so_far,
             too_new=error.names,
         )  # fmt: skip
-    totals = [_total(prospect, metered) for metered in (low, expected, high)]
-    tests = band_tests(prospect, closed, point=(until - prospect.first).days)
+    totals = [total_of(prospect, metered) for metered in (low, expected, high)]
     return BillForecast(
         until=until,
         end=prospect.end,
         so_far=so_far,
-        low=_least(totals),
+        low=min(totals, key=_minor),
         expected=totals[1],
-        high=_most(totals),
+        high=max(totals, key=_minor),
         meters=meters,
-        running=running_amounts(prospect, used, until),
-        hits=sum(test.is_hit for test in tests),
-        tested=len(tests),
     )
 
 
-def _least(totals: Sequence[Money]) -> Money:
-    return min(totals, key=lambda total: total.minor)
-
-
-def _most(totals: Sequence[Money]) -> Money:
-    return max(totals, key=lambda total: total.minor)
+def _minor(money: Money) -> int:
+    return money.minor
 
 
 # --- Quantities --------------------------------------------------------------------------------------
-def _ahead(
+def look_ahead_all(
     prospect: Prospect, used: Metered, until: date
 ) -> tuple[Metered, Metered, Metered, tuple[MeterForecast, ...]]:
-    """The quantities by segment and meter: at least, as expected and at most; raises _TooNew."""
+    """The quantities by segment and meter: at least, as expected and at most; raises TooNew."""
     low, expected, high = dict(used), dict(used), dict(used)
     meters: dict[str, MeterForecast] = {}
     too_new: list[str] = []
@@ -198,7 +202,7 @@ def _ahead(
                 metered[number, meter.id] = _by_cells(segment, meter, own, cells, rest)
             meters[meter.key] = _with(meters.get(meter.key), meter, total, outlook)
     if too_new:
-        raise _TooNew(sorted(set(too_new)))
+        raise TooNew(sorted(set(too_new)))
     return low, expected, high, tuple(meters.values())
 
 
@@ -248,7 +252,8 @@ def _outlook(
     weeks = _weeks(history, until)
     if weeks is None:
         return None
-    return look_ahead(history.growth, used, history.days, weeks, first=first, end=end)
+    begun = history.days if prospect.knows_open_days else {}
+    return look_ahead(history.growth, used, begun, weeks, first=first, end=end)
 
 
 def _weeks(history: MeterDays, until: date) -> Weeks | None:
@@ -299,7 +304,7 @@ def _with(known: MeterForecast | None, meter: MeterOfBill, used: Decimal, outloo
 
 
 # --- Amounts -----------------------------------------------------------------------------------------
-def _total(prospect: Prospect, metered: Metered) -> Money:
+def total_of(prospect: Prospect, metered: Metered) -> Money:
     """What the bill comes to with these quantities; what is below zero is carried, so that it comes to nothing."""
     bill = prospect.bill
     basis = Basis(
@@ -317,15 +322,19 @@ def _total(prospect: Prospect, metered: Metered) -> Money:
     return Money(max(sum(line.minor for line in lines), 0), prospect.currency)
 
 
-def running_amounts(prospect: Prospect, used: Metered, until: date) -> tuple[RunningPoint, ...]:
-    """What the bill had come to by the end of each complete day, by the days as they are known now."""
-    days = (prospect.first + timedelta(days=number) for number in range((until - prospect.first).days))
+def running_amounts(prospect: Prospect, *, until: date) -> tuple[RunningPoint, ...]:
+    """What the bill had come to by the end of up to eight complete days, by the days as they are known now."""
+    used = billed_quantities(prospect.bill, prospect.meters)
+    count = (until - prospect.first).days
+    step = max(-(-count // _POINTS_MAX), 1)
+    days = [until - number * _ONE_DAY for number in range(1, count + 1, step)][::-1]
     return tuple(
-        RunningPoint(day=day, amount=_total(prospect, _as_of(prospect, used, day + _ONE_DAY))) for day in days
+        RunningPoint(day=day, amount=total_of(prospect, as_of_day(prospect, used, day + _ONE_DAY)))
+        for day in days
     )
 
 
-def _as_of(prospect: Prospect, used: Metered, until: date) -> Metered:
+def as_of_day(prospect: Prospect, used: Metered, until: date) -> Metered:
     """The quantities of the days before one, split as all of the bill is."""
     found: Metered = {}
     for number, segment, first, end in _stretches(prospect):
@@ -335,32 +344,3 @@ def _as_of(prospect: Prospect, used: Metered, until: date) -> Metered:
             cells = _cells(used, number, meter, prospect.meters)
             found[number, meter.id] = _by_cells(segment, meter, {}, cells, max(total, _ZERO))
     return found
-
-
-# --- How often the band held -------------------------------------------------------------------------
-def band_tests(prospect: Prospect, closed: Iterable[IssuedBill], *, point: int) -> tuple[BandTest, ...]:
-    """The band at the same point of each closed period, and how that ended by the days as they are known now.
-
-    Periods that had too little history then are left out.
-    """
-    found = (_band_test(replace(prospect, bill=bill), point) for bill in closed)
-    return tuple(test for test in found if test is not None)
-
-
-def _band_test(prospect: Prospect, point: int) -> BandTest | None:
-    until = min(prospect.first + timedelta(days=point), prospect.end - _ONE_DAY)
-    shares = billed_quantities(prospect.bill, prospect.meters)
-    before = replace(
-        prospect,
-        histories={
-            key: replace(known, days={day: value for day, value in known.days.items() if day < until})
-            for key, known in prospect.histories.items()
-        },
-    )
-    try:
-        low, expected, high, _ = _ahead(before, _as_of(before, shares, until), until)
-    except _TooNew:
-        return None
-    totals = [_total(prospect, metered) for metered in (low, expected, high)]
-    ended = _total(prospect, _as_of(prospect, shares, prospect.end))
-    return BandTest(low=_least(totals).minor, high=_most(totals).minor, ended=ended.minor)

@@ -1,94 +1,136 @@
 """Reads what the forecast of a running bill follows from: its draft, closed bills of the subscription, and days.
 
-In an account's scope: two statements for the bills, one for their lines, and one for all days of all meters.
+In an account's scope. All days of all meters are one statement; closed bills are read with their lines only where the
+band of one of them is not known to this process yet.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account
-from insights.billing.basis import IssuedBill, counted_meters
-from insights.billing.closed_period_queries import bill_as_made, lines_of_invoices, list_closed_periods
-from insights.billing.forecast import BillForecast, Histories, MeterDays, Prospect, forecast_bill
+from insights.billing.band_history import band_test
+from insights.billing.band_memory import BandKey, days_mark, keep, recall
+from insights.billing.closed_period_queries import (
+    ClosedPlace,
+    bill_as_made,
+    lines_of_invoices,
+    list_closed_periods,
+    list_closed_places,
+)
+from insights.billing.forecast import (
+    BillForecast,
+    Histories,
+    MeterDays,
+    Prospect,
+    days_of_period,
+    forecast_bill,
+    running_amounts,
+)
 from insights.billing.left_out_queries import list_left_out
 from insights.billing.usage_queries import meter_of_bill
 from insights.metering.daily_queries import read_daily_quantities
 from insights.metering.metered_queries import BilledMeter, list_billed_meters
 from insights.models import Invoice, InvoiceKind, InvoiceState
-from insights.scenarios.forecast import WEEKS_MAX, Growth
+from insights.scenarios.forecast import WEEKS_MAX, BandTest, Growth, count_hits
 from insights.values.exact import EXACT
 from insights.values.period import local_day
 
 PERIODS_TESTED = 12
 _GROWTH = {"max": Growth.LARGEST, "latest": Growth.LAST}
 _ONE_DAY = timedelta(days=1)
+_BEFORE = WEEKS_MAX * 7 * _ONE_DAY
 
 
 def get_bill_forecast(account: Account, *, public_id: UUID, now: datetime) -> BillForecast | None:
     """Read the forecast of a draft whose period runs, or None for any other bill."""
-    draft = (
-        Invoice.objects.for_account(account)
-        .filter(
-            public_id=public_id,
-            kind=InvoiceKind.PERIOD,
-            state=InvoiceState.DRAFT,
-            period_start__lte=now,
-            period_end__gt=now,
-        )
-        .select_related("subscription")
-        .first()
-    )
+    reading = _read(account, public_id, now)
+    return None if reading is None else reading.forecast()
+
+
+def get_bill_course(account: Account, *, public_id: UUID, now: datetime) -> BillForecast | None:
+    """Read the same forecast, with what the bill had come to so far."""
+    reading = _read(account, public_id, now)
+    if reading is None:
+        return None
+    return replace(reading.forecast(), running=running_amounts(reading.prospect, until=reading.until))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A running draft with all days, and the closed bills of its subscription. Days before `until` are complete."""
+
+    account: Account
+    draft: Invoice
+    prospect: Prospect
+    closed: tuple[ClosedPlace, ...]
+    until: date
+
+    def forecast(self) -> BillForecast:
+        """The forecast, with how many of the closed bills ended inside the band of the same point of their period."""
+        found = forecast_bill(self.prospect, until=self.until)
+        if not found.is_known:
+            return found
+        hits, tested = count_hits(self._tests())
+        return replace(found, hits=hits, tested=tested)
+
+    def _tests(self) -> Iterable[BandTest]:
+        point = (self.until - self.prospect.first).days
+        keys = {place.id: self._key(place, point) for place in self.closed}
+        if not all(recall(key)[0] for key in keys.values()):
+            for one in list_closed_periods(self.account, self.draft.subscription, limit=PERIODS_TESTED):
+                key = keys.get(one.bill.id)
+                if key is not None and not recall(key)[0]:
+                    keep(key, band_test(replace(self.prospect, bill=one.bill), point=point))
+        return [test for key in keys.values() if (test := recall(key)[1]) is not None]
+
+    def _key(self, place: ClosedPlace, point: int) -> BandKey:
+        first, end = days_of_period(place.period, self.prospect.zone)
+        until = min(first + point * _ONE_DAY, end - _ONE_DAY)
+        mark = days_mark(self.prospect.histories, until - _BEFORE, end)
+        return BandKey(self.account.pk, place.id, until, mark)
+
+
+def _read(account: Account, public_id: UUID, now: datetime) -> _Reading | None:
+    draft = _running_draft(account, public_id, now)
     if draft is None:
         return None
     zone = ZoneInfo(account.billing_zone)
-    bill = bill_as_made(draft, lines_of_invoices(account, [draft])[draft.pk])
-    closed = [one.bill for one in list_closed_periods(account, draft.subscription, limit=PERIODS_TESTED)]
+    closed = list_closed_places(account, draft.subscription, limit=PERIODS_TESTED)
     versions = list_billed_meters()
-    first = local_day(min(one.period.start for one in (bill, *closed)), zone) - WEEKS_MAX * 7 * _ONE_DAY
+    first = local_day(min((draft.period_start, *(one.period.start for one in closed))), zone) - _BEFORE
     prospect = Prospect(
-        bill=bill,
+        bill=bill_as_made(draft, lines_of_invoices(account, [draft])[draft.pk]),
         currency=draft.currency,
         meters=tuple(map(meter_of_bill, versions)),
-        histories=_histories(
-            account, draft, (bill, *closed), versions, first, local_day(now, zone) + _ONE_DAY
+        histories=_by_unit(
+            versions,
+            read_daily_quantities(
+                account,
+                versions,
+                first=first,
+                end=local_day(now, zone) + _ONE_DAY,
+                left_out=list_left_out(account, draft.details),
+            ),
         ),
         zone=zone,
     )
-    complete = min(now, draft.complete_to or now)
-    return forecast_bill(prospect, until=local_day(complete, zone), closed=closed)
+    return _Reading(account, draft, prospect, closed, local_day(min(now, draft.complete_to or now), zone))
 
 
-def _histories(
-    account: Account,
-    draft: Invoice,
-    bills: Sequence[IssuedBill],
-    versions: Sequence[BilledMeter],
-    first: date,
-    end: date,
-) -> Histories:
-    """The days of every meter that the bills have prices for, or count."""
-    keys = _priced(bills)
-    asked = [meter for meter in versions if meter.key in keys]
-    left_out = list_left_out(account, draft.details)
-    found = read_daily_quantities(account, asked, first=first, end=end, left_out=left_out)
-    return _by_unit(asked, found)
+def _running_draft(account: Account, public_id: UUID, now: datetime) -> Invoice | None:
+    drafts = Invoice.objects.for_account(account).filter(kind=InvoiceKind.PERIOD, state=InvoiceState.DRAFT)
+    running = drafts.filter(public_id=public_id, period_start__lte=now, period_end__gt=now)
+    return running.select_related("subscription").first()
 
 
-def _priced(bills: Sequence[IssuedBill]) -> frozenset[str]:
-    segments = [segment for bill in bills for segment in bill.segments]
-    metered = {key for segment in segments for key in segment.sheet.by_meter}
-    return frozenset(metered) | counted_meters(segments)
-
-
-def _by_unit(
-    versions: Sequence[BilledMeter], found: Mapping[int, Mapping[date, Decimal]]
-) -> dict[tuple[str, str], MeterDays]:
+def _by_unit(versions: Iterable[BilledMeter], found: Mapping[int, Mapping[date, Decimal]]) -> Histories:
     """The versions of a meter in one unit together: what one began the other goes on with."""
     together: dict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
     growth = {}

@@ -6,22 +6,23 @@ rounded to its last decimal place, once. Where there are too few complete weeks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from fractions import Fraction
 
-from insights.values.exact import add_exact, decimal_of, exact_of, round_half_away
+from insights.values.exact import EXACT, decimal_of, rounded_ratio
 
-WEEKS_MAX = 4
+# A mean of few weeks follows what is new; a band of many weeks has seen more. If weeks are alike, the next one is
+# between the least and the most of four of them three times in five, and of twelve eleven times in thirteen.
+WEEKS_OF_MEAN = 4
+WEEKS_MAX = 12
 WEEKS_MIN = 2
 _WEEK = 7
 # The last decimal place of a quantity.
 _PLACES = 9
 _ONE_DAY = timedelta(days=1)
-_NOTHING = Fraction(0)
 
 
 class Growth(StrEnum):
@@ -46,13 +47,17 @@ class Outlook:
         return cls(low=quantity, expected=quantity, high=quantity)
 
 
+# A whole number of twelfths of the last decimal place, since a mean of two, three or four such numbers is one.
+_PART = 12
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rest:
-    """What the rest comes to: at least, as expected, and at most; exact."""
+    """What the rest comes to: at least, as expected, and at most; in twelfths of the last decimal place."""
 
-    low: Fraction = _NOTHING
-    expected: Fraction = _NOTHING
-    high: Fraction = _NOTHING
+    low: int = 0
+    expected: int = 0
+    high: int = 0
 
     def __add__(self, other: _Rest) -> _Rest:
         return _Rest(
@@ -62,42 +67,47 @@ class _Rest:
     def times(self, count: int) -> _Rest:
         return _Rest(low=self.low * count, expected=self.expected * count, high=self.high * count)
 
-    def beyond(self, known: Fraction) -> _Rest:
+    def beyond(self, known: int) -> _Rest:
         """What is still missing to it where some is known already; never less than nothing."""
-        return self._each(lambda value: max(value - known, _NOTHING))
-
-    def _each(self, change: Callable[[Fraction], Fraction]) -> _Rest:
-        return _Rest(low=change(self.low), expected=change(self.expected), high=change(self.high))
+        known *= _PART
+        return _Rest(
+            low=max(self.low - known, 0),
+            expected=max(self.expected - known, 0),
+            high=max(self.high - known, 0),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weeks:
-    """The last complete weeks before a day, the newest first, each by its days in the order of time."""
+    """The last complete weeks before a day, the newest first, each by its days; in units of the last decimal place."""
 
     until: date
-    values: tuple[tuple[Fraction, ...], ...]
+    values: tuple[tuple[int, ...], ...]
 
     def day(self, day: date) -> _Rest:
-        """The least, the mean and the most of the same weekday."""
+        """The least, the mean of the last four and the most of the same weekday."""
         place = (day - self.until).days % _WEEK
         return _of([week[place] for week in self.values])
 
     def week(self) -> _Rest:
-        """The least, the mean and the most of a whole week."""
-        return _of([add_exact(week) for week in self.values])
+        """The least, the mean of the last four and the most of a whole week."""
+        return _of([sum(week) for week in self.values])
 
     @property
-    def newest(self) -> Fraction:
+    def newest(self) -> int:
         """The last complete day."""
         return self.values[0][-1]
 
 
-def _of(values: Sequence[Fraction]) -> _Rest:
-    return _Rest(low=min(values), expected=add_exact(values) / len(values), high=max(values))
+def _of(values: Sequence[int]) -> _Rest:
+    recent = values[:WEEKS_OF_MEAN]
+    return _Rest(
+        low=min(values) * _PART, expected=sum(recent) * _PART // len(recent), high=max(values) * _PART
+    )
 
 
 def last_weeks(days: Mapping[date, Decimal], *, since: date, until: date) -> Weeks | None:
-    """Up to four complete weeks before `until`; None if there are fewer than two since the first day.
+    """Up to twelve complete weeks before `until`; None if there are fewer than two since the first day.
 
     A day without usage is zero. One below zero, of corrections alone, is taken for zero too: what is used is not
     unused.
@@ -105,17 +115,18 @@ def last_weeks(days: Mapping[date, Decimal], *, since: date, until: date) -> Wee
     count = min((until - since).days // _WEEK, WEEKS_MAX)
     if count < WEEKS_MIN:
         return None
-    starts = (until - timedelta(days=_WEEK * number) for number in range(1, count + 1))
-    return Weeks(
-        until=until,
-        values=tuple(
-            tuple(_known(days, start + timedelta(days=place)) for place in range(_WEEK)) for start in starts
-        ),
-    )
+    known = [_known(days, until - number * _ONE_DAY) for number in range(count * _WEEK, 0, -1)]
+    weeks = [tuple(known[start : start + _WEEK]) for start in range(0, len(known), _WEEK)]
+    return Weeks(until=until, values=tuple(weeks[::-1]))
 
 
-def _known(days: Mapping[date, Decimal], day: date) -> Fraction:
-    return max(exact_of(days.get(day, Decimal(0))), _NOTHING)
+def _known(days: Mapping[date, Decimal], day: date) -> int:
+    quantity = days.get(day)
+    return 0 if quantity is None else max(_units(quantity), 0)
+
+
+def _units(quantity: Decimal) -> int:
+    return int(quantity.scaleb(_PLACES, context=EXACT))
 
 
 def look_ahead(
@@ -128,52 +139,47 @@ def look_ahead(
     first = max(first, weeks.until)
     if first >= end:
         return Outlook.settled(used)
+    known = _units(used) * _PART
     if growth is Growth.ADDED:
-        return _outlook(_added(days, weeks, first, end), lambda rest: exact_of(used) + rest)
-    ahead = _picked(growth, weeks, first, end)
-    return _outlook(ahead, lambda rest: max(exact_of(used), rest) if growth is Growth.LARGEST else rest)
+        return _outlook(_added(days, weeks, first, end) + _Rest(low=known, expected=known, high=known))
+    if growth is Growth.LARGEST:
+        ahead = [weeks.day(day) for day in _days(first, min(end, first + _WEEK * _ONE_DAY))]
+        return _outlook(
+            _Rest(
+                low=max(known, *(day.low for day in ahead)),
+                expected=max(known, *(day.expected for day in ahead)),
+                high=max(known, *(day.high for day in ahead)),
+            )
+        )
+    every = [value for week in weeks.values for value in week]
+    newest = weeks.newest * _PART
+    return _outlook(_Rest(low=min(every) * _PART, expected=newest, high=max(every) * _PART))
 
 
 def _added(days: Mapping[date, Decimal], weeks: Weeks, first: date, end: date) -> _Rest:
     """What is still added: open days one by one, then as many days as make no week, then whole weeks."""
-    with_usage = [day for day in days if first <= day < end and days[day] > 0]
-    untouched = max(with_usage, default=first - _ONE_DAY) + _ONE_DAY
+    untouched = max((day for day in days if first <= day < end and days[day] > 0), default=first - _ONE_DAY)
+    untouched += _ONE_DAY
     rest = _sum(weeks.day(day).beyond(_known(days, day)) for day in _days(first, untouched))
     whole, single = divmod((end - untouched).days, _WEEK)
-    rest += _sum(weeks.day(day) for day in _days(untouched, untouched + timedelta(days=single)))
+    rest += _sum(weeks.day(day) for day in _days(untouched, untouched + single * _ONE_DAY))
     return rest + weeks.week().times(whole)
 
 
-def _picked(growth: Growth, weeks: Weeks, first: date, end: date) -> _Rest:
-    if growth is Growth.LARGEST:
-        ahead = [weeks.day(day) for day in _days(first, min(end, first + timedelta(days=_WEEK)))]
-        return _Rest(
-            low=max(day.low for day in ahead),
-            expected=max(day.expected for day in ahead),
-            high=max(day.high for day in ahead),
-        )
-    every = [value for week in weeks.values for value in week]
-    return _Rest(low=min(every), expected=weeks.newest, high=max(every))
-
-
 def _days(first: date, end: date) -> Iterable[date]:
-    return (first + timedelta(days=number) for number in range((end - first).days))
+    return (first + number * _ONE_DAY for number in range((end - first).days))
 
 
 def _sum(parts: Iterable[_Rest]) -> _Rest:
     return sum(parts, _Rest())
 
 
-def _outlook(rest: _Rest, total: Callable[[Fraction], Fraction]) -> Outlook:
-    return Outlook(
-        low=_quantity(total(rest.low)),
-        expected=_quantity(total(rest.expected)),
-        high=_quantity(total(rest.high)),
-    )
+def _outlook(total: _Rest) -> Outlook:
+    return Outlook(low=_quantity(total.low), expected=_quantity(total.expected), high=_quantity(total.high))
 
 
-def _quantity(exact: Fraction) -> Decimal:
-    return decimal_of(round_half_away(exact * 10**_PLACES), _PLACES)
+def _quantity(parts: int) -> Decimal:
+    return decimal_of(rounded_ratio(parts, _PART), _PLACES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

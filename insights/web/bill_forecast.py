@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.forecast import BillForecast, MeterForecast
-from insights.billing.forecast_queries import get_bill_forecast
+from insights.billing.forecast_queries import get_bill_course
 from insights.billing.forecast_words import forecast_sentence, hits_sentence
 from insights.billing.price_words import money_words
 from insights.exports.forecast_rows import forecast_rows
@@ -25,7 +25,7 @@ from insights.web.words import period_words
 @require_safe
 def bill_forecast_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the forecast; a bill whose period does not run has none."""
-    forecast = get_bill_forecast(request.account, public_id=bill_uuid, now=timezone.now())
+    forecast = get_bill_course(request.account, public_id=bill_uuid, now=timezone.now())
     if forecast is None:
         raise Http404
     return csv_file(forecast_rows(forecast), f"forecast-{bill_uuid}.csv")

@@ -29,7 +29,7 @@ from insights.billing.bill_queries import (
     list_unissued_bills,
 )
 from insights.billing.forecast import BillForecast
-from insights.billing.forecast_queries import get_bill_forecast
+from insights.billing.forecast_queries import get_bill_course
 from insights.billing.price_words import money_words, number_words
 from insights.billing.words import (
     StepRow,
@@ -137,7 +137,7 @@ def _forecast(account: Account, bill: Bill) -> BillForecast | None:
     """Where the bill goes; a bill that is issued goes nowhere."""
     if bill.head.is_issued:
         return None
-    return get_bill_forecast(account, public_id=bill.head.public_id, now=timezone.now())
+    return get_bill_course(account, public_id=bill.head.public_id, now=timezone.now())
 
 
 @account_page

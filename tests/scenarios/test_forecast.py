@@ -96,7 +96,9 @@ def test_a_day_that_has_begun_counts_with_what_it_has_or_what_is_expected(
     assert found.expected == max(begun, whole.expected)
 
 
-@pytest.mark.parametrize(("known", "weeks"), [(13, None), (14, 2), (20, 2), (21, 3), (28, 4), (400, 4)])
+@pytest.mark.parametrize(
+    ("known", "weeks"), [(13, None), (14, 2), (20, 2), (21, 3), (28, 4), (83, 11), (400, 12)]
+)
 def test_only_complete_weeks_count_and_fewer_than_two_say_nothing(known: int, weeks: int | None) -> None:
     found = last_weeks({}, since=day(-known), until=UNTIL)
 
