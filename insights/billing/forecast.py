@@ -189,7 +189,8 @@ def look_ahead_all(
         for meter in _asked(segment, prospect.meters):
             cells = _cells(used, number, meter, prospect.meters)
             total = _sum(cells)
-            outlook = _outlook(prospect, meter, total, until, first, end)
+            known = _known_by_days(prospect, meter, segment, first, end)
+            outlook = _outlook(prospect, meter, max(total, known), until, first, end)
             if outlook is None:
                 too_new.append(meter.name)
                 continue
@@ -240,6 +241,18 @@ def _cells(used: Metered, number: int, meter: MeterOfBill, meters: Sequence[Mete
             for values, quantity in used.get((number, other.id), {}).items():
                 found[values] = EXACT.add(found.get(values, _ZERO), quantity)
     return found
+
+
+def _known_by_days(
+    prospect: Prospect, meter: MeterOfBill, segment: ServiceSegment, first: date, end: date
+) -> Decimal:
+    """What whole days say was used by now, which may be more than the draft knew; nothing where days are cut."""
+    history = prospect.histories.get((meter.key, meter.unit))
+    service, zone = segment.service, prospect.zone
+    is_whole = (service.start, service.end) == (start_of_day(first, zone), start_of_day(end, zone))
+    if history is None or not is_whole or not prospect.knows_open_days or history.growth is Growth.LAST:
+        return _ZERO
+    return history.between(first, end)
 
 
 def _outlook(

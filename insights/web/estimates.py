@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from accounts.models import Account
 from insights.billing.bill import BillLine
+from insights.billing.closed_period_queries import find_subscription
 from insights.billing.estimate import Estimate, EstimatedPeriod, RatedSide
 from insights.billing.estimate_queries import find_prices, list_asked_meters, make_estimate
 from insights.billing.estimate_question import (
@@ -37,7 +38,7 @@ from insights.exports.estimate_rows import estimate_rows
 from insights.ingest.refusals import Refusal
 from insights.rating.sheet import PriceSheet
 from insights.web.bill_charts import signed_number
-from insights.web.bills import period_of, values_of
+from insights.web.bills import period_of, uuid_of, values_of
 from insights.web.csv_files import csv_file
 from insights.web.estimate_charts import sides_figure
 
@@ -60,8 +61,8 @@ def estimate(request: Any) -> HttpResponse:
     """Ask, and show the answer where something was asked."""
     account, now, pairs = request.account, timezone.now(), _pairs(request)
     may_take_any = request.support_access is not None
-    plans = list_plan_choices(account, now=now, may_take_any=may_take_any)
     values = dict(pairs)
+    plans = _offered(account, values, now=now, may_take_any=may_take_any)
     asked = _ask(account, pairs, now=now, may_take_any=may_take_any) if _is_asked(values) else _Asked()
     context = {
         "nav": "bills",
@@ -90,6 +91,20 @@ def estimate_csv(request: Any) -> HttpResponse:
     if asked.estimate is None:
         raise Http404
     return csv_file(estimate_rows(asked.estimate), f"estimate-{asked.estimate.plan_key}.csv")
+
+
+def _offered(
+    account: Account, values: dict[str, str], *, now: datetime, may_take_any: bool
+) -> tuple[PlanChoice, ...]:
+    """The plans to choose from; for closed periods those that could have billed them."""
+    plans = list_plan_choices(account, now=now, may_take_any=may_take_any)
+    if values.get("from") == "quantities":
+        return plans
+    subscription = find_subscription(account, public_id=uuid_of(values.get("subscription", "")))
+    if subscription is None:
+        return plans
+    place = (subscription.currency, subscription.interval_months)
+    return tuple(plan for plan in plans if (plan.currency, plan.interval_months) == place)
 
 
 def _pairs(request: Any) -> Pairs:

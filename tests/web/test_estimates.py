@@ -50,16 +50,22 @@ def test_periods_stand_side_by_side_with_steps(cast: Cast, signed_in: Any) -> No
 def test_the_form_offers_what_the_account_may_have(cast: Cast, signed_in: Any) -> None:
     make_asking(cast.ours, cast.other)
 
-    text = page(signed_in(cast.viewer), cast)
+    client = signed_in(cast.viewer)
+    of_periods, of_quantities = page(client, cast), page(client, cast, "?from=quantities")
 
-    assert "Basic, USD Growth, USD Seats, USD Ours, USD Euro, EUR Yearly, USD" in _in_order(text)
-    assert "Theirs" not in text
-    assert "Retired" not in text
+    # For closed periods those that could have billed them, for typed quantities those in other money and time too.
+    assert _offered(of_periods) == ["Basic, USD", "Growth, USD", "Ours, USD", "Seats, USD"]
+    assert _offered(of_quantities) == [
+        *_offered(of_periods)[:1],
+        "Euro, EUR",
+        *_offered(of_periods)[1:],
+        "Yearly, USD",
+    ]
 
 
-def _in_order(text: str) -> str:
-    names = ["Basic, USD", "Growth, USD", "Seats, USD", "Ours, USD", "Euro, EUR", "Yearly, USD"]
-    return " ".join(name for name in names if name in text)
+def _offered(text: str) -> list[str]:
+    names = ("Basic", "Euro", "Growth", "Ours", "Retired", "Seats", "Theirs", "Yearly")
+    return re.findall(rf"(?:{'|'.join(names)}), [A-Z]{{3}}", text)
 
 
 def test_staff_are_offered_every_plan(cast: Cast, signed_in: Any) -> None:
