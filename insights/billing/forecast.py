@@ -184,7 +184,7 @@ def look_ahead_all(
     """The quantities by segment and meter: at least, as expected and at most; raises TooNew."""
     low, expected, high = dict(used), dict(used), dict(used)
     meters: dict[str, MeterForecast] = {}
-    too_new: list[str] = []
+    too_new = _never_used(prospect) if until < prospect.end else []
     for number, segment, first, end in _stretches(prospect):
         for meter in _asked(segment, prospect.meters):
             cells = _cells(used, number, meter, prospect.meters)
@@ -205,6 +205,14 @@ def look_ahead_all(
     if too_new:
         raise TooNew(sorted(set(too_new)))
     return low, expected, high, tuple(meters.values())
+
+
+def _never_used(prospect: Prospect) -> list[str]:
+    """The names of all meters, where none has ever been used: that nothing will be used does not follow."""
+    asked = [meter for segment in prospect.bill.segments for meter in _asked(segment, prospect.meters)]
+    if any(history.since for history in prospect.histories.values()):
+        return []
+    return [meter.name for meter in asked]
 
 
 def _stretches(prospect: Prospect) -> Iterator[tuple[int, ServiceSegment, date, date]]:

@@ -12,8 +12,8 @@ def forecast_sentence(forecast: BillForecast) -> str:
     if not forecast.is_known:
         named = ", ".join(forecast.too_new)
         return (
-            f"There is no forecast yet: {named} began less than {WEEKS_MIN} complete weeks ago, and a forecast needs "
-            "that many."
+            f"There is too little history for a forecast: it takes {WEEKS_MIN} complete weeks of every meter in use, "
+            f"and there are fewer of {named}."
         )
     if forecast.low == forecast.high:
         return f"By the end of the period it is expected to come to {money_words(forecast.expected)}."

@@ -119,8 +119,8 @@ def test_a_bill_with_its_own_quantities_comes_to_what_it_says() -> None:
             bill=bill, currency=pair.basis.currency, meters=pair.usage.meters, histories={}, zone=UTC
         )
 
-        # Without any day nothing is looked ahead to, so that the forecast is the bill as it stands.
-        found = forecast_bill(prospect, until=pair.basis.service.start.date())
+        # At its end nothing is looked ahead to any more, so that the forecast is the bill as it stands.
+        found = forecast_bill(prospect, until=prospect.end)
 
         assert [found.so_far.minor, found.low.minor, found.expected.minor, found.high.minor] == [
             draft.total_minor
@@ -218,6 +218,14 @@ def test_a_meter_that_is_too_new_says_so_and_nothing_else() -> None:
 
     assert (found.is_known, found.too_new, found.meters) == (False, ("Requests",), ())
     assert found.so_far.minor == amount(Fraction(50), PER_UNIT)
+
+
+def test_what_was_never_used_is_not_taken_for_never_to_be_used() -> None:
+    first, end = month(2)
+
+    found = forecast_bill(prospect_of(made_bill(first, end, Decimal(0)), {}), until=first + 10 * ONE_DAY)
+
+    assert (found.is_known, found.too_new) == (False, ("Requests",))
 
 
 def test_dimension_values_keep_their_proportion() -> None:

@@ -113,7 +113,7 @@ def test_too_little_history_is_said_and_nothing_is_guessed(
         signed_in(cast.viewer), reverse("bill-detail", args=[cast.ours.public_id, draft.public_id])
     )
 
-    assert "There is no forecast yet: Requests began less than 2 complete weeks ago" in text
+    assert "it takes 2 complete weeks of every meter in use, and there are fewer of Requests." in text
     assert "expected to come to" not in text
 
 
