@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from insights.billing.basis import Basis, DraftLine, IssuedBill, MeterOfBill, ServiceSegment, Unpriced
 from insights.billing.bill import BillHead, BillLine, BillSection, sections_of
@@ -145,8 +146,8 @@ def is_on_plan(bill: IssuedBill, plan_key: str) -> bool:
 
 
 def plan_throughout(
-    bill: IssuedBill, sheet: PriceSheet, counts: Mapping[str, object], add_ons: Sequence[ServiceSegment]
+    bill: IssuedBill, sheet: PriceSheet, counts: Mapping[str, Decimal], add_ons: Sequence[ServiceSegment]
 ) -> tuple[ServiceSegment, ...]:
     """The bill's time on one plan, and its add-ons as they were. Fees that are due once are not due again."""
-    own = ServiceSegment(service=bill.period, sheet=sheet, counts=dict(counts))  # type: ignore[arg-type]
+    own = ServiceSegment(service=bill.period, sheet=sheet, counts=counts)
     return (own, *add_ons)

@@ -56,7 +56,7 @@ def make_estimate(
 def find_prices(account: Account, plan_key: str, *, now: datetime, may_take_any: bool) -> PriceSheet:
     """The prices of a plan as the account would have them now; raises EstimateRefused."""
     question = EstimateQuestion(plan_key=plan_key, periods=None)
-    return _Reader(account, question, now=now, may_take_any=may_take_any).sheet_at(now)[0]
+    return _Reader(account, question, now=now, may_take_any=may_take_any).priced(now).sheet
 
 
 def list_asked_meters(sheet: PriceSheet) -> tuple[MeterOfBill, ...]:
@@ -143,7 +143,7 @@ class _Reader:
                 billed=billed,
                 counts=_texts(bill.segments[-1].counts),
             )
-        priced = self._priced(self.now if self.question.prices == NOW else bill.whole.start)
+        priced = self.priced(self.now if self.question.prices == NOW else bill.whole.start)
         counts = self._counts(priced.sheet, bill.segments[-1].counts if bill.segments else {})
         segments = plan_throughout(bill, priced.sheet, counts, closed.add_ons)
         metered = self._quantities(closed, priced.sheet, own)
@@ -195,7 +195,7 @@ class _Reader:
             interval=Interval(self.plan.interval_months),
         )
         whole = period_containing(anchor, self.now)
-        sheet = self._priced(self.now).sheet
+        sheet = self.priced(self.now).sheet
         counts = self._counts(sheet, {})
         segment = ServiceSegment(service=whole, sheet=sheet, counts=counts)
         basis = Basis(
@@ -224,14 +224,12 @@ class _Reader:
         )
 
     # --- Prices -----------------------------------------------------------------------------------
-    def sheet_at(self, at: datetime) -> tuple[PriceSheet, bool]:
+    def priced(self, at: datetime) -> _Priced:
         """The plan's prices at the instant with the account's own ones; its first ones if it had none yet."""
         sheet = sheet_in_force(self.sheets, at)
         found = sheet or self.sheets[0]
-        return sheet_with_overrides(found, self.overrides, max(at, found.effective_from)), sheet is None
-
-    def _priced(self, at: datetime) -> _Priced:
-        return _Priced(*self.sheet_at(at))
+        own = sheet_with_overrides(found, self.overrides, max(at, found.effective_from))
+        return _Priced(own, is_first=sheet is None)
 
     def _counts(self, sheet: PriceSheet, held: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """How many of each counted fee: as asked, else as the period had of the same fee, else one."""
