@@ -11,13 +11,9 @@ from datetime import date, timedelta
 
 from insights.billing.basis import IssuedBill
 from insights.billing.billed_quantities import billed_quantities
-from insights.billing.forecast import (
-    Prospect,
-    TooNew,
-    as_of_day,
-    look_ahead_all,
-    total_of,
-)
+from insights.billing.forecast import total_of
+from insights.billing.forecast_quantities import TooNew, as_of_day, look_ahead_all
+from insights.billing.prospect import Prospect
 from insights.rating.charges import Volume
 from insights.scenarios.forecast import BandTest
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
-from insights.billing.forecast import Histories
+from insights.billing.prospect import Histories
 from insights.scenarios.forecast import BandTest
 
 _KEPT_MAX = 20_000
@@ -30,14 +30,12 @@ _kept: dict[BandKey, BandTest | None] = {}
 
 
 def days_mark(histories: Histories, first: date, end: date) -> Hashable:
-    """What tells the days of a stretch from others: their number, and a hash of all of them, for each meter."""
-    marks = []
-    for place in sorted(histories):
-        days = histories[place].days
-        inside = [(day, quantity) for day, quantity in days.items() if first <= day < end]
-        if inside:
-            marks.append((place, len(inside), hash(tuple(sorted(inside)))))
-    return tuple(marks), tuple((place, histories[place].since) for place in sorted(histories))
+    """What tells the days of a stretch from others: a hash of all of them, and the first one ever, for each meter."""
+    days = [first + timedelta(days=number) for number in range((end - first).days)]
+    return tuple(
+        (place, history.since, hash(tuple(map(history.days.get, days))))
+        for place, history in histories.items()
+    )
 
 
 def recall(key: BandKey) -> tuple[bool, BandTest | None]:

@@ -77,11 +77,11 @@ def bill_of(
         void_reason=settlement.reason if settlement and settlement.state == "void" else "",
         settled_at=settlement.changed_at if settlement and is_issued else None,
         corrected_by=tuple((later.public_id, later.number or "") for later in corrected_by),
-        whole=_whole(details, head.period),
+        whole=whole_of(details, head.period),
     )
 
 
-def _whole(details: Mapping[str, Any], own: Period) -> Period:
+def whole_of(details: Mapping[str, Any], own: Period) -> Period:
     """The billing period that shares are taken of."""
     edges = details.get("whole")
     return Period(*(datetime.fromisoformat(edge) for edge in edges)) if edges else own

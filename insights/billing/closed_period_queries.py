@@ -10,7 +10,6 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -21,7 +20,7 @@ from django.db.models import QuerySet
 from accounts.models import Account
 from insights.billing.basis import IssuedBill, ServiceSegment, StoredLine, Unpriced
 from insights.billing.bill import BillHead
-from insights.billing.bill_mapping import head_of
+from insights.billing.bill_mapping import head_of, whole_of
 from insights.billing.bulk_operations import json_text
 from insights.billing.invoice_mapping import credits_of, segment_with_sheet, stored_line
 from insights.models import (
@@ -102,20 +101,20 @@ def _closed(invoice: Invoice, subscription: Subscription, lines: Sequence[Stored
 
 
 def bill_as_made(invoice: Invoice, lines: Sequence[StoredLine]) -> IssuedBill:
-    """The bill with its plans, taxes, credits and lines, as they were when it was made."""
+    """The bill with its plans, taxes, credits and lines, as they were when it was made; what is not said is empty."""
     details = invoice.details
     return IssuedBill(
         id=invoice.pk,
         number=invoice.number or "",
         period=Period(invoice.period_start, invoice.period_end),
-        whole=Period(*map(datetime.fromisoformat, details["whole"])),
-        segments=stored_segments(details["segments"]),
-        taxes={name: Decimal(text) for name, text in details["taxes"].items()},
-        credits=credits_of(details["credits"]),
+        whole=whole_of(details, Period(invoice.period_start, invoice.period_end)),
+        segments=stored_segments(details.get("segments") or ()),
+        taxes={name: Decimal(text) for name, text in (details.get("taxes") or {}).items()},
+        credits=credits_of(details.get("credits") or ()),
         lines=tuple(lines),
         unpriced=tuple(
             Unpriced(meter_key=one["meter_key"], unit=one["unit"], quantity=Decimal(one["quantity"]))
-            for one in details["unpriced"]
+            for one in details.get("unpriced") or ()
         ),
     )
 

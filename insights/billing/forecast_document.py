@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from insights.billing.forecast import BillForecast, MeterForecast
-from insights.billing.forecast_words import forecast_sentence, hits_sentence
+from insights.billing.forecast import BillForecast
+from insights.billing.forecast_quantities import MeterForecast
+from insights.billing.forecast_words import band_sentence, forecast_sentence
 from insights.billing.price_words import money_number
 from insights.values.quantity import exact_text
 
@@ -25,8 +26,8 @@ def forecast_document(forecast: BillForecast) -> dict[str, Any]:
         "high": money_number(forecast.high) if is_known else None,
         "too_new": list(forecast.too_new),
         "tested_periods": forecast.tested,
-        "periods_inside_band": forecast.hits,
-        "band_words": hits_sentence(forecast),
+        "periods_inside_band": forecast.inside,
+        "band_words": band_sentence(forecast),
         "meters": [_meter(meter) for meter in forecast.meters],
         "running": [
             {"day": point.day.isoformat(), "amount": money_number(point.amount)} for point in forecast.running

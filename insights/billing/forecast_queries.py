@@ -6,7 +6,6 @@ band of one of them is not known to this process yet.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -24,21 +23,14 @@ from insights.billing.closed_period_queries import (
     list_closed_periods,
     list_closed_places,
 )
-from insights.billing.forecast import (
-    BillForecast,
-    Histories,
-    MeterDays,
-    Prospect,
-    days_of_period,
-    forecast_bill,
-    running_amounts,
-)
+from insights.billing.forecast import BillForecast, forecast_bill, running_amounts
 from insights.billing.left_out_queries import list_left_out
+from insights.billing.prospect import Histories, MeterDays, Prospect, days_of_period
 from insights.billing.usage_queries import meter_of_bill
 from insights.metering.daily_queries import read_daily_quantities
 from insights.metering.metered_queries import BilledMeter, list_billed_meters
 from insights.models import Invoice, InvoiceKind, InvoiceState
-from insights.scenarios.forecast import WEEKS_MAX, BandTest, Growth, count_hits
+from insights.scenarios.forecast import WEEKS_MAX, BandTest, Growth, count_inside
 from insights.values.exact import EXACT
 from insights.values.period import local_day
 
@@ -77,8 +69,8 @@ class _Reading:
         found = forecast_bill(self.prospect, until=self.until)
         if not found.is_known:
             return found
-        hits, tested = count_hits(self._tests())
-        return replace(found, hits=hits, tested=tested)
+        inside, tested = count_inside(self._tests())
+        return replace(found, inside=inside, tested=tested)
 
     def _tests(self) -> Iterable[BandTest]:
         point = (self.until - self.prospect.first).days
@@ -99,7 +91,8 @@ class _Reading:
 
 def _read(account: Account, public_id: UUID, now: datetime) -> _Reading | None:
     draft = _running_draft(account, public_id, now)
-    if draft is None:
+    if draft is None or not draft.details.get("segments"):
+        # Without a plan in force there is nothing to rate what is looked ahead to.
         return None
     zone = ZoneInfo(account.billing_zone)
     closed = list_closed_places(account, draft.subscription, limit=PERIODS_TESTED)
@@ -132,11 +125,12 @@ def _running_draft(account: Account, public_id: UUID, now: datetime) -> Invoice 
 
 def _by_unit(versions: Iterable[BilledMeter], found: Mapping[int, Mapping[date, Decimal]]) -> Histories:
     """The versions of a meter in one unit together: what one began the other goes on with."""
-    together: dict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
+    together: dict[tuple[str, str], dict[date, Decimal]] = {}
     growth = {}
     for version in versions:
         place = (version.key, meter_of_bill(version).unit)
         growth[place] = _GROWTH.get(version.aggregation, Growth.ADDED)
+        days = together.setdefault(place, {})
         for day, quantity in found.get(version.id, {}).items():
-            together[place][day] = EXACT.add(together[place].get(day, Decimal(0)), quantity)
+            days[day] = EXACT.add(days[day], quantity) if day in days else quantity
     return {place: MeterDays(growth=growth[place], days=together[place]) for place in growth}

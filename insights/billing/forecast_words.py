@@ -23,7 +23,7 @@ def forecast_sentence(forecast: BillForecast) -> str:
     )
 
 
-def hits_sentence(forecast: BillForecast) -> str:
+def band_sentence(forecast: BillForecast) -> str:
     """How often the band held at this point of earlier periods; empty where nothing is forecast."""
     if not forecast.is_known:
         return ""
@@ -31,6 +31,6 @@ def hits_sentence(forecast: BillForecast) -> str:
         return "No earlier period has enough history to say how often such a band held."
     periods = "period" if forecast.tested == 1 else f"{forecast.tested} periods"
     return (
-        f"In {forecast.hits} of the last {periods} the bill ended inside the band that this method gave at this point "
-        "of the period, by the days as they are known now."
+        f"In {forecast.inside} of the last {periods} the bill ended inside the band that this method gave at this "
+        "point of the period, by the days as they are known now."
     )

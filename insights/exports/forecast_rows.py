@@ -14,9 +14,11 @@ FORECAST_COLUMNS = ("row", "day", "meter", "so_far", "low", "expected", "high", 
 _ONE_DAY = timedelta(days=1)
 
 
-def forecast_rows(forecast: BillForecast) -> Iterator[list[str]]:
+def forecast_rows(forecast: BillForecast | None) -> Iterator[list[str]]:
     """Under a heading; days are the last ones that the figures hold for. Without history only what it came to."""
     yield list(FORECAST_COLUMNS)
+    if forecast is None:
+        return
     currency = forecast.so_far.currency
     for point in forecast.running:
         yield ["day", point.day.isoformat(), "", money_number(point.amount), "", "", "", currency]

@@ -191,12 +191,12 @@ class BandTest:
     ended: int
 
     @property
-    def is_hit(self) -> bool:
+    def is_inside(self) -> bool:
         """Whether it ended inside the band."""
         return self.low <= self.ended <= self.high
 
 
-def count_hits(tests: Iterable[BandTest]) -> tuple[int, int]:
+def count_inside(tests: Iterable[BandTest]) -> tuple[int, int]:
     """How many periods ended inside their band, and of how many."""
-    found = [test.is_hit for test in tests]
+    found = [test.is_inside for test in tests]
     return sum(found), len(found)

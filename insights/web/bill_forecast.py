@@ -10,9 +10,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
-from insights.billing.forecast import BillForecast, MeterForecast
+from insights.billing.bill_queries import has_bill
+from insights.billing.forecast import BillForecast
+from insights.billing.forecast_quantities import MeterForecast
 from insights.billing.forecast_queries import get_bill_course
-from insights.billing.forecast_words import forecast_sentence, hits_sentence
+from insights.billing.forecast_words import band_sentence, forecast_sentence
 from insights.billing.price_words import money_words
 from insights.exports.forecast_rows import forecast_rows
 from insights.values.quantity import scale_for
@@ -24,9 +26,9 @@ from insights.web.words import period_words
 @account_page
 @require_safe
 def bill_forecast_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Download the forecast; a bill whose period does not run has none."""
+    """Download the forecast; of a bill whose period does not run, a heading and no row."""
     forecast = get_bill_course(request.account, public_id=bill_uuid, now=timezone.now())
-    if forecast is None:
+    if forecast is None and not has_bill(request.account, public_id=bill_uuid):
         raise Http404
     return csv_file(forecast_rows(forecast), f"forecast-{bill_uuid}.csv")
 
@@ -38,7 +40,7 @@ def forecast_context(forecast: BillForecast | None) -> dict[str, Any] | None:
     return {
         "is_known": forecast.is_known,
         "sentence": forecast_sentence(forecast),
-        "hits": hits_sentence(forecast),
+        "band": band_sentence(forecast),
         "expected": money_words(forecast.expected),
         "low": money_words(forecast.low),
         "high": money_words(forecast.high),

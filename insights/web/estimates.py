@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
-from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -84,12 +84,13 @@ def estimate(request: Any) -> HttpResponse:
 @account_page
 @require_safe
 def estimate_csv(request: Any) -> HttpResponse:
-    """Download every line of both sides and the sums; a question without an answer is no file."""
+    """Download every line of both sides and the sums; a question without an answer leads to the page that says why."""
     asked = _ask(
         request.account, _pairs(request), now=timezone.now(), may_take_any=request.support_access is not None
     )
     if asked.estimate is None:
-        raise Http404
+        page = reverse("estimate", args=[request.account.public_id])
+        return redirect(f"{page}?{request.META.get('QUERY_STRING', '')}")
     return csv_file(estimate_rows(asked.estimate), f"estimate-{asked.estimate.plan_key}.csv")
 
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from insights.billing.band_history import band_test
 from insights.billing.basis import Basis, IssuedBill, MeterOfBill, ServiceSegment, StoredLine
 from insights.billing.draft import BilledUsage, draft_invoice
-from insights.billing.forecast import MeterDays, Prospect, forecast_bill, running_amounts, total_of
+from insights.billing.forecast import forecast_bill, running_amounts, total_of
+from insights.billing.prospect import MeterDays, Prospect
 from insights.rating.charges import ChargeModel, Graduated, PerUnit, Tier, Volume
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import PriceSheet, SheetPrice
 from insights.rating.terms import PriceTerms
-from insights.scenarios.forecast import Growth, count_hits
+from insights.scenarios.forecast import Growth, count_inside
 from insights.values.period import Period
 from tests.scenarios.pairs import make_pair
 
@@ -146,7 +147,7 @@ def test_hits_are_counted_as_by_brute_force(values: list[int], point: int, charg
 
     assert [test and (test.low, test.high, test.ended) for test in tests] == expected
     known = [row for row in expected if row is not None]
-    assert count_hits(test for test in tests if test) == (
+    assert count_inside(test for test in tests if test) == (
         sum(low <= ended <= high for low, high, ended in known),
         len(known),
     )

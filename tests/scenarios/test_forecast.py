@@ -15,7 +15,7 @@ from insights.scenarios.forecast import (
     Growth,
     Outlook,
     Weeks,
-    count_hits,
+    count_inside,
     last_weeks,
     look_ahead,
 )
@@ -148,8 +148,8 @@ def test_the_worked_example_of_the_page() -> None:
 def test_hits_are_counted_as_by_hand(rows: list[tuple[int, int, int]]) -> None:
     tests = [BandTest(low=min(a, b), high=max(a, b), ended=ended) for a, b, ended in rows]
 
-    hits = 0
+    inside = 0
     for a, b, ended in rows:
         if ended in range(min(a, b), max(a, b) + 1):
-            hits += 1
-    assert count_hits(tests) == (hits, len(rows))
+            inside += 1
+    assert count_inside(tests) == (inside, len(rows))

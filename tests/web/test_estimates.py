@@ -120,7 +120,8 @@ def test_a_question_without_an_answer_is_refused_in_words(cast: Cast, signed_in:
     client = signed_in(cast.viewer)
 
     assert "Nothing was estimated." in page(client, cast, query, status=400)
-    assert client.get(reverse("estimate-csv", args=[cast.ours.public_id]) + query).status_code == 404
+    answer = client.get(reverse("estimate-csv", args=[cast.ours.public_id]) + query)
+    assert (answer.status_code, answer.url) == (302, reverse("estimate", args=[cast.ours.public_id]) + query)
 
 
 def test_without_plans_the_page_says_so(cast: Cast, signed_in: Any) -> None:
