@@ -170,7 +170,7 @@ def _quantity_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str
 
 def _count_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str, str]]:
     return [
-        {"name": name, "label": price.name, "unit": "", "value": values.get(name, "1")}
+        {"name": name, "label": price.name, "unit": "", "value": values.get(name, "")}
         for price in sheet.prices
         if price.is_counted and (name := count_field(price.key))
     ]

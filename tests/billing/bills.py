@@ -399,6 +399,8 @@ def segment(
         "end": end.isoformat(),
         "policy": "restart",
         "counts": {},
+        "is_first": False,
+        "add_on_id": None,
         "sheet": sheet_document(sheet),
     }
 
