@@ -43,6 +43,8 @@ from insights.web.csv_files import csv_file
 from insights.web.estimate_charts import sides_figure
 
 _FIELDS_MAX = 2_000
+# Browsers and Django follow no address that is much longer.
+_QUERY_LED_ON_MAX = 1_500
 Pairs = list[tuple[str, str]]
 
 
@@ -90,7 +92,8 @@ def estimate_csv(request: Any) -> HttpResponse:
     )
     if asked.estimate is None:
         page = reverse("estimate", args=[request.account.public_id])
-        return redirect(f"{page}?{request.META.get('QUERY_STRING', '')}")
+        query = request.META.get("QUERY_STRING", "")
+        return redirect(f"{page}?{query}" if len(query) <= _QUERY_LED_ON_MAX else page)
     return csv_file(estimate_rows(asked.estimate), f"estimate-{asked.estimate.plan_key}.csv")
 
 

@@ -121,7 +121,8 @@ def test_a_question_without_an_answer_is_refused_in_words(cast: Cast, signed_in:
 
     assert "Nothing was estimated." in page(client, cast, query, status=400)
     answer = client.get(reverse("estimate-csv", args=[cast.ours.public_id]) + query)
-    assert (answer.status_code, answer.url) == (302, reverse("estimate", args=[cast.ours.public_id]) + query)
+    led_to = reverse("estimate", args=[cast.ours.public_id]) + (query if len(query) < 1500 else "")
+    assert (answer.status_code, answer.url) == (302, led_to)
 
 
 def test_without_plans_the_page_says_so(cast: Cast, signed_in: Any) -> None:
