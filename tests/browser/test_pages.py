@@ -172,6 +172,12 @@ STATES = {
     "credits-empty": ("owner", "/a/{empty}/credits/"),
     "billing-details-empty": ("owner", "/a/{empty}/billing-details/"),
     "bill-being-checked": ("owner", "/a/{account}/bills/{checked}/"),
+    "estimate-typed": (
+        "owner",
+        "/a/{account}/estimate/?from=quantities&plan=pro&quantity.bytes_out=62500000000&count.seats=3",
+    ),
+    "estimate-refused": ("owner", "/a/{account}/estimate/?plan=absent&periods=3"),
+    "estimate-empty": ("owner", "/a/{empty}/estimate/"),
     "bill-so-far": ("owner", "/a/{account}/bills/{draft}/"),
     "bill-difference-of-nothing": ("owner", "/a/{account}/bills/{draft}/difference/?with={draft}"),
     "bill-difference-so-far": ("owner", "/a/{account}/bills/{draft}/difference/?with={issued}"),
