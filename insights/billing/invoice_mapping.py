@@ -18,7 +18,6 @@ from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
 from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
 from insights.rating.sheet import PriceSheet, parse_sheet, sheet_document
-from insights.rating.terms import PriceTerms
 from insights.rating.terms_json import parse_terms, terms_document
 from insights.values.exact import exact_number_text, parse_exact_number
 from insights.values.period import Period
@@ -110,7 +109,7 @@ def line_of(row: LineItem) -> DraftLine:
         metered_quantity=row.metered_quantity,
         billed_quantity=parse_exact_number(row.billed_quantity) if row.billed_quantity else None,
         unit=row.unit,
-        terms=None if row.terms is None else _known_terms(json_text(row.terms)),
+        terms=None if row.terms is None else parse_terms(row.terms),
         segment=segment_of(row.segment),
         steps=tuple(parse_step(step) for step in row.steps),
         allotted=row.allotted,
@@ -119,12 +118,6 @@ def line_of(row: LineItem) -> DraftLine:
         corrects_id=row.corrects_id,
         corrects_invoice_id=row.corrects_invoice_id,
     )
-
-
-@lru_cache(maxsize=4096)
-def _known_terms(text: str) -> PriceTerms:
-    """The terms stored as this text; those of many lines are the same, and reading them is slow."""
-    return parse_terms(json.loads(text))
 
 
 def stored_line(row: LineItem, number: str) -> StoredLine:

@@ -24,5 +24,5 @@ CLOSE = "".join(
 class Migration(migrations.Migration):
     """Policies alone."""
 
-    dependencies = [("insights", "0023_lines_by_what_they_correct")]
+    dependencies = [("insights", "0025_lines_by_their_invoice")]
     operations = [migrations.RunSQL(OPEN, CLOSE)]
