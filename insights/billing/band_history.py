@@ -26,7 +26,7 @@ def band_test(prospect: Prospect, *, point: int) -> BandTest | None:
     The prospect is of the closed bill. The method sees what came before that day alone.
     """
     prospect = replace(prospect, knows_open_days=False)
-    until = day_of_point(prospect, point)
+    until = day_of_point(prospect.first, prospect.end, point)
     shares = billed_quantities(prospect.bill, prospect.meters)
     try:
         low, expected, high, _ = look_ahead_all(prospect, as_of_day(prospect, shares, until), until)
@@ -38,9 +38,9 @@ def band_test(prospect: Prospect, *, point: int) -> BandTest | None:
     return BandTest(low=min(amounts), high=max(amounts), ended=total_of(prospect, ended).minor)
 
 
-def day_of_point(prospect: Prospect, point: int) -> date:
-    """The day so many days after the period's first, or its last one."""
-    return min(prospect.first + point * _ONE_DAY, prospect.end - _ONE_DAY)
+def day_of_point(first: date, end: date, point: int) -> date:
+    """The day so many days after a period's first, or its last one; `end` is the day after that."""
+    return min(first + point * _ONE_DAY, end - _ONE_DAY)
 
 
 def _may_fall(bill: IssuedBill) -> bool:

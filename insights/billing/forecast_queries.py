@@ -14,7 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account
-from insights.billing.band_history import band_test
+from insights.billing.band_history import band_test, day_of_point
 from insights.billing.band_memory import BandKey, days_mark, keep, recall
 from insights.billing.closed_period_queries import (
     ClosedPlace,
@@ -84,7 +84,7 @@ class _Reading:
 
     def _key(self, place: ClosedPlace, point: int) -> BandKey:
         first, end = days_of_period(place.period, self.prospect.zone)
-        until = min(first + point * _ONE_DAY, end - _ONE_DAY)
+        until = day_of_point(first, end, point)
         mark = days_mark(self.prospect.histories, until - _BEFORE, end)
         return BandKey(self.account.pk, place.id, until, mark)
 
