@@ -112,9 +112,9 @@ class InvoiceLine(BillsEndpoint):
             account = Account.objects.get(pk=self.account_id)
             bill = get_bill(account, public_id=invoice_id, now=timezone.now())
             proof = prove_line(account, bill, position=position, now=timezone.now()) if bill else None
-        if proof is None:
+        if bill is None or proof is None:
             raise Problem("not_found", NOT_FOUND_DETAIL)
-        return Response(proof_document(proof))
+        return Response(proof_document(bill, proof))
 
 
 class InvoiceConservation(BillsEndpoint):

@@ -56,6 +56,11 @@ class LineRecheckSerializer(serializers.Serializer[Json]):
 class LineProofSerializer(serializers.Serializer[Json]):
     """A line with everything behind it. Lines without usage have no days, dimensions and recheck."""
 
+    invoice = serializers.UUIDField()
+    usage_as_of = serializers.IntegerField(help_text="The ledger position the invoice's usage was read at.")
+    complete_to = serializers.DateTimeField(
+        allow_null=True, help_text="Up to when usage was complete at that position."
+    )
     line = InvoiceLineSerializer()
     meter_unit = serializers.CharField()
     records = serializers.IntegerField()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from insights.billing.bill import Bill
 from insights.billing.bill_document import instant_text, line_document
 from insights.billing.price_words import money_number
 from insights.explain.line_proof import DayPart, Dimension, LineProof, Recheck
@@ -12,9 +13,12 @@ from insights.values.money import Money
 from insights.values.quantity import exact_text
 
 
-def proof_document(proof: LineProof) -> dict[str, Any]:
-    """A line with its days, its dimension values and its recheck."""
+def proof_document(bill: Bill, proof: LineProof) -> dict[str, Any]:
+    """A line of a bill with its days, its dimension values and its recheck, and what was known when it was made."""
     return {
+        "invoice": str(bill.head.public_id),
+        "usage_as_of": bill.usage_as_of,
+        "complete_to": instant_text(bill.head.complete_to),
         "line": line_document(proof.line),
         "meter_unit": proof.meter_unit,
         "records": proof.records,

@@ -14,12 +14,13 @@ from functools import reduce
 
 from insights.billing.bill import BillLine
 from insights.metering.windows import Slot
+from insights.rating.charge_models import bounds_of
+from insights.rating.charges import Tiered
 from insights.rating.parts import cost_by_value, cost_in_order
 from insights.rating.rate import RatedLine, Segment, UnableToRate, Usage, rate_line
 from insights.rating.terms import PriceTerms
 from insights.values.exact import EXACT
 from insights.values.money import Money, UnableToAllot
-from insights.values.step import Step
 
 ZERO = Decimal(0)
 VALUES_SHOWN = 10
@@ -267,13 +268,15 @@ class TierBar:
     amount: Money
 
 
-def tier_bars(
-    tiers: Iterable[tuple[Fraction, Fraction | None]], steps: Iterable[Step], currency: str
-) -> tuple[TierBar, ...]:
-    """Each tier of a price with what the steps put into it."""
+def tier_bars(line: BillLine) -> tuple[TierBar, ...]:
+    """Each tier that the line had, for its part of the period, with what its steps put into it."""
+    charge = line.terms.charge if line.terms else None
+    if not isinstance(charge, Tiered):
+        return ()
+    tiers = [bounds_of(tier, line.segment.tier_share) for tier in charge.tiers]
     quantities: dict[int, Fraction] = {}
     amounts: dict[int, int] = {}
-    for step in steps:
+    for step in line.steps:
         if step.tier is not None:
             quantities[step.tier] = quantities.get(step.tier, Fraction(0)) + step.quantity
             amounts[step.tier] = amounts.get(step.tier, 0) + step.amount_minor
@@ -289,7 +292,7 @@ def tier_bars(
                 filled=None
                 if up_to is None
                 else min(max(quantity / (up_to - above), Fraction(0)), Fraction(1)),
-                amount=Money(amounts.get(number, 0), currency),
+                amount=Money(amounts.get(number, 0), line.amount.currency),
             )
         )
     return tuple(bars)

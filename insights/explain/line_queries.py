@@ -79,13 +79,16 @@ def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None
     told = invoice
     if row.corrects_invoice_id is not None:
         told = Invoice.objects.for_account(account).only("details").get(pk=row.corrects_invoice_id)
+    before = _before(account, row)
+    # What another meter counted is charged with the oldest version of the line's own.
+    count_meter = "" if before is not None else _count_meter(draft.terms)
     return LineRead(
         line=line,
         draft=draft,
         scope=_scope(account, bill.head.zone, draft, told.details, draft.meter_key),
-        counted=_scope(account, bill.head.zone, draft, told.details, _count_meter(draft.terms)),
+        counted=_scope(account, bill.head.zone, draft, told.details, count_meter),
         position=invoice.usage_as_of,
-        before=_before(account, row),
+        before=before,
     )
 
 
@@ -142,7 +145,8 @@ def _scope(
 def _matrix_of(draft: DraftLine, details: Mapping[str, object]) -> Matrix | None:
     """The matrix of the line's price, as stored with the bill."""
     for segment in segments_of(details):
-        if (segment.sheet.plan_key, segment.sheet.version) != (draft.plan_key, draft.plan_version):
+        # A plan may be had twice in a period, with another price of the account's own the second time.
+        if segment.period.start != draft.service.start or segment.sheet.plan_key != draft.plan_key:
             continue
         for price in segment.sheet.prices:
             if price.key == draft.price_key:

@@ -22,7 +22,6 @@ from insights.billing.words import line_price_words, line_sentence, step_rows, v
 from insights.explain.line_proof import DayPart, LineProof, TierBar, Verdict, tier_bars
 from insights.explain.line_queries import prove_line
 from insights.exports.line_rows import day_rows, value_rows
-from insights.rating.charges import Graduated, GraduatedPercentage, Stairstep, Volume
 from insights.values.period import Period
 from insights.values.quantity import scale_for
 from insights.web import words
@@ -69,7 +68,7 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
             }
             for row in step_rows(line)
         ],
-        "tiers": [_tier(bar) for bar in _tier_bars(proof)],
+        "tiers": [_tier(bar) for bar in tier_bars(line)],
         "days": [_day(day, zone) for day in proof.days],
         "figure": quantity_figure(
             proof.days, unit=proof.meter_unit, scale=scale, until=bill.head.complete_to
@@ -119,17 +118,6 @@ def _proof_or_404(request: Any, bill_uuid: UUID, position: int) -> tuple[Bill, L
 
 def _service(start: Any, end: Any, zone: tzinfo) -> str:
     return period_of(Period(start, end), zone) if start < end else ""
-
-
-def _tier_bars(proof: LineProof) -> tuple[TierBar, ...]:
-    terms = proof.line.terms
-    charge = terms.charge if terms else None
-    if not isinstance(charge, Graduated | GraduatedPercentage | Volume | Stairstep):
-        return ()
-    edges = [
-        (Fraction(tier.above), None if tier.up_to is None else Fraction(tier.up_to)) for tier in charge.tiers
-    ]
-    return tier_bars(edges, proof.line.steps, proof.line.amount.currency)
 
 
 def _tier(bar: TierBar) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -14,18 +15,20 @@ from django.db import transaction
 from django.urls import reverse
 
 from accounts.models import Account
-from accounts.tenancy import account_scope, as_owner
+from accounts.tenancy import account_scope, as_owner, as_worker
 from insights.billing.bill import Bill
 from insights.billing.bill_queries import get_bill
-from insights.explain.line_proof import LineProof, Verdict
+from insights.billing.override_operations import set_override
+from insights.explain.line_proof import LineProof, Verdict, tier_bars
 from insights.explain.line_queries import prove_line
 from insights.models import Invoice, LineItem, Meter, Source
-from insights.rating.charges import Graduated, PerUnit, Tier
+from insights.rating.charges import Graduated, Percentage, PerUnit, Tier
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import SheetPrice
 from insights.rating.terms import Conversion, PriceTerms
 from insights.values.money import sum_money
+from insights.values.step import StepKind
 from tests.billing import scene
 from tests.conftest import Cast
 from tests.factories import make_source
@@ -180,6 +183,97 @@ def test_a_meter_that_got_a_new_version_inside_the_period_comes_out_the_same(wor
     assert [proof.records for proof in of_usage] == [60, 70]
     for proof in of_usage:
         check(proof)
+
+
+def test_a_count_is_charged_with_the_first_version_only(world: Cast) -> None:
+    """A percentage takes each count once, whatever number of versions its meter had, and so does the recheck."""
+    [first, _] = scene.meters("volume", "calls", unit="USD")
+    fees = Percentage(percent=Decimal("1.5"), fixed_amount=Decimal("0.3"), count_meter="calls")
+    plan = scene.make_plan("plan", [scene.usage_price("volume", fees, unit="USD")])
+    subscription = scene.subscribe(world.ours, plan, "2026-02-28T23", anchor="2026-03-01")
+    with as_owner():
+        Meter.objects.filter(pk=first.pk).update(retired_at=scene.instant("2026-03-16"))
+        Meter.objects.create(key="volume", version=2, name="Volume", unit="USD", grain_seconds=3600)
+    source = make_source()
+    scene.deliver(source, world.ours, usage_rows("2026-03-05T07", 6, "volume"))
+    scene.deliver(source, world.ours, usage_rows("2026-03-20T07", 7, "volume"))
+    scene.deliver(source, world.ours, usage_rows("2026-03-20T07", 3, "calls", "1"))
+    scene.complete(world.ours, "2026-04-01")
+
+    invoice, *_ = scene.bill(subscription, "2026-04-10")
+    _, proofs = proofs_of(world.ours, invoice)
+
+    of_usage = [proof for proof in proofs if proof.line.meter_key]
+    assert [proof.records for proof in of_usage] == [6, 7]
+    assert invoice.state == "issued"
+    for proof in of_usage:
+        check(proof)
+
+
+def test_a_price_of_its_own_that_began_inside_the_period_has_its_own_cells(world: Cast) -> None:
+    """Away and back to one version of a plan, with a price of its own since: other lines, other cells."""
+    scene.meters("bytes", dimensions=["region"])
+    terms = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal("0.1")), unit="unit")
+    matrix = Matrix(dimensions=("region",), cells=(Cell(values=("eu",), terms=terms),), catch_all=terms)
+    price = SheetPrice(key="bytes", name="Data out", meter_key="bytes", matrix=matrix)
+    plan = scene.make_plan("plan", [price])
+    subscription = scene.subscribe(world.ours, plan, "2026-02-28T23", anchor="2026-03-01")
+    scene.change_plan(subscription, scene.make_plan("other", [price]), "2026-03-10")
+    scene.change_plan(subscription, plan, "2026-03-12")
+    own = """
+[[cells]]
+values = { region = "us" }
+model = "per_unit"
+unit_amount = "0.01"
+
+[otherwise]
+model = "per_unit"
+unit_amount = "0.03"
+"""
+    with as_worker():
+        set_override(
+            account_id=world.ours.pk, plan_key="plan", price_key="bytes", toml=own, ends_at=None, reason="agreed",
+            starts_at=scene.instant("2026-03-11"), by=None,
+        )  # fmt: skip
+    source = make_source()
+    for region in ("eu", "us"):
+        for day in ("2026-03-05", "2026-03-11", "2026-03-20"):
+            scene.deliver(source, world.ours, usage_rows(day, 5, "bytes"), region=region)
+    scene.complete(world.ours, "2026-04-01")
+
+    invoice, *_ = scene.bill(subscription, "2026-04-10")
+    bill, proofs = proofs_of(world.ours, invoice)
+
+    again = [line for line in bill.lines if line.service_start == scene.instant("2026-03-12")]
+    assert {tuple(line.values.values()): line.billed_quantity for line in again} == {
+        ("us",): 5 * Fraction("1.25"),
+        (): 5 * Fraction("1.25"),
+    }
+    for proof in proofs:
+        check(proof)
+
+
+def test_tiers_are_drawn_as_the_line_had_them(world: Cast) -> None:
+    scene.meters("calls")
+    plan = scene.make_plan("plan", [scene.usage_price("calls", TIERS)])
+    subscription = scene.subscribe(world.ours, plan, "2026-02-28T23", anchor="2026-03-01")
+    scene.change_plan(
+        subscription,
+        scene.make_plan("other", [scene.usage_price("calls", TIERS)]),
+        "2026-03-16T10",
+        policy="shared_by_time",
+    )
+    source = make_source()
+    scene.deliver(source, world.ours, usage_rows("2026-03-05T07", 60, "calls"))
+    scene.complete(world.ours, "2026-04-01")
+
+    invoice, *_ = scene.bill(subscription, "2026-04-10")
+    _, [proof, *_] = proofs_of(world.ours, invoice)
+
+    steps = {step.tier: (step.above, step.up_to) for step in proof.line.steps if step.kind is StepKind.TIER}
+    bars = {bar.number: (bar.above, bar.up_to) for bar in tier_bars(proof.line)}
+    assert steps
+    assert steps.items() <= bars.items()
 
 
 def late_scene(world: Cast) -> tuple[Invoice, Invoice]:
