@@ -43,7 +43,8 @@ def start_add_on(
         )
         account, subscription, offered = begun.account, begun.subscription, begun.offered
         if AddOn.objects.filter(subscription=subscription, plan=offered.plan, starts_at=starts_at).exists():
-            message = f"{offered.plan.name} begins at {said(starts_at)} already; say how many by its counts."
+            hour = said(starts_at, account.billing_zone)
+            message = f"{offered.plan.name} begins at {hour} already; say how many by its counts."
             raise UnableToChange(message, field="starts_at")
         add_on = AddOn.objects.create(
             account=account,
@@ -80,13 +81,14 @@ def end_add_on(
             .first()
         )
         if add_on is None:
-            raise UnableToChange(f"There is no such add-on since {said(started_at)}.", field="ends_at")
+            since = said(started_at, account.billing_zone)
+            raise UnableToChange(f"There is no such add-on since {since}.", field="ends_at")
         if add_on.ends_at is not None and add_on.ends_at <= now:
-            raise UnableToChange(f"The add-on has ended at {said(add_on.ends_at)}.", field="ends_at")
+            ended = said(add_on.ends_at, account.billing_zone)
+            raise UnableToChange(f"The add-on has ended at {ended}.", field="ends_at")
         if ends_at <= add_on.starts_at:
-            raise UnableToChange(
-                f"Choose an hour after its start, {said(add_on.starts_at)}.", field="ends_at"
-            )
+            start = said(add_on.starts_at, account.billing_zone)
+            raise UnableToChange(f"Choose an hour after its start, {start}.", field="ends_at")
         check_not_issued(subscription, ends_at, field="ends_at")
         add_on.ends_at, add_on.changed_at = ends_at, Now()
         add_on.save(update_fields=["ends_at", "changed_at"])

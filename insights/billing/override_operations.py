@@ -52,9 +52,9 @@ def set_override(
     with transaction.atomic(using=current_alias()):
         account = account_to_change(account_id)
         plan = _plan_of(account_id, plan_key)
-        own = _own_price(plan, price_key, toml, starts_at)
-        _check_not_issued(account_id, plan, starts_at, field="starts_at")
-        _refuse_overlap(account_id, plan, price_key, starts_at, ends_at)
+        own = _own_price(plan, price_key, toml, starts_at, zone=account.billing_zone)
+        _check_not_issued(account, plan, starts_at, field="starts_at")
+        _refuse_overlap(account, plan, price_key, starts_at, ends_at)
         document = price_document(own)
         override = _insert(
             PriceOverride(
@@ -97,11 +97,13 @@ def end_override(
         if found is None:
             raise UnableToChange("The account has no such price of its own.", field="ends_at")
         if found.ends_at is not None and found.ends_at <= now:
-            raise UnableToChange(f"The price has ended at {said(found.ends_at)}.", field="ends_at")
+            ended = said(found.ends_at, account.billing_zone)
+            raise UnableToChange(f"The price has ended at {ended}.", field="ends_at")
         if ends_at <= found.starts_at:
-            raise UnableToChange(f"Choose an hour after its start, {said(found.starts_at)}.", field="ends_at")
-        _check_not_issued(account_id, found.plan, ends_at, field="ends_at")
-        _refuse_overlap(account_id, found.plan, found.price_key, found.starts_at, ends_at, but=found.pk)
+            start = said(found.starts_at, account.billing_zone)
+            raise UnableToChange(f"Choose an hour after its start, {start}.", field="ends_at")
+        _check_not_issued(account, found.plan, ends_at, field="ends_at")
+        _refuse_overlap(account, found.plan, found.price_key, found.starts_at, ends_at, but=found.pk)
         found.ends_at, found.changed_at = ends_at, Now()
         found.save(update_fields=["ends_at", "changed_at"])
         _audit(account, by, "override.end", found)
@@ -122,12 +124,12 @@ def _plan_of(account_id: int, plan_key: str) -> Plan:
     return plan
 
 
-def _own_price(plan: Plan, price_key: str, toml: str, starts_at: datetime) -> SheetPrice:
+def _own_price(plan: Plan, price_key: str, toml: str, starts_at: datetime, *, zone: str) -> SheetPrice:
     sheet = sheet_in_force(sheets_of([plan.pk])[plan.pk], starts_at)
     price = sheet.price(price_key) if sheet else None
     if price is None:
         raise UnableToChange(
-            f"{plan.name} has no price {price_key[:60]} at {said(starts_at)}.", field="price"
+            f"{plan.name} has no price {price_key[:60]} at {said(starts_at, zone)}.", field="price"
         )
     own = parse_override_toml(toml, price)
     faults = [*meter_faults(own, priced_meters())]
@@ -136,21 +138,20 @@ def _own_price(plan: Plan, price_key: str, toml: str, starts_at: datetime) -> Sh
     return own
 
 
-def _check_not_issued(account_id: int, plan: Plan, instant: datetime, *, field: str) -> None:
+def _check_not_issued(account: Account, plan: Plan, instant: datetime, *, field: str) -> None:
     concerned = (
-        Subscription.objects.filter(account=account_id)
+        Subscription.objects.filter(account=account)
         .filter(Q(phases__plan=plan) | Q(add_ons__plan=plan))
         .values_list("pk", flat=True)
     )
     until = max(issued_until(concerned).values(), default=None)
     if until is not None and instant < until:
-        raise UnableToChange(
-            f"Choose {said(until)} or later, since the invoice up to then is issued.", field=field
-        )
+        first = said(until, account.billing_zone)
+        raise UnableToChange(f"Choose {first} or later, since the invoice up to then is issued.", field=field)
 
 
 def _refuse_overlap(
-    account_id: int,
+    account: Account,
     plan: Plan,
     price_key: str,
     starts_at: datetime,
@@ -158,7 +159,7 @@ def _refuse_overlap(
     *,
     but: int | None = None,
 ) -> None:
-    others = PriceOverride.objects.filter(account=account_id, plan=plan, price_key=price_key).exclude(
+    others = PriceOverride.objects.filter(account=account, plan=plan, price_key=price_key).exclude(
         pk__in=[] if but is None else [but]
     )
     others = others.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=starts_at))
@@ -166,8 +167,9 @@ def _refuse_overlap(
         others = others.filter(starts_at__lt=ends_at)
     other = others.order_by("starts_at").first()
     if other is not None:
+        since = said(other.starts_at, account.billing_zone)
         raise UnableToChange(
-            f"The account has its own price for {price_key} from {said(other.starts_at)} already; end that one first.",
+            f"The account has its own price for {price_key} from {since} already; end that one first.",
             field="starts_at",
         )
 

@@ -61,7 +61,7 @@ def start_subscription(
         account = account_to_change(account_id)
         offered = offered_plan(
             plan_key,
-            account_id=account_id,
+            account=account,
             kind=PlanKind.BASE,
             currency=account.currency,
             interval_months=None,
@@ -142,15 +142,15 @@ def cancel_change(
             subscription=subscription, starts_at=starts_at, cancelled_at__isnull=True
         ).first()
         if phase is None:
-            raise UnableToChange(f"No plan begins at {said(starts_at)}; it may be cancelled already.")
+            hour = said(starts_at, account.billing_zone)
+            raise UnableToChange(f"No plan begins at {hour}; it may be cancelled already.")
         if phase.starts_at <= subscription.starts_at:
             raise UnableToChange(
                 "A subscription has a first plan; change it or end the subscription instead."
             )
         if phase.starts_at <= now:
-            raise UnableToChange(
-                f"The change of {said(phase.starts_at)} has begun; make another change instead."
-            )
+            begun = said(phase.starts_at, account.billing_zone)
+            raise UnableToChange(f"The change of {begun} has begun; make another change instead.")
         phase.cancelled_at = now
         phase.save(update_fields=["cancelled_at"])
         refuse_clashes(account_id, field="")
@@ -166,13 +166,11 @@ def end_subscription(
         account = account_to_change(account_id)
         subscription = subscription_of(account_id, subscription_id)
         if subscription.ends_at is not None and subscription.ends_at <= now:
-            raise UnableToChange(
-                f"The subscription has ended at {said(subscription.ends_at)}.", field="ends_at"
-            )
+            ended = said(subscription.ends_at, account.billing_zone)
+            raise UnableToChange(f"The subscription has ended at {ended}.", field="ends_at")
         if ends_at <= subscription.starts_at:
-            raise UnableToChange(
-                f"Choose an hour after its start, {said(subscription.starts_at)}.", field="ends_at"
-            )
+            start = said(subscription.starts_at, account.billing_zone)
+            raise UnableToChange(f"Choose an hour after its start, {start}.", field="ends_at")
         check_not_issued(subscription, ends_at, field="ends_at")
         _set_end(subscription, ends_at)
         refuse_clashes(account_id, field="ends_at")
@@ -207,7 +205,7 @@ def _add_phase(phase: SubscriptionPhase) -> SubscriptionPhase:
             phase.save(force_insert=True)
     except IntegrityError:
         raise UnableToChange(
-            f"Another plan begins at {said(phase.starts_at)} already. "
+            f"Another plan begins at {said(phase.starts_at, phase.account.billing_zone)} already. "
             "Cancel that change first, or choose another hour.",
             field="starts_at",
         ) from None

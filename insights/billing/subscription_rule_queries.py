@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from accounts.models import Account
 from accounts.operations import UnableToChange
@@ -42,6 +43,7 @@ def subscription_of(account_id: int, public_id: UUID) -> Subscription:
     """The account's subscription of this id, or UnknownSubscription."""
     found = (
         Subscription.objects.filter(account=account_id, public_id=public_id)
+        .select_related("account")
         .prefetch_related("phases__plan", "add_ons__plan")
         .first()
     )
@@ -51,11 +53,11 @@ def subscription_of(account_id: int, public_id: UUID) -> Subscription:
 
 
 def offered_plan(
-    key: str, *, account_id: int, kind: str, currency: str, interval_months: int | None, at: datetime
+    key: str, *, account: Account, kind: str, currency: str, interval_months: int | None, at: datetime
 ) -> OfferedPlan:
     """The plan with its prices at the instant, if the account may have it and kind, currency and interval fit."""
     plan = Plan.objects.filter(key=key).first()
-    if plan is None or not offered_to(plan, account_id):
+    if plan is None or not offered_to(plan, account.pk):
         raise UnableToChange("There is no such plan for this account.", field="plan")
     if plan.retired_at is not None:
         raise UnableToChange(f"{plan.name} is retired and not offered any more.", field="plan")
@@ -74,7 +76,8 @@ def offered_plan(
         )
     sheet = sheet_in_force(sheets_of([plan.pk])[plan.pk], at)
     if sheet is None:
-        raise UnableToChange(f"{plan.name} has no published version in force at {said(at)}.", field="plan")
+        begins = said(at, account.billing_zone)
+        raise UnableToChange(f"{plan.name} has no published version in force at {begins}.", field="plan")
     return OfferedPlan(plan=plan, sheet=sheet)
 
 
@@ -101,7 +104,7 @@ def plan_to_begin(
     check_not_issued(subscription, starts_at, field="starts_at")
     offered = offered_plan(
         plan_key,
-        account_id=account_id,
+        account=account,
         kind=kind,
         currency=subscription.currency,
         interval_months=subscription.interval_months,
@@ -129,17 +132,17 @@ def check_not_issued(subscription: Subscription, instant: datetime, *, field: st
     """Refuse an instant before the end of the last period whose invoice is issued."""
     until = issued_until([subscription.pk]).get(subscription.pk)
     if until is not None and instant < until:
-        raise UnableToChange(
-            f"Choose {said(until)} or later, since the invoice up to then is issued.", field=field
-        )
+        first = said(until, subscription.account.billing_zone)
+        raise UnableToChange(f"Choose {first} or later, since the invoice up to then is issued.", field=field)
 
 
 def check_within(subscription: Subscription, instant: datetime, *, field: str) -> None:
     """Refuse an instant outside the subscription."""
+    zone = subscription.account.billing_zone
     if instant < subscription.starts_at:
-        raise UnableToChange(f"The subscription begins at {said(subscription.starts_at)}.", field=field)
+        raise UnableToChange(f"The subscription begins at {said(subscription.starts_at, zone)}.", field=field)
     if subscription.ends_at is not None and instant >= subscription.ends_at:
-        raise UnableToChange(f"The subscription ends at {said(subscription.ends_at)}.", field=field)
+        raise UnableToChange(f"The subscription ends at {said(subscription.ends_at, zone)}.", field=field)
 
 
 def checked_counts(sheet: PriceSheet, counts: Mapping[str, str]) -> dict[str, str]:
@@ -177,7 +180,7 @@ def period_end(subscription: Subscription, now: datetime) -> datetime:
     return period_containing(anchor_of(subscription), max(now, subscription.starts_at)).end
 
 
-def said(instant: datetime) -> str:
-    """The instant in UTC for a sentence."""
-    utc = instant.astimezone(UTC)
-    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
+def said(instant: datetime, zone: str) -> str:
+    """The instant for a sentence, on the clock that the account's forms are filled in by."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return f"{local.day} {local:%b %Y, %H:%M} {'UTC' if zone == 'UTC' else f'in {zone}'}"
