@@ -5,7 +5,7 @@ Plain values. Loading them is `basis_queries.py`; what is made of them is in `dr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -104,12 +104,17 @@ class DraftLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLine:
-    """A line of an earlier invoice, with its id. The number is empty while that invoice is a draft."""
+    """A line of an earlier invoice, with its id. The number is empty while that invoice is a draft.
+
+    `taxes` and `discounts` are that invoice's, in percent, and known of lines that were due in advance.
+    """
 
     id: int
     invoice_id: int
     invoice_number: str
     line: DraftLine
+    taxes: Mapping[str, Decimal] = field(default_factory=dict)
+    discounts: tuple[Decimal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,7 @@ class IssuedBill:
     """An issued invoice as its re-rating needs it: what it was made of, and what corrections came since.
 
     `credits` are those it had, as they stood then; `credits_used`, by their keys, what it and its corrections took.
-    `comes_back` are ids of its lines for a time after the subscription's end.
+    `comes_back` are ids of its lines for a time after the subscription's end. `priced_elsewhere` as in `Basis`.
     """
 
     id: int
@@ -132,11 +137,15 @@ class IssuedBill:
     credits_used: Mapping[str, int] = field(default_factory=dict)
     unpriced: tuple[Unpriced, ...] = ()
     comes_back: frozenset[int] = frozenset()
-    priced_elsewhere: frozenset[str] = frozenset()
+    priced_elsewhere: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
 
-    def is_priced(self, meter_key: str) -> bool:
-        """Whether another subscription had a price for the meter then, or a percentage of this one counted it."""
-        return meter_key in self.priced_elsewhere or meter_key in counted_meters(self.segments)
+    def is_priced(self, meter_key: str, lost: Collection[str]) -> bool:
+        """Whether another subscription had prices for all usage of the meter, or a percentage of this one counted it.
+
+        `lost` are meters with usage while nobody priced them.
+        """
+        is_elsewhere = meter_key in self.priced_elsewhere and meter_key not in lost
+        return is_elsewhere or meter_key in counted_meters(self.segments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +165,8 @@ class Basis:
     `whole` is the billing period, `service` the part of it that is subscribed. An invoice that opens a subscription
     has only fees due in advance; one that closes it has no segments, and corrects what was billed before. `ahead` are
     the segments of the next period for which fees are due in advance, `next_whole` that period. `billed_ahead` are
-    lines of earlier invoices that were due in advance for this period.
+    lines of earlier invoices that were due in advance for this period. `priced_elsewhere` are keys of the meters that
+    other subscriptions price, each with the times at which nobody does.
     """
 
     account_id: int
@@ -174,12 +184,16 @@ class Basis:
     taxes: Mapping[str, Decimal] = field(default_factory=dict)
     credits: tuple[CreditOffer, ...] = ()
     to_correct: tuple[IssuedBill, ...] = ()
-    priced_elsewhere: frozenset[str] = frozenset()
+    priced_elsewhere: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
-    def is_priced(self, meter_key: str) -> bool:
-        """Whether another subscription has a price for the meter, or a percentage of this one counts it."""
-        return meter_key in self.priced_elsewhere or meter_key in counted_meters(self.segments)
+    def is_priced(self, meter_key: str, lost: Collection[str]) -> bool:
+        """Whether another subscription has prices for all usage of the meter, or a percentage of this one counts it.
+
+        `lost` are meters with usage while nobody prices them.
+        """
+        is_elsewhere = meter_key in self.priced_elsewhere and meter_key not in lost
+        return is_elsewhere or meter_key in counted_meters(self.segments)
 
     @property
     def bills_usage(self) -> bool:

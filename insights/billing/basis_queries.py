@@ -6,7 +6,7 @@ the worker, inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -20,19 +20,19 @@ from insights.billing.basis import (
 from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill, beginning_at, taxes_of
 from insights.billing.bounds import EARLIER_MIN
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
+from insights.billing.meter_claims import priced_by_others
 from insights.billing.periods import period_containing
 from insights.billing.plan_segment_queries import SubscribedPlans
 from insights.billing.row_queries import (
     EarlierInvoice,
     any_of,
     list_archived_until,
-    list_claims,
     list_grants,
     list_invoices,
     list_lines_ahead,
     list_made_of,
+    list_priced_times,
     list_voided_corrections,
-    meters_of_others,
 )
 from insights.billing.subscription_queries import anchor_of
 from insights.billing.whole_lines import offer_included_credits
@@ -80,7 +80,7 @@ class _Loader:
         places = [(each.account.pk, each.subscription.pk, each.corrects_until) for each in wanted]
         self.late = list_late(places, self.invoices)
         self.archived_until = list_archived_until(accounts)
-        self.claims = list_claims(accounts)
+        self.priced_times = list_priced_times(accounts)
 
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
@@ -106,7 +106,7 @@ class _Loader:
             taxes=taxes_of(profile),
             credits=() if is_opening else self._credits(to_bill, segments),
             to_correct=() if is_opening else self._bills_to_correct(to_bill, before),
-            priced_elsewhere=self._priced_elsewhere(to_bill, to_bill.service),
+            priced_elsewhere=self._priced_elsewhere(to_bill, segments),
             problems=problems,
         )
         return LoadedBasis(
@@ -146,23 +146,25 @@ class _Loader:
         unused = self._unused_ahead(to_bill)
         again = self.voided_corrections | unused.keys()
         again |= {pk for invoice in self._recent(to_bill) for pk in self.made_of[invoice.pk].uncorrected}
-        return tuple(
+        bills = (
             load_issued_bill(
                 Invoice.objects.get(account=invoice.account_id, pk=invoice.pk),
                 comes_back=unused.get(invoice.pk, frozenset()),
-                priced_elsewhere=self._priced_elsewhere(
-                    to_bill, Period(invoice.period_start, invoice.period_end)
-                ),
             )
             for invoice in before
             if self._is_next_to_issue(to_bill)
             and not self._is_archived(invoice)
             and (invoice.pk in again or is_touched(late, invoice))
         )
+        return tuple(
+            replace(bill, priced_elsewhere=self._priced_elsewhere(to_bill, bill.segments)) for bill in bills
+        )
 
-    def _priced_elsewhere(self, to_bill: PeriodToBill, period: Period) -> frozenset[str]:
-        claims = self.claims.get(to_bill.account.pk, ())
-        return meters_of_others(claims, to_bill.subscription.pk, period)
+    def _priced_elsewhere(
+        self, to_bill: PeriodToBill, segments: Sequence[ServiceSegment]
+    ) -> Mapping[str, tuple[Period, ...]]:
+        times = self.priced_times.get(to_bill.account.pk, ())
+        return priced_by_others(times, to_bill.subscription.pk, segments)
 
     def _unused_ahead(self, to_bill: PeriodToBill) -> dict[int, frozenset[int]]:
         """When the subscription is closed: the lines for a time after its end, by their invoice."""
@@ -225,10 +227,10 @@ class _Loader:
         return self._issued_before(to_bill)[-EARLIER_MIN:] + closing
 
     def _grant_offers(self, to_bill: PeriodToBill) -> tuple[CreditOffer, ...]:
-        """Grants in the invoice's currency that were valid at any moment of the period, as they stand now."""
+        """Grants in the invoice's currency that were valid at a moment since the period began, as they stand now."""
         start = to_bill.service.start
         return tuple(
-            replace(offer, credit=replace(offer.credit, granted_at=min(offer.credit.granted_at, start)))
+            offer
             for offer in self.grants.get((to_bill.account.pk, to_bill.subscription.currency), ())
             if offer.credit.granted_at <= max(self.now, to_bill.service.end)
             and (offer.credit.expires_at is None or offer.credit.expires_at > start)

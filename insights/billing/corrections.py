@@ -46,9 +46,15 @@ class Corrections:
 
 
 def correct_bills(
-    basis: Basis, meters: Sequence[MeterOfBill], usage: Mapping[int, MeteredUsage]
+    basis: Basis,
+    meters: Sequence[MeterOfBill],
+    usage: Mapping[int, MeteredUsage],
+    lost: Mapping[int, frozenset[str]],
 ) -> Corrections:
-    """Correct every bill of the basis that usage came late for; `usage` is as known now, by the bill's id."""
+    """Correct every bill of the basis that usage came late for.
+
+    By the bill's id: `usage` as known now, and keys of meters with usage that nobody priced then.
+    """
     lines: list[DraftLine] = []
     problems: list[Problem] = []
     uses: dict[int, int] = {}
@@ -57,7 +63,7 @@ def correct_bills(
         left = {offer.grant_id: offer.credit.remaining_minor for offer in credits_left(basis.credits, uses)}
         offers = credits_for_correction(stored.credits, stored.credits_used, left)
         bill = replace(stored, credits=offers)
-        again = rate_again(basis, bill, meters, usage.get(bill.id, {}))
+        again = rate_again(basis, bill, meters, usage.get(bill.id, {}), lost=lost.get(bill.id, frozenset()))
         problems += again.problems
         if not again.is_whole:
             skipped.append(bill.id)
@@ -85,7 +91,12 @@ class RatedAgain:
 
 
 def rate_again(
-    basis: Basis, bill: IssuedBill, meters: Sequence[MeterOfBill], metered: MeteredUsage
+    basis: Basis,
+    bill: IssuedBill,
+    meters: Sequence[MeterOfBill],
+    metered: MeteredUsage,
+    *,
+    lost: frozenset[str] = frozenset(),
 ) -> RatedAgain:
     """Rate an issued invoice with other usage: its own plans, fees, taxes and credits, by the same functions.
 
@@ -99,7 +110,7 @@ def rate_again(
         for problem in used.problems
     ]
     changed = {one.meter_key for one in {*used.unpriced} ^ {*bill.unpriced}}
-    if changed := {meter_key for meter_key in changed if not bill.is_priced(meter_key)}:
+    if changed := {meter_key for meter_key in changed if not bill.is_priced(meter_key, lost)}:
         named = ", ".join(sorted(changed))
         message = f"Late usage for invoice {bill.number} has no price there: {named}."
         problems.append(Problem(code="unpriced_meter", message=message))

@@ -6,12 +6,21 @@ an invoice that is rated again all come from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from insights.billing.basis import Basis, CreditOffer, Draft, DraftLine, MeterOfBill, Problem, Unpriced
+from insights.billing.basis import (
+    Basis,
+    CreditOffer,
+    Draft,
+    DraftLine,
+    MeterOfBill,
+    Problem,
+    StoredLine,
+    Unpriced,
+)
 from insights.billing.corrections import correct_bills, credits_left
-from insights.billing.fee_lines import fee_lines, fees_ahead, taxes_changed
+from insights.billing.fee_lines import fee_lines, fees_ahead, given_back
 from insights.billing.usage_lines import MeteredUsage, usage_lines
 from insights.billing.whole_lines import total_lines, whole_lines
 from insights.rating.invoice import LineKind, RatedInvoice
@@ -20,19 +29,26 @@ _TAXES_CHANGED = Problem(
     code="taxes_changed",
     message="A fee that was billed ahead comes back, and the taxes it bore are others now.",
 )
+_DISCOUNTS_CHANGED = Problem(
+    code="discounts_changed",
+    message="A fee that was billed ahead comes back, and the discount it was billed with is another now.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledUsage:
     """What was metered at one position: in the period itself, and in the periods of bills to correct, by their id.
 
-    `records` is how many records the period itself is made of.
+    `records` is how many records the period itself is made of. `lost` are keys of meters that other subscriptions price
+    and that have usage at a time at which nobody does, `earlier_lost` the same of bills to correct.
     """
 
     meters: tuple[MeterOfBill, ...]
     current: MeteredUsage
     earlier: Mapping[int, MeteredUsage]
     records: int = 0
+    lost: frozenset[str] = frozenset()
+    earlier_lost: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
 
 def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
@@ -45,19 +61,32 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
         return _finish(basis, fees_ahead(basis.whole, basis.segments, taxes=taxes), (), (), {})
     fees = fee_lines(basis.whole, basis.segments, billed_ahead=basis.billed_ahead, taxes=taxes)
     ahead = fees_ahead(basis.next_whole, basis.ahead, taxes=taxes) if basis.next_whole else ()
-    changed = (_TAXES_CHANGED,) if taxes_changed(fees, basis.billed_ahead) else ()
+    changed = _changed_since(given_back(fees, basis.billed_ahead), basis)
     used = usage_lines(basis.whole, basis.plans, usage.meters, usage.current, taxes=taxes)
-    corrected = correct_bills(basis, usage.meters, usage.earlier)
+    corrected = correct_bills(basis, usage.meters, usage.earlier, usage.earlier_lost)
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
     if corrected.credit_uses:
         # Corrections come first, so that they and the invoice's own lines never take the same credit.
         basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
-    unpriced = tuple(one for one in used.unpriced if not basis.is_priced(one.meter_key))
+    elsewhere = tuple(one for one in used.unpriced if basis.is_priced(one.meter_key, usage.lost))
+    unpriced = tuple(one for one in used.unpriced if one not in elsewhere)
     draft = _finish(
         basis, lines, unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
     )
-    elsewhere = tuple(one for one in used.unpriced if basis.is_priced(one.meter_key))
     return replace(draft, priced_elsewhere=elsewhere, uncorrected=corrected.skipped)
+
+
+def _changed_since(returned: Iterable[StoredLine], basis: Basis) -> Iterator[Problem]:
+    """What keeps a fee that was billed ahead from coming back as it was billed: discounts and taxes of this invoice."""
+    last = basis.plans[-1].sheet.discounts if basis.plans else ()
+    percents = tuple(discount.percent for discount in last if discount.percent is not None)
+    returned = tuple(returned)
+    if any(
+        stored.taxes.get(name) != basis.taxes.get(name) for stored in returned for name in stored.line.taxes
+    ):
+        yield _TAXES_CHANGED
+    if any(stored.discounts != percents for stored in returned):
+        yield _DISCOUNTS_CHANGED
 
 
 def _finish(

@@ -210,7 +210,7 @@ def _give_back(stored: StoredLine, due: DraftLine | None, taxes: tuple[str, ...]
         billed_quantity=None if billed.billed_quantity is None else correction.billed_quantity,
         steps=correction.steps,
         allotted={},
-        # A tax that is no more cannot be taken of this invoice; then a person looks, see `taxes_changed`.
+        # A tax that is no more cannot be taken of this invoice; then a person looks, see `given_back`.
         taxes=tuple(name for name in billed.taxes if name in taxes),
         takes_credit=False,
         # Lines of a draft are made anew with it, so none of them can be pointed at.
@@ -219,10 +219,10 @@ def _give_back(stored: StoredLine, due: DraftLine | None, taxes: tuple[str, ...]
     )
 
 
-def taxes_changed(lines: Iterable[DraftLine], billed: Sequence[StoredLine]) -> bool:
-    """Whether a fee is given back that bore other taxes when it was billed ahead."""
-    before = {stored.id: stored.line.taxes for stored in billed}
-    return any(line.corrects_id in before and before[line.corrects_id] != line.taxes for line in lines)
+def given_back(lines: Iterable[DraftLine], billed: Sequence[StoredLine]) -> tuple[StoredLine, ...]:
+    """The fees billed ahead, on invoices that are issued, which these lines give back or bring to another amount."""
+    changed = {line.corrects_id for line in lines}
+    return tuple(stored for stored in billed if stored.id in changed)
 
 
 def rated_of(line: DraftLine, currency: str) -> RatedLine:

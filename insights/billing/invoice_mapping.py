@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -125,6 +126,17 @@ def stored_line(row: LineItem, number: str) -> StoredLine:
     return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
 
 
+def line_ahead(row: LineItem, invoice: Invoice) -> StoredLine:
+    """A line that was due in advance, with what its invoice took of it and added to it, in percent."""
+    details = invoice.details
+    last = details["segments"][-1]["sheet"]["discounts"] if details["segments"] else ()
+    return replace(
+        stored_line(row, invoice.number or ""),
+        taxes={name: Decimal(text) for name, text in details["taxes"].items()},
+        discounts=tuple(Decimal(one["percent"]) for one in last if one["percent"] is not None),
+    )
+
+
 @lru_cache(maxsize=1024)
 def _segment_document(segment: Segment) -> dict[str, Any]:
     before = segment.counted_before
@@ -219,6 +231,7 @@ def credits_of(document: Iterable[Mapping[str, Any]]) -> tuple[CreditOffer, ...]
             grant_id=each["grant_id"],
             credit=Credit(
                 key=each["key"],
+                name=each["name"],
                 remaining_minor=each["remaining_minor"],
                 granted_at=datetime.fromisoformat(each["granted_at"]),
                 expires_at=each["expires_at"] and datetime.fromisoformat(each["expires_at"]),

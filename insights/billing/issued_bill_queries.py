@@ -46,16 +46,10 @@ def is_touched(late: Iterable[Stretch], invoice: EarlierInvoice) -> bool:
     )
 
 
-def load_issued_bill(
-    invoice: Invoice,
-    *,
-    comes_back: frozenset[int] = frozenset(),
-    priced_elsewhere: frozenset[str] = frozenset(),
-) -> IssuedBill:
+def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset()) -> IssuedBill:
     """An issued invoice with its lines, and every correction of it on an issued invoice that counts.
 
-    `comes_back` are ids of its lines for a time after the subscription's end, `priced_elsewhere` the meters that others
-    of the account's subscriptions price in its period.
+    `comes_back` are ids of its lines for a time after the subscription's end.
     """
     rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
     number = invoice.number or ""
@@ -90,7 +84,6 @@ def load_issued_bill(
             for one in (*details["unpriced"], *details.get("priced_elsewhere", ()))
         ),
         comes_back=comes_back,
-        priced_elsewhere=priced_elsewhere,
     )
 
 

@@ -19,7 +19,8 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from insights.billing.basis import CreditOffer, StoredLine
 from insights.billing.draft_credits import Place, Uses
-from insights.billing.invoice_mapping import stored_line
+from insights.billing.invoice_mapping import line_ahead
+from insights.billing.meter_claims import PricedTime
 from insights.billing.timeline import AddOnFacts, PhaseFacts
 from insights.models import (
     AddOn,
@@ -38,7 +39,7 @@ from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
 from insights.rating.terms import FeeTiming
-from insights.values.period import Period, months_after
+from insights.values.period import months_after
 
 
 def any_of(ids: Iterable[int]) -> RawSQL:
@@ -111,6 +112,7 @@ def list_grants(accounts: Sequence[int]) -> Mapping[tuple[int, str], list[Credit
         left = int(row.amount_minor - used.get(row.pk, 0))
         credit = Credit(
             key=f"grant {row.public_id}",
+            name=row.name,
             remaining_minor=left,
             granted_at=row.granted_at,
             expires_at=row.expires_at,
@@ -195,7 +197,7 @@ def list_lines_ahead(
     ).select_related("invoice")
     found: dict[int, list[StoredLine]] = defaultdict(list)
     for row in rows:
-        found[row.invoice.subscription_id].append(stored_line(row, row.invoice.number or ""))
+        found[row.invoice.subscription_id].append(line_ahead(row, row.invoice))
     return found
 
 
@@ -207,18 +209,8 @@ def list_archived_until(accounts: Sequence[int]) -> Mapping[int, date]:
     return {account_id: months_after(month, 1) for account_id, month in newest}
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """That a subscription has a price, in any version of a plan, for these meters while it is on the plan."""
-
-    subscription_id: int
-    start: datetime
-    end: datetime | None
-    meter_keys: frozenset[str]
-
-
-def list_claims(accounts: Sequence[int]) -> Mapping[int, list[Claim]]:
-    """The meters that the plans of the accounts' subscriptions have prices for, by account."""
+def list_priced_times(accounts: Sequence[int]) -> Mapping[int, list[PricedTime]]:
+    """When the accounts' subscriptions are on plans that price meters in any published version, by account."""
     phases = SubscriptionPhase.objects.filter(account__in=any_of(accounts), cancelled_at__isnull=True)
     rows = list(
         phases.order_by("subscription", "starts_at").values_list(
@@ -227,25 +219,19 @@ def list_claims(accounts: Sequence[int]) -> Mapping[int, list[Claim]]:
     )
     priced: dict[int, set[str]] = defaultdict(set)
     prices = Price.objects.filter(plan_version__plan__in=any_of({plan_id for _, _, plan_id, _, _ in rows}))
+    prices = prices.filter(plan_version__published_at__isnull=False)
     for plan_id, meter_key in prices.exclude(meter_key="").values_list("plan_version__plan_id", "meter_key"):
         priced[plan_id].add(meter_key)
     meters = {plan_id: frozenset(keys) for plan_id, keys in priced.items()}
-    found: dict[int, list[Claim]] = defaultdict(list)
+    found: dict[int, list[PricedTime]] = defaultdict(list)
     for row, following in zip_longest(rows, rows[1:]):
         account_id, subscription_id, plan_id, start, ends_at = row
         is_followed = following is not None and following[1] == subscription_id
-        end = following[3] if is_followed else ends_at
-        found[account_id].append(Claim(subscription_id, start, end, meters.get(plan_id, frozenset())))
+        # A change that was to come after the end never comes.
+        ends = [end for end in (following[3] if is_followed else None, ends_at) if end is not None]
+        end = min(ends, default=None)
+        if end is None or start < end:
+            found[account_id].append(
+                PricedTime(subscription_id, start, end, meters.get(plan_id, frozenset()))
+            )
     return found
-
-
-def meters_of_others(claims: Iterable[Claim], subscription_id: int, period: Period) -> frozenset[str]:
-    """The meters that an account's other subscriptions have a price for at some time in the period."""
-    others = [
-        claim.meter_keys
-        for claim in claims
-        if claim.subscription_id != subscription_id
-        and claim.start < period.end
-        and (claim.end is None or claim.end > period.start)
-    ]
-    return frozenset().union(*others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from insights.billing.basis import Basis, MeterOfBill, ServiceSegment
+from insights.billing.basis import Basis, IssuedBill, MeterOfBill, ServiceSegment
 from insights.billing.bounds import SourceState
 from insights.billing.draft import BilledUsage
 from insights.billing.row_queries import any_of
@@ -55,6 +55,10 @@ class UsageRead:
         for segments in (basis.segments, *(bill.segments for bill in basis.to_correct)):
             for _, _, ask in self._asks_of(basis, segments):
                 yield ask
+        places: tuple[Basis | IssuedBill, ...] = (basis, *basis.to_correct)
+        for place in places:
+            for _, ask in self._asks_of_nobody(basis, place):
+                yield ask
 
     def of(self, basis: Basis) -> BilledUsage:
         """The usage of one basis; raises KeyError unless it was read."""
@@ -69,7 +73,24 @@ class UsageRead:
             current=current,
             earlier={bill.id: self._of_segments(basis, bill.segments) for bill in basis.to_correct},
             records=records,
+            lost=self._lost(basis, basis),
+            earlier_lost={bill.id: self._lost(basis, bill) for bill in basis.to_correct},
         )
+
+    def _lost(self, basis: Basis, place: Basis | IssuedBill) -> frozenset[str]:
+        """Keys of meters with usage at a time at which no subscription of the account has a price for them."""
+        return frozenset(
+            key
+            for key, ask in self._asks_of_nobody(basis, place)
+            if any(self.metered[ask].by_values.values())
+        )
+
+    def _asks_of_nobody(self, basis: Basis, place: Basis | IssuedBill) -> Iterator[tuple[str, Ask]]:
+        for key, times in place.priced_elsewhere.items():
+            for meter in self._meters:
+                if meter.key == key:
+                    for time in times:
+                        yield key, Ask(basis.account_id, basis.zone, meter.id, time, ())
 
     def _of_segments(self, basis: Basis, segments: Sequence[ServiceSegment]) -> MeteredUsage:
         return {
