@@ -138,6 +138,10 @@ def grant_credit(
         raise UnableToChange(
             "Write price keys, separated by commas, or leave it empty for all.", field="covers"
         )
+    if covers is not None and not is_before_tax:
+        raise UnableToChange(
+            "A credit that is used after tax pays for the whole bill; leave the prices empty.", field="covers"
+        )
     with transaction.atomic(using=current_alias()):
         account = account_to_change(account_id)
         try:

@@ -13,9 +13,10 @@ from fractions import Fraction
 from statistics import median
 
 from insights.billing.basis import Basis, Draft, Problem
+from insights.billing.price_words import money_words
 from insights.values.money import Money, minor_of
 from insights.values.period import Period
-from insights.values.quantity import exact_text
+from insights.values.quantity import grouped_text
 
 JUMP_TIMES = 10
 JUMP_MAJOR_UNITS = 1_000
@@ -66,7 +67,7 @@ def _problems_of_usage(basis: Basis, draft: Draft, sources: Iterable[SourceState
     if not basis.bills_usage:
         return
     for usage in draft.unpriced:
-        amount = f"{exact_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
+        amount = f"{grouped_text(usage.quantity)} {usage.unit} of {usage.meter_key}"
         prices = [segment.sheet.by_meter.get(usage.meter_key) for segment in basis.plans]
         units = [price.units for price in prices if price is not None]
         # Another plan of the same period may well have a price for it.
@@ -96,7 +97,8 @@ def _problems_of_history(basis: Basis, draft: Draft, history: History, records: 
         return
     usual = median(history.totals)
     if draft.total_minor > JUMP_TIMES * usual and draft.total_minor - usual > _jump_minor(basis.currency):
-        now, before = (Money(int(minor), basis.currency) for minor in (draft.total_minor, usual))
+        moneys = (Money(int(minor), basis.currency) for minor in (draft.total_minor, usual))
+        now, before = map(money_words, moneys)
         yield Problem(code="jump", message=f"{now} is more than {JUMP_TIMES} times the usual {before}.")
     if basis.bills_usage and not records and all(history.records[-EARLIER_MIN:]):
         yield Problem(code="no_usage", message="There is no usage at all after months with usage.")

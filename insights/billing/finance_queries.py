@@ -56,6 +56,15 @@ class InvoiceFacts:
     settled_by: str = ""
     mailed_at: datetime | None = None
 
+    @property
+    def waiting(self) -> dict[str, tuple[str, ...]]:
+        """What it still waits for: by code, since whoever lets one through lets all of them through."""
+        left = [reason for reason in self.reasons if not reason.is_released]
+        return {
+            code: tuple(reason.message or code for reason in left if reason.code == code)
+            for code in dict.fromkeys(reason.code for reason in left)
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class StatusTotal:

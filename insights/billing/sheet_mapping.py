@@ -83,13 +83,22 @@ def offered_to(plan: Plan, account_id: int) -> bool:
     return plan.account_id is None or plan.account_id == account_id
 
 
-def sheet_with_overrides(sheet: PriceSheet, overrides: Iterable[PriceOverride], at: datetime) -> PriceSheet:
-    """The sheet with those of an account's own prices that hold at the instant; the very sheet if none does."""
-    own = {
+def own_prices_at(overrides: Iterable[PriceOverride], at: datetime) -> dict[str, PriceOverride]:
+    """Those of an account's own prices for one plan that hold at the instant, by the price's key."""
+    return {
         override.price_key: override
         for override in overrides
         if override.starts_at <= at and (override.ends_at is None or at < override.ends_at)
     }
+
+
+def sheet_with_overrides(sheet: PriceSheet, overrides: Iterable[PriceOverride], at: datetime) -> PriceSheet:
+    """The sheet with those of an account's own prices that hold at the instant; the very sheet if none does."""
+    return sheet_with_own(sheet, own_prices_at(overrides, at))
+
+
+def sheet_with_own(sheet: PriceSheet, own: Mapping[str, PriceOverride]) -> PriceSheet:
+    """The sheet with an account's own prices in place of the plan's; the very sheet if there are none."""
     if not own:
         return sheet
     prices = tuple(

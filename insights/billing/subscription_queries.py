@@ -13,7 +13,7 @@ from insights.billing.catalogue_queries import sheets_of
 from insights.billing.meter_claims import Clash, MeterClaim, clashes, meters_priced
 from insights.billing.periods import BillingAnchor, Interval
 from insights.billing.timeline import SubscriptionFacts
-from insights.models.invoices import Invoice, InvoiceKind, InvoiceState
+from insights.models.invoices import Invoice, InvoiceKind, InvoiceState, SettlementState
 from insights.models.prices import Plan
 from insights.models.subscriptions import AddOn, PriceOverride, Subscription, SubscriptionPhase
 
@@ -49,11 +49,15 @@ def anchor_of(subscription: Subscription) -> BillingAnchor:
 
 
 def issued_until(subscription_ids: Iterable[int]) -> dict[int, datetime]:
-    """The end of the last issued period of each subscription that has one; opening invoices bill no period."""
+    """The end of the last issued period of each subscription that has one; opening invoices bill no period.
+
+    What is void is billed anew, by what was agreed since.
+    """
     rows = (
         Invoice.objects.filter(
             subscription__in=list(subscription_ids), kind=InvoiceKind.PERIOD, state=InvoiceState.ISSUED
         )
+        .exclude(settlements__state=SettlementState.VOID)
         .order_by()
         .values("subscription_id")
         .annotate(until=Max("period_end"))

@@ -89,7 +89,7 @@ def usage_lines(
         if not _is_due(key, chain):
             continue
         try:
-            lines += _lines_of_chain(whole, key, chain, taxes)
+            lines += _lines_of_chain(whole, segments, key, chain, taxes)
         except UnableToRate as error:
             unrated |= {place.price.key for place in chain}
             problems.append(Problem(code="unable_to_rate", message=f"{chain[0].price.name}: {error}."))
@@ -171,7 +171,11 @@ def _count(terms: PriceTerms, number: int, meters: Sequence[MeterOfBill], metere
 
 
 def _lines_of_chain(
-    whole: Period, key: _ChainKey, chain: Sequence[_Place], taxes: tuple[str, ...]
+    whole: Period,
+    segments: Sequence[ServiceSegment],
+    key: _ChainKey,
+    chain: Sequence[_Place],
+    taxes: tuple[str, ...],
 ) -> Iterator[DraftLine]:
     by_segment = [_used(list(places)) for _, places in groupby(chain, key=lambda place: place.number)]
     for run in _contiguous(by_segment):
@@ -182,10 +186,11 @@ def _lines_of_chain(
                     service=versions[0].segment.service,
                     terms=versions[0].terms,
                     usage=_together(versions),
-                    opened_by=versions[0].segment.policy if index else ChangePolicy.RESTART,
+                    opened_by=versions[0].segment.policy,
                 )
-                for index, versions in enumerate(run)
+                for versions in run
             ],
+            closed_by=_policy_behind(segments, run[-1][0].number),
         )
         for versions, (line, segment) in zip(run, rated, strict=True):
             if len(versions) > 1:
@@ -193,6 +198,12 @@ def _lines_of_chain(
             elif _values_of(key) == CATCH_ALL or line.metered_quantity or line.steps:
                 # Of a value, a segment in which it was not used and costs nothing says nothing.
                 yield _usage_line(key, versions[0], line, segment, taxes)
+
+
+def _policy_behind(segments: Sequence[ServiceSegment], number: int) -> ChangePolicy:
+    """The policy of the change that ends a segment; one on which the period ends is ended by none."""
+    following = segments[number + 1 : number + 2]
+    return following[0].policy if following else ChangePolicy.RESTART
 
 
 def _used(versions: Sequence[_Place]) -> Sequence[_Place]:

@@ -5,7 +5,7 @@ A new invoice and one that is rated again use the same functions, at the terms o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -16,10 +16,12 @@ from insights.rating.credits import Credit
 from insights.rating.invoice import InvoiceLine, InvoiceTerms, LineKind, RatedInvoice, total_invoice
 from insights.rating.proration import share_of
 from insights.rating.terms import Bound, Discount
-from insights.values.exact import decimal_of
+from insights.values.exact import add_exact, decimal_of
 from insights.values.money import Money, currency_decimals
 from insights.values.period import Period
 
+# Grants have priorities from 0 on.
+_BEFORE_ANY_GRANT = -1
 _NAMES = {
     LineKind.DISCOUNT: "Discount",
     LineKind.MINIMUM: "Up to the minimum",
@@ -48,7 +50,7 @@ def whole_terms(segments: Sequence[ServiceSegment], basis: Basis) -> InvoiceTerm
 
     A bound that is prorated is taken in parts, each rounded to minor units; any other is the last plan's. A maximum
     holds only if every plan has one, and goes before a minimum above it. An invoice that opens a subscription bears
-    neither, for the period's own invoice does.
+    no bounds and no discount by an amount, for the period's own invoice does.
     """
     place = _Place(basis.whole, basis.currency, basis.is_opening, tuple(basis.taxes.items()))
     return _whole_terms(place, tuple(segments))
@@ -77,9 +79,7 @@ def _whole_terms(basis: _Place, segments: tuple[ServiceSegment, ...]) -> Invoice
         minimum = maximum
     return InvoiceTerms(
         currency=basis.currency,
-        discounts=tuple(_discount(basis, plans[-1], one) for one in plans[-1].sheet.discounts)
-        if plans
-        else (),
+        discounts=tuple(_discounts(basis, plans)) if plans else (),
         minimum=minimum,
         maximum=maximum,
         minimum_taxes=tuple(name for name, _ in basis.taxes),
@@ -87,12 +87,21 @@ def _whole_terms(basis: _Place, segments: tuple[ServiceSegment, ...]) -> Invoice
     )
 
 
-def _discount(basis: _Place, plan: ServiceSegment, discount: Discount) -> Discount:
-    """The discount for the time that its plan was held, rounded to minor units; a percent is what it is."""
-    if discount.amount is None or not discount.is_prorated:
-        return discount
-    part = Fraction(discount.amount) * share_of(plan.service, basis.whole).fraction
-    return Discount(amount=Money.rounded(part, basis.currency).amount)
+def _discounts(basis: _Place, plans: Sequence[ServiceSegment]) -> Iterator[Discount]:
+    """The last plan's discounts; one by time is for all the time its plan was held, rounded to minor units."""
+    last = plans[-1].sheet
+    for discount in last.discounts:
+        if discount.amount is None:
+            yield discount
+        elif basis.is_opening:
+            yield Discount(amount=Decimal(0))
+        elif not discount.is_prorated:
+            yield discount
+        else:
+            times = [plan.service for plan in plans if plan.sheet.plan_key == last.plan_key]
+            held = add_exact(share_of(service, basis.whole).fraction for service in times)
+            part = Fraction(discount.amount) * held
+            yield Discount(amount=Money.rounded(part, basis.currency).amount)
 
 
 def _bound(basis: _Place, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:
@@ -139,10 +148,11 @@ def offer_included_credits(
         exact = Fraction(included.amount) * share_of(segment.service, whole).fraction
         credit = Credit(
             key=f"plan {segment.sheet.plan_key} {number}",
+            name=included.name,
             remaining_minor=Money.rounded(exact, currency).minor,
             granted_at=service.start,
             expires_at=service.end,
-            priority=0,
+            priority=_BEFORE_ANY_GRANT,
             covers=None if included.covers is None else frozenset(included.covers),
         )
         offers.append(CreditOffer(credit=credit, name=included.name, kind="included"))

@@ -1115,13 +1115,12 @@ def _parts(bill: Bill, run: Sequence[Sequence[Place]]) -> Iterator[tuple[Sequenc
             stretches[-1].append(versions)
         else:
             stretches.append([versions])
-    for position, stretch in enumerate(stretches):
-        opened_by = [other[0][0].segment.policy for other in stretches[position : position + 2]]
-        if position == 0:
-            opened_by[0] = "restart"
+    for stretch in stretches:
         first, last = stretch[0][0].segment, stretch[-1][0].segment
+        # The plan that follows may have no such price, and its change still leaves this one its part.
+        behind = bill.plans[stretch[-1][0].position + 1 :][:1]
         tier_share = WHOLE
-        if "shared_by_time" in opened_by:
+        if "shared_by_time" in (first.policy, *(segment.policy for segment in behind)):
             tier_share = share_of(first.start, last.end, bill.whole)
         before: tuple[Fraction, Fraction] | None = None
         for versions in stretch:
@@ -1363,6 +1362,7 @@ def whole_lines(bill: Bill, lines: Sequence[Document], offers: Sequence[Credit])
             one.expires_at is None,
             one.expires_at or bill.start,
             one.granted_at,
+            one.name,
             one.key,
         ),
     )
@@ -1394,10 +1394,13 @@ def _add_discounts(whole: Whole) -> None:
     units = minor_units(bill.currency)
     last = bill.plans[-1]
     for position, discount in enumerate(last.sheet["discounts"], 1):
+        if discount["amount"] is not None and bill.head["kind"] == "opening":
+            continue
         weights = whole.adjustable()
         terms = discount
         if discount["amount"] is not None and discount["is_prorated"]:
-            held = part_of_one(share_of(last.start, last.end, bill.whole))
+            times = [plan for plan in bill.plans if plan.sheet["plan_key"] == last.sheet["plan_key"]]
+            held = sum((part_of_one(share_of(one.start, one.end, bill.whole)) for one in times), ZERO)
             minor = rounded(number(discount["amount"]) * held * units)
             terms = {**discount, "amount": number_text(Fraction(minor, units)), "is_prorated": False}
         minor = rounded(_discount_step(terms, Fraction(sum(weights.values()), units), WHOLE).amount * units)
@@ -1446,8 +1449,7 @@ def _bound(bill: Bill, name: str) -> int | None:
 
 
 def _is_usable(credit: Credit, at: datetime) -> bool:
-    is_begun = credit.granted_at <= at and credit.remaining > 0
-    return is_begun and (credit.expires_at is None or at < credit.expires_at)
+    return credit.remaining > 0 and (credit.expires_at is None or at < credit.expires_at)
 
 
 def _use(whole: Whole, credit: Credit, still_open: dict[str, int], prices: Mapping[str, str]) -> None:

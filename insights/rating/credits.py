@@ -1,6 +1,6 @@
 """Credits: which are used first, for which lines, and how much. Refuses to use more than there is to pay.
 
-Order: lower priority number, then earlier expiry (never last), then earlier grant, then key.
+Order: lower priority number, then earlier expiry (never last), then earlier grant, then name, then key.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Credit:
 
     `remaining_minor` is in the invoice's currency. `covers` names the prices it may pay for, None all that take
     credits. `is_before_tax` lowers what tax is taken of, as a grant with a plan does; otherwise it pays like money.
+    `name` is what a customer knows it by. Whoever lists credits for an invoice leaves out those not granted to it yet.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Credit:
     priority: int = 100
     covers: frozenset[str] | None = None
     is_before_tax: bool = True
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.remaining_minor < 0:
@@ -44,12 +46,8 @@ class Credit:
             raise InvalidCredit(f"{self.key} pays like money, so it cannot be for some prices only")
 
     def is_usable(self, at: datetime) -> bool:
-        """Whether it is granted, not expired at that instant, and not used up; the expiry itself is too late."""
-        return (
-            self.remaining_minor > 0
-            and self.granted_at <= at
-            and (self.expires_at is None or at < self.expires_at)
-        )
+        """Whether it is not expired at that instant, and not used up; the expiry itself is too late."""
+        return self.remaining_minor > 0 and (self.expires_at is None or at < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +64,13 @@ def burn_order(granted: Sequence[Credit], at: datetime) -> list[Credit]:
     usable = [credit for credit in granted if credit.is_usable(at)]
     return sorted(
         usable,
-        key=lambda credit: (credit.priority, credit.expires_at or _NEVER, credit.granted_at, credit.key),
+        key=lambda credit: (
+            credit.priority,
+            credit.expires_at or _NEVER,
+            credit.granted_at,
+            credit.name,
+            credit.key,
+        ),
     )
 
 

@@ -53,9 +53,11 @@ def rate_segments(period: Period, segments: Sequence[PlanSegment]) -> tuple[Rate
 
 
 def rate_and_place_segments(
-    period: Period, segments: Sequence[PlanSegment]
+    period: Period, segments: Sequence[PlanSegment], *, closed_by: ChangePolicy = ChangePolicy.RESTART
 ) -> tuple[tuple[RatedLine, Segment], ...]:
     """The same lines, each with what the changes left of tiers and included usage for it.
+
+    `closed_by` is the policy of the change that ends the last segment, to a plan that has no such price.
 
     RESTART: whole tiers and included usage begin anew. CONTINUE: they go on where the segment before left off.
     SHARED_BY_TIME: the segments on both sides get their part of the period by seconds: included usage, bounds and
@@ -67,7 +69,7 @@ def rate_and_place_segments(
     for run in _runs(segments):
         # Usage before this one in the run already stands in the tiers; None where they begin anew.
         counted: Usage | None = None
-        tier_share = share_of(_whole_of(run), period) if _is_shared(segments, run) else WHOLE
+        tier_share = share_of(_whole_of(run), period) if _is_shared(segments, run, closed_by) else WHOLE
         for segment in run:
             terms_segment = Segment(
                 share=share_of(segment.service, period), tier_share=tier_share, counted_before=counted
@@ -101,11 +103,7 @@ def _whole_of(run: Sequence[PlanSegment]) -> Period:
     return Period(run[0].service.start, run[-1].service.end)
 
 
-def _is_shared(segments: Sequence[PlanSegment], run: Sequence[PlanSegment]) -> bool:
-    if run[0].opened_by is ChangePolicy.SHARED_BY_TIME:
-        return True
+def _is_shared(segments: Sequence[PlanSegment], run: Sequence[PlanSegment], closed_by: ChangePolicy) -> bool:
     end = run[-1].service.end
-    return any(
-        segment.opened_by is ChangePolicy.SHARED_BY_TIME and segment.service.start == end
-        for segment in segments
-    )
+    opened = (segment.opened_by for segment in segments if segment.service.start == end)
+    return ChangePolicy.SHARED_BY_TIME in (run[0].opened_by, next(opened, closed_by))

@@ -23,7 +23,7 @@ from insights.scenarios.facts import BilledLine, BillFacts, OfferedPrice, Values
 from insights.scenarios.rerate import charged_of, total_usage
 from insights.values.money import Money, sum_money
 from insights.values.period import Period
-from insights.values.share import Share
+from insights.values.share import WHOLE, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +81,10 @@ def measure_period(bill: BillFacts, whole: Period, stretches: Sequence[PlanStret
 
 
 def _service(whole: Period, stretches: Sequence[PlanStretch]) -> Segment:
-    """All of the stretches as one segment."""
-    service = Period(stretches[0].service.start, stretches[-1].service.end)
-    return Segment(share=share_of(service, whole))
+    """All of the stretches as one segment, on tiers as the first of them had them."""
+    share = share_of(Period(stretches[0].service.start, stretches[-1].service.end), whole)
+    is_shared = stretches[0].policy is ChangePolicy.SHARED_BY_TIME
+    return Segment(share=share, tier_share=share if is_shared else WHOLE)
 
 
 # --- Usage -----------------------------------------------------------------------------------------

@@ -43,13 +43,16 @@ def totals_figure(heads: Sequence[BillHead]) -> dict[str, Any]:
 
 
 def _labels(heads: Sequence[BillHead]) -> list[str]:
-    """The month that each period begins in; several of one month are told apart by their number."""
+    """The month that each period begins in; several of one month are told apart, on a second line below it.
+
+    No two are the same, since bars of one label would be drawn over each other.
+    """
     labels: list[str] = []
     for head in heads:
         month = month_words(local_day(head.period.start, ZoneInfo(head.zone)))
-        labels.append(
-            month if month not in labels else f"{month}, {head.number or STATUS_WORDS[head.status]}"
-        )
+        label = month if month not in labels else f"{month}<br>{head.number or STATUS_WORDS[head.status]}"
+        again = sum(label == other.partition(" (")[0] for other in labels)
+        labels.append(f"{label} ({again + 1})" if again else label)
     return labels
 
 

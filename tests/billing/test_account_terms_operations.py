@@ -103,6 +103,7 @@ def test_a_credit_is_granted_in_minor_units(acme: Account) -> None:
         ({"priority": -1}, "priority"),
         ({"covers": ()}, "covers"),
         ({"covers": ("a\x00",)}, "covers"),
+        ({"covers": ("base",), "is_before_tax": False}, "covers"),
     ],
 )
 def test_a_faulty_credit_is_refused_at_its_field(acme: Account, changes: Any, field: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from django.db import connections, transaction
 
 from accounts.models import Account
+from accounts.operations import UnableToChange
 from accounts.tenancy import as_worker
 from insights.billing.account_lock_operations import hold_account
 from insights.billing.account_terms_operations import ProfileChanges, grant_credit, save_profile
@@ -266,3 +267,25 @@ def test_an_invoice_voided_while_the_next_waits_is_made_first(
     assert_books_agree()
     with as_worker():
         assert not Invoice.objects.filter(state=InvoiceState.PARKED).exists()
+
+
+def test_what_is_void_may_be_changed_and_is_billed_anew(company: tuple[Account, Subscription]) -> None:
+    """A bill is voided because something was agreed wrongly; that can then be put right for the same time."""
+    _, subscription = company
+    [march] = [one for one in bill(subscription, NOW) if one.number]
+    with pytest.raises(UnableToChange, match="is issued"):
+        in_turn(to_large, subscription)
+    void_invoice(march.public_id, reason="another plan", by=make_user("fin@example.com"), now=instant(NOW))
+
+    in_turn(to_large, subscription)
+
+    [again] = [one for one in bill(subscription, NOW) if one.operation]
+    assert (again.state, again.period_start) == ("issued", march.period_start)
+    # 16 of 31 days at 31.00, 15 at 62.00, and the usage.
+    assert amounts(again) == {"Base": 1_600 + 3_000, "Requests": 1_000}
+    assert_books_agree()
+
+
+def in_turn(act: Callable[[Subscription], None], subscription: Subscription) -> None:
+    with as_worker():
+        act(subscription)

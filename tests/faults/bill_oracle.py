@@ -100,9 +100,8 @@ class Oracle:
         fees = list(self._settled_fees(account, whole, span, segments))
         fees += _fees(self, following, ahead, account, is_ahead=True)
         used = list(self._usage_lines(account, whole, segments))
-        # Those of the period itself count as granted when it began, so that their keys decide between them.
         grants = [
-            replace(grant, granted_at=min(grant.granted_at, span[0]))
+            grant
             for grant in self.grants[name]
             if grant.granted_at <= max(now, span[1])
             and (grant.expires_at is None or grant.expires_at > span[0])
@@ -233,7 +232,8 @@ class Oracle:
         self, account: Mapping[str, Any], whole: Span, segments: list[Segment]
     ) -> Iterator[Line]:
         chains: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[_Place]] = defaultdict(list)
-        for number_, segment in enumerate(one for one in segments if not one.add_on):
+        plans = [one for one in segments if not one.add_on]
+        for number_, segment in enumerate(plans):
             rows = self.usage.of(account["reference"], segment.span)
             for price in segment.version["prices"]:
                 if "meter" not in price:
@@ -247,14 +247,19 @@ class Oracle:
         for (_, _, values), chain in chains.items():
             # A value without usage in the period has no line; one with some has its price in every segment.
             if not values or any(place.quantity for place in chain):
-                lines = self._chain_lines(account, whole, values, chain)
+                lines = self._chain_lines(account, whole, plans, values, chain)
                 yield from (line for line in lines if not values or line.metered or line.exact)
 
     def _chain_lines(
-        self, account: Mapping[str, Any], whole: Span, values: tuple[str, ...], chain: list[_Place]
+        self,
+        account: Mapping[str, Any],
+        whole: Span,
+        plans: list[Segment],
+        values: tuple[str, ...],
+        chain: list[_Place],
     ) -> Iterator[Line]:
         for index, place in enumerate(chain):
-            before, part = _tiers_left(chain, index, whole)
+            before, part = _tiers_left(chain, index, whole, plans)
             exact, billed = amount_of(
                 place.terms, place.quantity, before=before, part=share(place.segment.span, whole), tier_part=part,
                 count=place.count,
@@ -278,7 +283,7 @@ class Oracle:
                 covers = tuple(included["covers"]) if "covers" in included else None
                 yield Credit(
                     f"plan {segment.plan} {number_}", rounded(exact * 10 ** DECIMALS[account["currency"]]), span[0],
-                    span[1], 0, covers, is_before_tax=True, is_grant=False,
+                    span[1], -1, covers, is_before_tax=True, is_grant=False,
                 )  # fmt: skip
 
     def _corrections(
@@ -329,7 +334,9 @@ class _Place:
     count: Fraction
 
 
-def _tiers_left(chain: list[_Place], index: int, whole: Span) -> tuple[Fraction | None, Fraction]:
+def _tiers_left(
+    chain: list[_Place], index: int, whole: Span, plans: list[Segment]
+) -> tuple[Fraction | None, Fraction]:
     """What already stands in the tiers of a place, and which part of the period they are for."""
     first = index
     while first and _is_joined(chain, first) and chain[first].segment.policy == "continue":
@@ -340,9 +347,8 @@ def _tiers_left(chain: list[_Place], index: int, whole: Span) -> tuple[Fraction 
     ):
         last += 1
     before = sum((place.quantity for place in chain[first:index]), ZERO) if first < index else None
-    openings = [chain[first].segment.policy] if first and _is_joined(chain, first) else []
-    if last + 1 < len(chain) and _is_joined(chain, last + 1):
-        openings.append(chain[last + 1].segment.policy)
+    openings = [chain[first].segment.policy]
+    openings += [segment.policy for segment in plans if segment.span[0] == chain[last].segment.span[1]]
     if "shared_by_time" in openings:
         return before, share((chain[first].segment.span[0], chain[last].segment.span[1]), whole)
     return before, Fraction(1)

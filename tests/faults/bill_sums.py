@@ -167,8 +167,11 @@ def whole_lines(
             left[other] += part
 
     for place, discount in enumerate(plans[-1].version["version"].get("discounts", ()) if plans else (), 1):
+        if "amount" in discount and is_opening:
+            continue
         if "amount" in discount and discount.get("prorated"):
-            part = number(discount["amount"]) * share(plans[-1].span, whole)
+            held = sum(share(one.span, whole) for one in plans if one.plan == plans[-1].plan)
+            part = number(discount["amount"]) * held
             discount = {"amount": str(Fraction(rounded(part * unit), unit))}
         subtotal = Fraction(sum(left[key] for key in adjustable), unit)
         off = rounded(-discounted(discount, subtotal, Fraction(1)) * unit)
