@@ -5,21 +5,23 @@ A new invoice and one that is rated again use the same functions, at the terms o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from insights.billing.basis import Basis, CreditOffer, DraftLine, ServiceSegment
 from insights.rating.credits import Credit
 from insights.rating.invoice import InvoiceLine, InvoiceTerms, LineKind, RatedInvoice, total_invoice
 from insights.rating.proration import share_of
 from insights.rating.terms import Bound, Discount
-from insights.values.exact import add_exact, decimal_of
+from insights.values.exact import decimal_of
 from insights.values.money import Money, currency_decimals
 from insights.values.period import Period
 
+# What a plan says for a period.
+Said = TypeVar("Said")
 # Grants have priorities from 0 on.
 _BEFORE_ANY_GRANT = -1
 _NAMES = {
@@ -98,9 +100,8 @@ def _discounts(basis: _Place, plans: Sequence[ServiceSegment]) -> Iterator[Disco
         elif not discount.is_prorated:
             yield discount
         else:
-            times = [plan.service for plan in plans if plan.sheet.plan_key == last.plan_key]
-            held = add_exact(share_of(service, basis.whole).fraction for service in times)
-            part = Fraction(discount.amount) * held
+            stays = [(plan, discount) for plan in plans if plan.sheet.plan_key == last.plan_key]
+            part = Fraction(discount.amount) * sum(_held(basis.whole, stays).values())
             yield Discount(amount=Money.rounded(part, basis.currency).amount)
 
 
@@ -109,13 +110,25 @@ def _bound(basis: _Place, bounds: Sequence[tuple[ServiceSegment, Bound | None]])
     if last is None or not last.is_prorated:
         return last
     minor = sum(
-        Money.rounded(
-            Fraction(bound.amount) * share_of(plan.service, basis.whole).fraction, basis.currency
-        ).minor
-        for plan, bound in bounds
-        if bound is not None
+        Money.rounded(Fraction(bound.amount) * held, basis.currency).minor
+        for (_, bound), held in _held(basis.whole, bounds).items()
     )
     return Bound(amount=decimal_of(minor, currency_decimals(basis.currency)))
+
+
+def _held(
+    whole: Period, said: Iterable[tuple[ServiceSegment, Said | None]]
+) -> dict[tuple[str, Said], Fraction]:
+    """What each plan says for a whole period, with the part of it that the plan was held, however often that was cut.
+
+    By plan, in the order of time: rounded once for each, a change of counts or a plan in between makes no minor unit.
+    """
+    found: dict[tuple[str, Said], Fraction] = {}
+    for segment, one in said:
+        if one is not None:
+            place = segment.sheet.plan_key, one
+            found[place] = found.get(place, Fraction(0)) + share_of(segment.service, whole).fraction
+    return found
 
 
 def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], basis: Basis) -> tuple[DraftLine, ...]:
@@ -141,13 +154,11 @@ def offer_included_credits(
 ) -> tuple[CreditOffer, ...]:
     """The money that comes with the plans of the period, by the time each was held; used before any grant."""
     offers = []
-    for number, segment in enumerate(plans):
-        included = segment.sheet.included_credit
-        if included is None:
-            continue
-        exact = Fraction(included.amount) * share_of(segment.service, whole).fraction
+    held = _held(whole, [(plan, plan.sheet.included_credit) for plan in plans])
+    for number, ((plan_key, included), part) in enumerate(held.items()):
+        exact = Fraction(included.amount) * part
         credit = Credit(
-            key=f"plan {segment.sheet.plan_key} {number}",
+            key=f"plan {plan_key} {number}",
             name=included.name,
             remaining_minor=Money.rounded(exact, currency).minor,
             granted_at=service.start,

@@ -1437,15 +1437,13 @@ def _bound(bill: Bill, name: str) -> int | None:
         return None
     if not last["is_prorated"]:
         return rounded(number(last["amount"]) * units)
-    return sum(
-        rounded(
-            number(plan.sheet[name]["amount"])
-            * units
-            * part_of_one(share_of(plan.start, plan.end, bill.whole))
-        )
-        for plan in bill.plans
-        if plan.sheet[name] is not None
-    )
+    held: dict[tuple[str, str, bool], Fraction] = defaultdict(Fraction)
+    for plan in bill.plans:
+        bound = plan.sheet[name]
+        if bound is not None:
+            place = plan.sheet["plan_key"], bound["amount"], bound["is_prorated"]
+            held[place] += part_of_one(share_of(plan.start, plan.end, bill.whole))
+    return sum(rounded(number(amount) * units * part) for (_, amount, _), part in held.items())
 
 
 def _is_usable(credit: Credit, at: datetime) -> bool:

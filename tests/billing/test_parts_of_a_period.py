@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
@@ -13,7 +14,8 @@ from insights.billing.subscription_operations import start_subscription
 from insights.models import Plan, Source, Subscription
 from insights.rating.charges import PerUnit
 from insights.rating.plan_change import ChangePolicy
-from insights.rating.terms import Discount, FeeTiming
+from insights.rating.sheet import IncludedCredit
+from insights.rating.terms import Bound, Discount, FeeTiming
 from tests.billing.scene import (
     amounts,
     assert_books_agree,
@@ -150,3 +152,50 @@ class TestDiscountByAnAmount:
         [opening, *_] = bill(subscribe(account, plan, "2026-04-01"), "2026-04-01T01")
 
         assert amounts(opening) == {"Base": 3_000, "Discount": -300}
+
+
+class TestTimeOfOnePlan:
+    """A change of counts cuts a period in parts; what the plan says for a whole period is not rounded for each."""
+
+    @pytest.fixture
+    def in_thirds(self, account: Account) -> Callable[..., dict[str, int]]:
+        def bill_april(plan: Plan) -> dict[str, int]:
+            subscription = subscribe(account, plan, "2026-04-01", counts={"seats": "1"})
+            for count, day in enumerate(("2026-04-11", "2026-04-21"), 2):
+                change_plan(subscription, plan, day, counts={"seats": str(count)})
+            [april, *_] = bill(subscription, "2026-05-01T01")
+            return amounts(april)
+
+        return bill_april
+
+    def test_a_maximum_by_time(self, in_thirds: Callable[..., dict[str, int]]) -> None:
+        most = Bound(amount=Decimal(20), is_prorated=True)
+
+        found = in_thirds(make_plan("plan", [fee("base", "100")], maximum=most))
+
+        assert sum(found.values()) == 2_000
+
+    def test_a_minimum_by_time(self, in_thirds: Callable[..., dict[str, int]]) -> None:
+        least = Bound(amount=Decimal(20), is_prorated=True)
+
+        found = in_thirds(make_plan("plan", [fee("base", "1")], minimum=least))
+
+        assert sum(found.values()) == 2_000
+
+    def test_a_credit_that_comes_with_it(self, in_thirds: Callable[..., dict[str, int]]) -> None:
+        included = IncludedCredit(name="Comes with it", amount=Decimal(20))
+
+        found = in_thirds(make_plan("plan", [fee("base", "100")], included_credit=included))
+
+        assert found == {"Base": 10_000, "Comes with it": -2_000}
+
+    def test_two_plans_have_their_parts(self, account: Account) -> None:
+        included = IncludedCredit(name="Comes with it", amount=Decimal(20))
+        plan = make_plan("plan", [fee("base", "100")], included_credit=included)
+        subscription = subscribe(account, plan, "2026-04-01")
+        change_plan(subscription, make_plan("other", [fee("base", "100")]), "2026-04-11")
+        change_plan(subscription, plan, "2026-04-21")
+
+        [april, *_] = bill(subscription, "2026-05-01T01")
+
+        assert amounts(april)["Comes with it"] == -1_333

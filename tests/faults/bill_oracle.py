@@ -276,15 +276,18 @@ class Oracle:
     def _included(
         self, account: Mapping[str, Any], whole: Span, span: Span, segments: list[Segment]
     ) -> Iterator[Credit]:
-        for number_, segment in enumerate(one for one in segments if not one.add_on):
+        held: dict[tuple[str, str, tuple[str, ...] | None], Fraction] = defaultdict(Fraction)
+        for segment in segments:
             included = segment.version["version"].get("included_credit")
-            if included:
-                exact = number(included["amount"]) * share(segment.span, whole)
+            if included and not segment.add_on:
                 covers = tuple(included["covers"]) if "covers" in included else None
-                yield Credit(
-                    f"plan {segment.plan} {number_}", rounded(exact * 10 ** DECIMALS[account["currency"]]), span[0],
-                    span[1], -1, covers, is_before_tax=True, is_grant=False,
-                )  # fmt: skip
+                held[segment.plan, included["amount"], covers] += share(segment.span, whole)
+        for number_, ((plan, amount, covers), part) in enumerate(held.items()):
+            exact = number(amount) * part
+            yield Credit(
+                f"plan {plan} {number_}", rounded(exact * 10 ** DECIMALS[account["currency"]]), span[0], span[1], -1,
+                covers, is_before_tax=True, is_grant=False,
+            )  # fmt: skip
 
     def _corrections(
         self, account: Mapping[str, Any], offers: list[Credit]

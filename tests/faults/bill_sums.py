@@ -5,6 +5,7 @@ Plain Python and exact fractions; nothing of the product. Terms are the tables o
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -238,13 +239,13 @@ def _whole_bounds(plans: list[Segment], whole: Span, unit: int) -> tuple[int | N
             return None
         if not isinstance(last, Mapping) or not last.get("prorated"):
             return rounded((_bound(last, Fraction(1)) or ZERO) * unit)
-        return sum(
-            rounded(
-                number(one["amount"] if isinstance(one, Mapping) else one) * share(plan.span, whole) * unit
-            )
-            for plan, one in stated
-            if one is not None
-        )
+        held: dict[tuple[str, str, bool], Fraction] = defaultdict(Fraction)
+        for plan, one in stated:
+            if isinstance(one, Mapping):
+                held[plan.plan, one["amount"], bool(one.get("prorated"))] += share(plan.span, whole)
+            elif one is not None:
+                held[plan.plan, one, False] += share(plan.span, whole)
+        return sum(rounded(number(amount) * part * unit) for (_, amount, _), part in held.items())
 
     least, most = bound("minimum"), bound("maximum")
     if most is not None and any(plan.version["version"].get("maximum") is None for plan in plans):
