@@ -106,7 +106,8 @@ class DraftLine:
 class StoredLine:
     """A line of an earlier invoice, with its id. The number is empty while that invoice is a draft.
 
-    `taxes` and `discounts` are that invoice's, in percent, and known of lines that were due in advance.
+    Of lines that were due in advance `taxes` and `discounts` of that invoice are known, in percent, and whether a
+    credit paid for a part of the line.
     """
 
     id: int
@@ -115,6 +116,7 @@ class StoredLine:
     line: DraftLine
     taxes: Mapping[str, Decimal] = field(default_factory=dict)
     discounts: tuple[Decimal, ...] = ()
+    is_paid_by_credit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,10 @@ _DISCOUNTS_CHANGED = Problem(
     code="discounts_changed",
     message="A fee that was billed ahead comes back, and the discount it was billed with is another now.",
 )
+_CREDIT_GIVEN_BACK = Problem(
+    code="credit_given_back",
+    message="A fee that was billed ahead comes back in money, and a credit had paid for it, or for a part of it.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
 
 
 def _changed_since(returned: Iterable[StoredLine], basis: Basis) -> Iterator[Problem]:
-    """What keeps a fee that was billed ahead from coming back as it was billed: discounts and taxes of this invoice."""
+    """What keeps a fee billed ahead from coming back as it was paid: other taxes, other discounts, or a credit."""
     last = basis.plans[-1].sheet.discounts if basis.plans else ()
     percents = tuple(discount.percent for discount in last if discount.percent is not None)
     returned = tuple(returned)
@@ -87,6 +91,8 @@ def _changed_since(returned: Iterable[StoredLine], basis: Basis) -> Iterator[Pro
         yield _TAXES_CHANGED
     if any(stored.discounts != percents for stored in returned):
         yield _DISCOUNTS_CHANGED
+    if any(stored.is_paid_by_credit for stored in returned):
+        yield _CREDIT_GIVEN_BACK
 
 
 def _finish(

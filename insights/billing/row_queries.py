@@ -6,8 +6,8 @@ Each function is one statement. Runs as the worker, inside the caller's transact
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import zip_longest
@@ -187,18 +187,39 @@ def list_lines_ahead(
     accounts: Sequence[int], invoices: Sequence[int], since: datetime
 ) -> Mapping[int, list[StoredLine]]:
     """Lines that were due in advance for a time that begins at the instant or later, by subscription."""
-    rows = LineItem.objects.filter(
+    ahead = LineItem.objects.filter(
         account__in=any_of(accounts),
         invoice__in=any_of(invoices),
         kind=LineKind.CHARGE,
         service_start__gte=since,
         terms__timing=FeeTiming.IN_ADVANCE,
         corrects_invoice__isnull=True,
-    ).select_related("invoice")
+    )
+    rows = list(ahead.select_related("invoice"))
+    with_credits = {row.invoice_id for row in rows if row.takes_credit and row.invoice.details["credits"]}
+    paid = _paid_by_credits(accounts, with_credits)
     found: dict[int, list[StoredLine]] = defaultdict(list)
     for row in rows:
-        found[row.invoice.subscription_id].append(line_ahead(row, row.invoice))
+        is_paid = (row.invoice_id, row.key) in paid
+        found[row.invoice.subscription_id].append(
+            replace(line_ahead(row, row.invoice), is_paid_by_credit=is_paid)
+        )
     return found
+
+
+def _paid_by_credits(accounts: Sequence[int], invoices: Collection[int]) -> set[tuple[int, str]]:
+    """The lines of these invoices, by invoice and key, of which a credit paid a part."""
+    if not invoices:
+        return set()
+    rows = LineItem.objects.filter(
+        account__in=any_of(accounts), invoice__in=any_of(invoices), kind=LineKind.CREDIT
+    )
+    return {
+        (invoice_id, key)
+        for invoice_id, allotted in rows.values_list("invoice", "allotted")
+        for key, minor in allotted.items()
+        if minor
+    }
 
 
 def list_archived_until(accounts: Sequence[int]) -> Mapping[int, date]:

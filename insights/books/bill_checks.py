@@ -191,7 +191,7 @@ PERIODS = Check(
     """,
 )
 # What a line came to first, with all its corrections, stays on its side of zero: nobody is given back more than they
-# were billed, and no discount or credit becomes a charge.
+# were billed, and no discount or credit becomes a charge. But where a fee comes back, its discount does too.
 CORRECTIONS = Check(
     name="corrections are of issued lines and within them",
     rows=count_rows("insights_lineitem", where="corrects_invoice_id IS NOT NULL"),
@@ -215,7 +215,10 @@ CORRECTIONS = Check(
               AND l.corrects_id IS NOT NULL GROUP BY 1, 2
         ) c ON c.account_id = o.account_id AND c.corrects_id = o.id
         WHERE (o.kind IN ('charge', 'minimum') AND o.corrects_id IS NULL AND o.amount_minor + c.minor < 0)
-           OR (o.kind IN ('credit', 'discount', 'maximum') AND o.amount_minor + c.minor > 0)
+           OR (o.kind IN ('credit', 'maximum') AND o.amount_minor + c.minor > 0)
+           OR (o.kind = 'discount' AND o.amount_minor + c.minor > 0 AND NOT EXISTS (
+                SELECT FROM insights_lineitem back WHERE back.account_id = o.account_id
+                  AND back.invoice_id = o.invoice_id AND back.kind = 'charge' AND back.corrects_id IS NOT NULL))
     """,
 )
 BILL_CHECKS = (

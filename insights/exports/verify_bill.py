@@ -598,11 +598,11 @@ def _adjusted(steps: list[Step], terms: Document, share: Share) -> list[Step]:
 
 
 def _discount_step(discount: Document, amount: Fraction, share: Share) -> Step:
-    """What a discount takes off, never more than there is."""
-    base = max(amount, ZERO)
+    """What a discount takes off, never more than there is; a percent is of what comes back too."""
     if discount["percent"] is not None:
         percent = number(discount["percent"])
-        return Step("discount", -base * percent * PER_CENT, base=base, percent=percent)
+        return Step("discount", -amount * percent * PER_CENT, base=amount, percent=percent)
+    base = max(amount, ZERO)
     fixed, own = number(discount["amount"]), share if discount["is_prorated"] else WHOLE
     return Step("discount", -min(base, fixed * part_of_one(own)), base=base, unit_amount=fixed, share=own)
 

@@ -77,11 +77,15 @@ def _add(steps: list[Step], step: Step, amount: Fraction) -> Fraction:
 
 
 def discount_step(discount: Discount, amount: Fraction, share: Share) -> Step:
-    """What the discount takes off an amount of zero or more, never more than all of it; off less it takes nothing."""
-    base = max(amount, Fraction(0))
+    """What the discount takes off the amount, never more than all of it.
+
+    A percent is of an amount below zero too, where more comes back than is charged: it was taken off when that was
+    billed. A fixed one then takes nothing.
+    """
     if discount.percent is not None:
         percent = exact_of(discount.percent)
-        return Step(kind=StepKind.DISCOUNT, base=base, percent=percent, amount=-base * percent * PER_CENT)
+        return Step(kind=StepKind.DISCOUNT, base=amount, percent=percent, amount=-amount * percent * PER_CENT)
+    base = max(amount, Fraction(0))
     fixed = Fraction(discount.amount or 0)
     own_share = share if discount.is_prorated else WHOLE
     return Step(

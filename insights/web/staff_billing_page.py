@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
@@ -135,7 +136,7 @@ def render_billing(
     for row in rows:
         key = str(row.public_id)
         subscriptions.append(
-            _subscription(row, now, issued.get(row.pk))
+            _subscription(row, now, issued.get(row.pk), zone=account.billing_zone)
             | {
                 "change_form": form("change", key),
                 "add_on_form": form("add_on", key),
@@ -166,7 +167,7 @@ def render_billing(
     return render(request, "staff/billing.html", context, status=status)
 
 
-def _subscription(row: Subscription, now: datetime, issued: datetime | None) -> dict[str, Any]:
+def _subscription(row: Subscription, now: datetime, issued: datetime | None, *, zone: str) -> dict[str, Any]:
     phases = [phase for phase in row.phases.all() if phase.cancelled_at is None]
     current = max(
         (phase for phase in phases if phase.starts_at <= now), key=lambda each: each.starts_at, default=None
@@ -188,7 +189,7 @@ def _subscription(row: Subscription, now: datetime, issued: datetime | None) -> 
             for number, (phase, end) in enumerate(zip(phases, ends, strict=True))
         ],
         "cancelled": sum(phase.cancelled_at is not None for phase in row.phases.all()),
-        "ruler": _ruler(row, phases, now),
+        "ruler": _ruler(row, phases, now, zone=ZoneInfo(zone)),
         "add_ons": [
             {"row": add_on, "is_over": add_on.ends_at is not None and add_on.ends_at <= now}
             for add_on in row.add_ons.all()
@@ -196,7 +197,9 @@ def _subscription(row: Subscription, now: datetime, issued: datetime | None) -> 
     }
 
 
-def _ruler(row: Subscription, phases: Sequence[SubscriptionPhase], now: datetime) -> dict[str, Any]:
+def _ruler(
+    row: Subscription, phases: Sequence[SubscriptionPhase], now: datetime, *, zone: ZoneInfo
+) -> dict[str, Any]:
     """Each plan as a stretch of one bar, from the start to the end, or to some time after the last change."""
     if not phases:
         return {"width": SHARE_WIDTH, "segments": []}
@@ -211,7 +214,7 @@ def _ruler(row: Subscription, phases: Sequence[SubscriptionPhase], now: datetime
                 "x": places[number],
                 "width": places[number + 1] - places[number],
                 "series": 1 + number % _SERIES,
-                "title": f"{phase.plan.name} from {phase.starts_at.astimezone(UTC):%-d %b %Y, %H:%M}",
+                "title": f"{phase.plan.name} from {phase.starts_at.astimezone(zone):%-d %b %Y, %H:%M}",
             }
             for number, phase in enumerate(phases)
         ],

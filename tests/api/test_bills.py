@@ -247,6 +247,10 @@ class TestLine:
 
         assert_shape(explain_serializers.LineProofSerializer(), document)
         assert document["line"]["position"] == 1
+        assert document["invoice"] == str(invoice.public_id)
+        assert document["usage_as_of"] == invoice.usage_as_of
+        head = bill_reader.get(f"/api/v1/invoices/{invoice.public_id}").json()
+        assert document["complete_to"] == head["complete_to"] is not None
 
     @pytest.mark.parametrize("position", ["0", "99", "999999999999999999999"])
     def test_a_line_there_is_not_is_not_found(self, cast: Cast, bill_reader: Caller, position: str) -> None:

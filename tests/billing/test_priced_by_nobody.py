@@ -138,3 +138,13 @@ def test_prices_that_are_not_published_price_nothing(edge: Source, account: Acco
     used(edge, account, "2026-04-20")
 
     assert [reasons(of_april(one)) for one in (first, second)] == [["unpriced_meter"]] * 2
+
+
+def test_how_much_is_said_in_groups_of_digits(edge: Source, account: Account) -> None:
+    subscription = subscribe(account, plain("plan"), "2026-04-01")
+    deliver(edge, account, [("requests", "2026-04-20", "1234567.5")])
+    complete(account, NOW)
+
+    [reason] = of_april(subscription).parked_for
+
+    assert reason["message"] == "1,234,567.5 unit of requests have no price in the plan."

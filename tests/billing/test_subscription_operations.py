@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connections
@@ -271,6 +272,18 @@ class TestChange:
             with pytest.raises(UnableToChange, match="5 Nov 2026, 04:00 UTC or later"):
                 act()
         change(subscription, "pro", 100)
+
+    def test_a_refusal_names_hours_on_the_account_s_clock(self) -> None:
+        """It is read beside the form, whose hours are on that clock."""
+        account = factories.make_account("kestrel", billing_zone="Asia/Kolkata")
+        subscription = start(account)
+        local = BEGIN.astimezone(ZoneInfo("Asia/Kolkata"))
+        begins = f"{local.day} {local:%b %Y, %H:%M} in Asia/Kolkata"
+
+        with pytest.raises(UnableToChange, match=f"begins at {begins}"):
+            change(subscription, "team", -1)
+        with pytest.raises(UnableToChange, match=f"Another plan begins at {begins} already"):
+            change(subscription, "team", 0)
 
     def test_another_accounts_subscription_is_as_absent(self, acme: Account) -> None:
         subscription = start(factories.make_account("other"))

@@ -138,10 +138,9 @@ def amount_of(
 
 
 def discounted(discount: Mapping[str, Any], amount: Fraction, part: Fraction) -> Fraction:
-    base = max(amount, ZERO)
     if "percent" in discount:
-        return base * number(discount["percent"]) / 100
-    return min(base, number(discount["amount"]) * (part if discount.get("prorated") else 1))
+        return amount * number(discount["percent"]) / 100
+    return min(max(amount, ZERO), number(discount["amount"]) * (part if discount.get("prorated") else 1))
 
 
 def whole_lines(

@@ -97,10 +97,13 @@ class TestDiscounts:
     ) -> None:
         assert discount_step(discount, Fraction(20), share).amount == Fraction(amount)
 
-    def test_nothing_is_taken_off_nothing_or_less(self) -> None:
+    def test_nothing_is_taken_off_nothing(self) -> None:
         for discount in (Discount(amount=Decimal(5)), Discount(percent=Decimal(5))):
             assert discount_step(discount, Fraction(0), WHOLE).amount == 0
-            assert discount_step(discount, Fraction(-3), WHOLE).amount == 0
+
+    def test_of_less_than_nothing_a_percent_comes_back_with_it(self) -> None:
+        assert discount_step(Discount(amount=Decimal(5)), Fraction(-3), WHOLE).amount == 0
+        assert discount_step(Discount(percent=Decimal(5)), Fraction(-3), WHOLE).amount == Fraction("0.15")
         assert adjusted("0", discounts=(Discount(amount=Decimal(5)),)) == [0]
 
 

@@ -73,6 +73,26 @@ class TestList:
         assert "The running period comes to 134.17 EUR so far." in text
         assert text.rindex("November 2026") < text.rindex("October 2026")
 
+    def test_bars_of_one_month_are_told_apart(self, cast: Cast, signed_in: Any) -> None:
+        """Bars of one label would be drawn over each other, and a long one is cut off."""
+        first, second = (make_invoice(cast.ours, operation=name) for name in ("", "2"))
+        for name in ("3", "4", "5"):
+            make_invoice(cast.ours, state="draft", operation=name)
+
+        response = signed_in(cast.viewer).get(reverse("bill-list", args=[cast.ours.public_id]))
+
+        labels = response.context["figure"]["data"][0]["x"]
+        assert sorted(labels) == sorted(
+            [
+                "October 2026",
+                f"October 2026<br>{second.number}",
+                "October 2026<br>so far",
+                "October 2026<br>so far (2)",
+                "October 2026<br>so far (3)",
+            ]
+        )
+        assert first.number not in labels[0]
+
     def test_counts_what_is_late(self, cast: Cast, signed_in: Any) -> None:
         september = (datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC))
         make_invoice(cast.ours, period=september)
@@ -133,6 +153,18 @@ class TestBill:
         assert "up to position 42 of the ledger" in text
         assert "PO-4711" in text
         assert "Hauptstr. 1" in text
+
+    def test_a_line_of_nothing_leads_to_why(self, cast: Cast, signed_in: Any) -> None:
+        invoice = make_invoice(
+            cast.ours, lines=[LineSpec(name="Data out", terms=gigabytes(), meter_key="data_out")]
+        )
+
+        client = signed_in(cast.viewer)
+
+        assert "You used nothing. Why exactly: days, records, recheck." in bill_page(client, cast, invoice)
+        why = reverse("bill-line", args=[cast.ours.public_id, invoice.public_id, 1])
+        detail = reverse("bill-detail", args=[cast.ours.public_id, invoice.public_id])
+        assert f'href="{why}"' in client.get(detail).content.decode()
 
     def test_a_draft_says_what_if_it_ended_now(self, cast: Cast, signed_in: Any) -> None:
         text = bill_page(

@@ -246,7 +246,11 @@ def test_a_credit_is_granted_exactly(page: Page) -> None:
     refused = page.send("credit/", CREDIT | {"amount": "12.505"})
     assert refused.status_code == 422
     assert "12.505" in refused.content.decode()
-    assert page.send("credit/", CREDIT | {"covers": "out, base"}).status_code == 302
+    scoped = CREDIT | {"covers": "out, base"}
+    after_tax = page.send("credit/", scoped)
+    assert after_tax.status_code == 422
+    assert "pays for the whole bill" in after_tax.content.decode()
+    assert page.send("credit/", scoped | {"is_before_tax": "on"}).status_code == 302
 
     assert "12.50 USD" in page.read()
     with as_staff():

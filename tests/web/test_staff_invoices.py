@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from accounts.tenancy import as_owner
+from insights.models import Invoice
 from insights.web.staff_invoices import INVOICES_PER_PAGE
 from tests.billing.bills import make_invoice
 
@@ -68,3 +70,21 @@ def test_a_place_that_is_none_begins_with_the_first(cast: Any, signed_in: Any, a
     page = signed_in(cast.staff).get(f"/staff/invoices/?after={after}").content.decode()
 
     assert "Invoices 1 to 1 of 1" in page
+
+
+def test_what_is_let_through_together_is_one_box(cast: Any, signed_in: Any) -> None:
+    """A code is let through whole, so two findings of one code are never two boxes, of which one seems to be left."""
+    invoice = make_invoice(cast.ours, state="parked")
+    with as_owner():
+        Invoice.objects.filter(pk=invoice.pk).update(
+            parked_for=[
+                {"code": "unpriced_meter", "message": "1,250 unit of a have no price in the plan."},
+                {"code": "jump", "message": "12,000.00 EUR is more than 10 times the usual 900.00 EUR."},
+                {"code": "unpriced_meter", "message": "7 unit of b have no price in the plan."},
+            ]
+        )
+
+    page = signed_in(cast.staff).get(f"/staff/invoices/{invoice.public_id}/").content.decode()
+
+    assert re.findall(r'name="codes" value="([a-z_]+)"', page) == ["unpriced_meter", "jump"]
+    assert "a have no price in the plan. 7 unit of b have no price in the plan." in page
