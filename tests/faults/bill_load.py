@@ -23,6 +23,7 @@ REGIONS = ("eu-west", "us-east", "ap-south", "")
 ENDPOINTS = tuple(f"/e{number:03d}" for number in range(280))
 FIRST_MONTH = datetime(2025, 1, 1, tzinfo=UTC)
 POLICIES = ("restart", "continue", "shared_by_time")
+FIRST_POLICIES = ("restart", "shared_by_time")
 # How many revisions take a row back.
 TAKEN_BACK = 0.4
 HOUR = timedelta(hours=1)
@@ -275,7 +276,7 @@ def _phases(
         {
             "plan": chance.choice(plans),
             "starts_at": (starts_at + hour * HOUR).isoformat(),
-            "policy": chance.choice(POLICIES) if hour else "restart",
+            "policy": chance.choice(POLICIES if hour else FIRST_POLICIES),
             "counts": {"seats": str(chance.randrange(6))},
         }
         for hour in (0, *changes)
