@@ -180,6 +180,12 @@ class CreditSerializer(serializers.Serializer[Json]):
     covers = serializers.ListField(
         child=serializers.CharField(), allow_null=True, help_text="Keys of prices; null for all."
     )
+    priority = serializers.IntegerField(
+        help_text="Lower ones are used first; of equal ones what expires first, was granted first, and by name."
+    )
+    is_before_tax = serializers.BooleanField(
+        help_text="Whether it lowers what tax is taken of. Others pay like money, after those."
+    )
     uses = CreditUseSerializer(many=True)
 
 

@@ -272,6 +272,8 @@ def _credits(balance: CreditBalance, now: datetime) -> dict[str, Any]:
                 "granted_at": instant_text(grant.granted_at),
                 "expires_at": instant_text(grant.expires_at),
                 "covers": None if grant.covers is None else list(grant.covers),
+                "priority": grant.priority,
+                "is_before_tax": grant.is_before_tax,
                 "uses": [
                     {
                         "invoice": str(use.bill_id),

@@ -32,6 +32,8 @@ class CreditGrantFacts:
     granted_at: datetime
     expires_at: datetime | None
     covers: tuple[str, ...] | None
+    priority: int
+    is_before_tax: bool
     uses: tuple[CreditUseFacts, ...]
 
     @property

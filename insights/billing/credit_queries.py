@@ -52,6 +52,8 @@ def _grant(grant: CreditGrant, uses: list[CreditUse]) -> CreditGrantFacts:
         granted_at=grant.granted_at,
         expires_at=grant.expires_at,
         covers=None if grant.covers is None else tuple(grant.covers),
+        priority=grant.priority,
+        is_before_tax=grant.is_before_tax,
         uses=tuple(
             CreditUseFacts(
                 bill_id=use.invoice.public_id,

@@ -22,7 +22,8 @@ LINE_COLUMNS = (
     "service_end", "metered_quantity", "quantity", "unit", "price", "amount", "currency", "in_words", "corrects_bill",
 )  # fmt: skip
 CREDIT_COLUMNS = (
-    "credit", "kind", "currency", "granted_at", "expires_at", "event", "at", "bill", "amount", "remaining",
+    "credit", "kind", "currency", "granted_at", "expires_at", "event", "at", "bill", "amount", "remaining", "priority",
+    "used",
 )  # fmt: skip
 PRICE_COLUMNS = (
     "subscription", "plan", "version", "in_force_since", "price", "meter", "for", "unit", "in_words", "own_price",
@@ -95,8 +96,12 @@ def credit_rows(balance: CreditBalance) -> Iterator[list[str]]:
             instant_text(grant.granted_at) or "",
             instant_text(grant.expires_at) or "",
         ]
-        remaining = money_number(grant.remaining)
-        yield [*head, "granted", head[3], "", money_number(grant.amount), remaining]
+        tail = [
+            money_number(grant.remaining),
+            str(grant.priority),
+            "before tax" if grant.is_before_tax else "after tax",
+        ]
+        yield [*head, "granted", head[3], "", money_number(grant.amount), *tail]
         for use in grant.uses:
             yield [
                 *head,
@@ -104,7 +109,7 @@ def credit_rows(balance: CreditBalance) -> Iterator[list[str]]:
                 instant_text(use.used_at) or "",
                 safe_text(use.number or str(use.bill_id)),
                 money_number(-use.amount),
-                remaining,
+                *tail,
             ]
 
 

@@ -19,8 +19,9 @@ from accounts.access import account_page
 from insights.billing.bill import Bill
 from insights.billing.price_words import money_words, number_words, tier_range
 from insights.billing.words import line_price_words, line_sentence, step_rows, values_words
-from insights.explain.line_proof import DayPart, LineProof, TierBar, Verdict, tier_bars
+from insights.explain.line_proof import DayPart, LineProof, Verdict
 from insights.explain.line_queries import prove_line
+from insights.explain.tier_bars import TierBar, tier_bars
 from insights.exports.line_rows import day_rows, value_rows
 from insights.values.period import Period
 from insights.values.quantity import scale_for

@@ -19,8 +19,9 @@ from accounts.tenancy import account_scope, as_owner, as_worker
 from insights.billing.bill import Bill
 from insights.billing.bill_queries import get_bill
 from insights.billing.override_operations import set_override
-from insights.explain.line_proof import LineProof, Verdict, tier_bars
+from insights.explain.line_proof import LineProof, Verdict
 from insights.explain.line_queries import prove_line
+from insights.explain.tier_bars import tier_bars
 from insights.models import Invoice, LineItem, Meter, Source
 from insights.rating.charges import Graduated, Percentage, PerUnit, Tier
 from insights.rating.invoice import LineKind

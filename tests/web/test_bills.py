@@ -296,6 +296,8 @@ class TestCredits:
         text = page(client, cast, "credit-list")
 
         assert "You have 30.00 EUR of credit left." in text
+        assert "first those before tax, then those after it" in text
+        assert "before tax" in text.partition("Where it came from")[2]
         assert str(invoice.number) in text
         assert "Expired" in text
         rows = table(client, cast, "credits-csv")
@@ -304,6 +306,7 @@ class TestCredits:
             ("Welcome credit", "granted", "50.00"),
             ("Welcome credit", "used", "-20.00"),
         ]
+        assert {(row["priority"], row["used"]) for row in rows} == {("100", "before tax")}
 
     def test_nothing_yet(self, cast: Cast, signed_in: Any) -> None:
         assert "You have no credits." in page(signed_in(cast.viewer), cast, "credit-list")
