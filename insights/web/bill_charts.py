@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from insights.scenarios.difference import BillDifference
 from insights.values.money import Money
 from insights.values.period import local_day
 from insights.values.quantity import MINUS
-from insights.web.words import month_words
+from insights.web.words import month_short
 
 
 def totals_figure(heads: Sequence[BillHead]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def totals_figure(heads: Sequence[BillHead]) -> dict[str, Any]:
                 "name": "Total",
                 "x": labels,
                 "y": [money_number(head.total) for head in heads],
-                "customdata": [[money_words(head.total), "", STATUS_WORDS[head.status]] for head in heads],
+                "customdata": [[money_words(head.total), "", _state_words(head)] for head in heads],
                 "meta": {
                     "series": 1,
                     "incomplete": [number for number, head in enumerate(heads) if not head.is_issued],
@@ -42,17 +43,21 @@ def totals_figure(heads: Sequence[BillHead]) -> dict[str, Any]:
     }
 
 
-def _labels(heads: Sequence[BillHead]) -> list[str]:
-    """The month that each period begins in; several of one month are told apart, on a second line below it.
+def _state_words(head: BillHead) -> str:
+    return ", ".join(filter(None, (head.number, STATUS_WORDS[head.status])))
 
-    No two are the same, since bars of one label would be drawn over each other.
+
+def _labels(heads: Sequence[BillHead]) -> list[str]:
+    """The month that each period begins in, in short, since a narrow chart turns labels and cuts long ones off.
+
+    Several of one month are counted: bars of one label would be drawn over each other.
     """
     labels: list[str] = []
+    seen: Counter[str] = Counter()
     for head in heads:
-        month = month_words(local_day(head.period.start, ZoneInfo(head.zone)))
-        label = month if month not in labels else f"{month}<br>{head.number or STATUS_WORDS[head.status]}"
-        again = sum(label == other.partition(" (")[0] for other in labels)
-        labels.append(f"{label} ({again + 1})" if again else label)
+        month = month_short(local_day(head.period.start, ZoneInfo(head.zone)))
+        seen[month] += 1
+        labels.append(month if seen[month] == 1 else f"{month} ({seen[month]})")
     return labels
 
 

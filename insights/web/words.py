@@ -67,6 +67,11 @@ def month_words(month: date) -> str:
     return f"{_MONTHS[month.month - 1]} {month.year}"
 
 
+def month_short(month: date) -> str:
+    """A month with its year where there is little room."""
+    return f"{_MONTHS[month.month - 1][:3]} {month.year}"
+
+
 def slot_words(slot: Slot, *, granularity: str, zone: tzinfo, clock: tzinfo) -> str:
     """What a row of a table and a bar of a chart are called."""
     if granularity == "month":

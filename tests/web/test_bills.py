@@ -76,22 +76,14 @@ class TestList:
     def test_bars_of_one_month_are_told_apart(self, cast: Cast, signed_in: Any) -> None:
         """Bars of one label would be drawn over each other, and a long one is cut off."""
         first, second = (make_invoice(cast.ours, operation=name) for name in ("", "2"))
-        for name in ("3", "4", "5"):
-            make_invoice(cast.ours, state="draft", operation=name)
+        make_invoice(cast.ours, state="draft", operation="3")
 
         response = signed_in(cast.viewer).get(reverse("bill-list", args=[cast.ours.public_id]))
 
-        labels = response.context["figure"]["data"][0]["x"]
-        assert sorted(labels) == sorted(
-            [
-                "October 2026",
-                f"October 2026<br>{second.number}",
-                "October 2026<br>so far",
-                "October 2026<br>so far (2)",
-                "October 2026<br>so far (3)",
-            ]
-        )
-        assert first.number not in labels[0]
+        [bars] = response.context["figure"]["data"]
+        assert bars["x"] == ["Oct 2026", "Oct 2026 (2)", "Oct 2026 (3)"]
+        said = [words for _, _, words in bars["customdata"]]
+        assert said == [f"{first.number}, open", f"{second.number}, open", "so far"]
 
     def test_counts_what_is_late(self, cast: Cast, signed_in: Any) -> None:
         september = (datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC))
