@@ -22,8 +22,8 @@ from insights.billing.basis import (
 from insights.billing.corrections import correct_bills, credits_left
 from insights.billing.fee_lines import fee_lines, fees_ahead, given_back
 from insights.billing.usage_lines import MeteredUsage, usage_lines
-from insights.billing.whole_lines import total_lines, whole_lines
-from insights.rating.invoice import LineKind, RatedInvoice
+from insights.billing.whole_lines import carried_line, total_lines, whole_lines
+from insights.rating.invoice import RatedInvoice
 
 _TAXES_CHANGED = Problem(
     code="taxes_changed",
@@ -107,7 +107,7 @@ def _finish(
     total = rated.total.minor
     carried: tuple[DraftLine, ...] = ()
     if total < 0:
-        total, carried = 0, (_carried(basis, -rated.total.minor),)
+        total, carried = 0, (carried_line(basis.service, -rated.total.minor),)
     return Draft(
         lines=(*lines, *whole, *carried),
         total_minor=total,
@@ -116,16 +116,6 @@ def _finish(
         credits=basis.credits,
         unpriced=unpriced,
         problems=(*basis.problems, *problems),
-    )
-
-
-def _carried(basis: Basis, minor: int) -> DraftLine:
-    return DraftLine(
-        key="carried",
-        kind=LineKind.CARRIED,
-        name="Carried to the next bill",
-        service=basis.service,
-        minor=minor,
     )
 
 

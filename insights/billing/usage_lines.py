@@ -15,7 +15,7 @@ from itertools import groupby
 
 from insights.billing.basis import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
 from insights.rating.invoice import LineKind
-from insights.rating.matrix import CATCH_ALL, split_by_cell
+from insights.rating.matrix import CATCH_ALL, cell_key, split_by_cell
 from insights.rating.plan_change import ChangePolicy, PlanSegment, rate_and_place_segments
 from insights.rating.rate import RatedLine, Segment, UnableToRate, Usage, rate_line
 from insights.rating.sheet import SheetPrice
@@ -72,7 +72,7 @@ def usage_lines(
     for number, segment in enumerate(segments):
         for meter in meters:
             found = metered.get((number, meter.id), {})
-            price = _price_for(segment, meter)
+            price = price_for(segment, meter)
             if price is None:
                 if total := sum(found.values(), _ZERO):
                     unpriced[meter.id] = EXACT.add(unpriced.get(meter.id, _ZERO), total)
@@ -104,6 +104,26 @@ def usage_lines(
     )
 
 
+def usage_line_key(number: int, price_key: str, meter_version: int, values: tuple[str, ...]) -> str:
+    """The name of the line for a price in the segment of this number, for one version of a meter and one cell."""
+    return line_key("usage", str(number), price_key, str(meter_version), *values)
+
+
+def find_usage_line(
+    number: int, segment: ServiceSegment, meter: MeterOfBill, dimensions: Mapping[str, str]
+) -> str | None:
+    """The name of the line that usage with these dimension values is on; None where no price is for it."""
+    price = price_for(segment, meter)
+    if price is None:
+        return None
+    if price.matrix is None:
+        return usage_line_key(number, price.key, meter.version, CATCH_ALL)
+    try:
+        return usage_line_key(number, price.key, meter.version, cell_key(price.matrix, dimensions))
+    except UnableToRate:
+        return None
+
+
 def _is_due(key: _ChainKey, chain: Sequence[_Place]) -> bool:
     """A value that was used in one segment has its place in all of them, or a change would give it whole tiers."""
     return _values_of(key) == CATCH_ALL or any(place.usage.quantity for place in chain)
@@ -113,7 +133,7 @@ def _values_of(key: _ChainKey) -> tuple[str, ...]:
     return key[3]
 
 
-def _price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
+def price_for(segment: ServiceSegment, meter: MeterOfBill) -> SheetPrice | None:
     """The price whose meter and unit are those of this version; another unit is another thing."""
     price = segment.sheet.by_meter.get(meter.key)
     return price if price is not None and price.units <= {meter.unit} else None
@@ -251,7 +271,7 @@ def _usage_line(
     _, _, names, values = key
     meter, price, sheet = place.meter, place.price, place.segment.sheet
     return DraftLine(
-        key=line_key("usage", str(place.number), price.key, str(meter.version), *values),
+        key=usage_line_key(place.number, price.key, meter.version, values),
         kind=LineKind.CHARGE,
         name=price.name,
         service=place.segment.service,

@@ -149,6 +149,17 @@ def whole_lines(rated: RatedInvoice, lines: Sequence[DraftLine], basis: Basis) -
     )
 
 
+def carried_line(service: Period, minor: int) -> DraftLine:
+    """What an invoice below zero leaves for the next one, in minor units above zero; with it the total is zero."""
+    return DraftLine(
+        key="carried",
+        kind=LineKind.CARRIED,
+        name="Carried to the next bill",
+        service=service,
+        minor=minor,
+    )
+
+
 def offer_included_credits(
     whole: Period, service: Period, plans: Sequence[ServiceSegment], currency: str
 ) -> tuple[CreditOffer, ...]:

@@ -33,6 +33,7 @@ from insights.metering.explore import (
 )
 from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.known import as_known, then_or_open
+from insights.metering.known_moment import KnownAt
 from insights.metering.meter_queries import list_marks
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Slot, days_of, period_of, slots_before, slots_of
@@ -48,10 +49,12 @@ def settle_known(account: Account, question: UsageFilter) -> UsageFilter:
 
     Positions of the account alone are named and compared with, so that nothing is learnt of others.
     """
-    known = question.known
-    if known is None:
-        return question
-    last, _ = _position(by=datetime.max.replace(tzinfo=UTC), highest=_POSITION_MAX)
+    return question if question.known is None else replace(question, known=settle_moment(question.known))
+
+
+def settle_moment(known: KnownAt) -> KnownAt:
+    """The moment with the account's last position by then; raises UsageFilterRefused for one not reached yet."""
+    last = last_position()
     if known.asked_position is not None and known.asked_position > last:
         message = (
             f"Position {known.asked_position} has not been reached; the last one of this account is {last}."
@@ -61,7 +64,12 @@ def settle_known(account: Account, question: UsageFilter) -> UsageFilter:
         by=known.instant or datetime.max.replace(tzinfo=UTC),
         highest=_POSITION_MAX if known.asked_position is None else known.asked_position,
     )
-    return replace(question, known=replace(known, position=position, changed_at=changed_at))
+    return replace(known, position=position, changed_at=changed_at)
+
+
+def last_position() -> int:
+    """The position of the last change that the account has seen; 0 where there was none."""
+    return _position(by=datetime.max.replace(tzinfo=UTC), highest=_POSITION_MAX)[0]
 
 
 def _position(*, by: datetime, highest: int) -> tuple[int, datetime | None]:
