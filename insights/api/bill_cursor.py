@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from django.core import signing
 
-from insights.api.cursor import CURSOR_CHARACTERS_MAX
+from insights.api.cursor import CURSOR_CHARACTERS_MAX, fingerprint
 from insights.api.errors import Problem
 from insights.billing.bill_queries import BillPlace
 
@@ -16,7 +15,7 @@ _SALT = "invoices cursor"
 
 def write_place(place: BillPlace, *, account_id: int, question: str) -> str:
     """Return the place as opaque text."""
-    content = [_fingerprint(account_id, question), place.period_start.isoformat(), place.invoice_id]
+    content = [fingerprint(account_id, question), place.period_start.isoformat(), place.invoice_id]
     return signing.dumps(content, salt=_SALT, compress=True)
 
 
@@ -26,13 +25,9 @@ def read_place(text: str, *, account_id: int, question: str) -> BillPlace:
         content = signing.loads(text[: CURSOR_CHARACTERS_MAX + 1], salt=_SALT)
     except signing.BadSignature:
         raise Problem("cursor", "This cursor was not given by this address.", field="cursor") from None
-    fingerprint, period_start, invoice_id = content
-    if fingerprint != _fingerprint(account_id, question):
+    mark, period_start, invoice_id = content
+    if mark != fingerprint(account_id, question):
         raise Problem(
             "cursor", "This cursor belongs to another query; begin again without it.", field="cursor"
         )
     return BillPlace(datetime.fromisoformat(period_start), invoice_id)
-
-
-def _fingerprint(account_id: int, question: str) -> str:
-    return hashlib.sha256(f"{account_id} {question}".encode()).hexdigest()[:32]

@@ -9,7 +9,12 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from insights.api import bill_serializers as shapes
 from insights.api.difference_serializers import DifferenceSerializer
-from insights.api.explain_serializers import ConservationSerializer, LineProofSerializer
+from insights.api.explain_serializers import (
+    ConservationSerializer,
+    LineProofSerializer,
+    MovedRecordsSerializer,
+    ThenAndNowSerializer,
+)
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
 from insights.exports.stream import ZIP_TYPE
@@ -124,6 +129,64 @@ READ_DIFFERENCE: dict[str, Any] = {
         ),
     ],
     "responses": {200: DifferenceSerializer, **problems(404)},
+}
+_MOMENT = (
+    query(
+        "known_at",
+        "The invoice as known at this instant: RFC 3339 with an offset. If neither it nor `position` is given, as "
+        "known when the invoice was made.",
+        type=OpenApiTypes.DATETIME,
+    ),
+    query("position", "The invoice as known at this ledger position.", type=OpenApiTypes.INT),
+)
+READ_THEN_AND_NOW: dict[str, Any] = {
+    "operation_id": "read_invoice_then_and_now",
+    "description": (
+        "Read an invoice as it was known at a moment against the invoice as it would be now, rated by what made it: "
+        "same plans, prices, fees, taxes and credits, other usage. Lines add to the totals, records that came or went "
+        f"to the quantities; residuals are zero. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "parameters": [path_id("invoice_id"), *_MOMENT],
+    "responses": {200: ThenAndNowSerializer, **problems(404)},
+}
+LIST_MOVED_RECORDS: dict[str, Any] = {
+    "operation_id": "list_records_then_and_now",
+    "description": (
+        "List the records by which an invoice's usage now differs from that of a moment: each that came, and each that "
+        "went. For keys with `bills:read` and `usage:read`."
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        *_MOMENT,
+        LIMIT,
+        query("cursor", "`next_cursor` of the page before, of the same query."),
+    ],
+    "responses": {200: MovedRecordsSerializer, **problems(404)},
+}
+DOWNLOAD_MOVED_RECORDS: dict[str, Any] = {
+    "operation_id": "download_records_then_and_now",
+    "description": (
+        "Stream the same records as CSV. A whole answer is told from a cut one as with `/api/v1/usage.csv`. For keys "
+        "with `bills:read` and `usage:read`."
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        *_MOMENT,
+        query("raw", "1 leaves texts as they are, also what a spreadsheet would run.", enum=["0", "1"]),
+        answer_header(
+            "Download-Id",
+            "Id of what was sent, at /api/v1/downloads/{id}.",
+            type=OpenApiTypes.UUID,
+            statuses=[200],
+        ),
+    ],
+    "responses": {
+        (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="One line for each record."),
+        **problems(404, 429),
+    },
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",

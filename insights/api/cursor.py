@@ -19,7 +19,7 @@ CURSOR_CHARACTERS_MAX = 2000
 def write_cursor(position: RecordPosition, *, account_id: int, question: str) -> str:
     """Return the position as opaque text."""
     content = [
-        _fingerprint(account_id, question),
+        fingerprint(account_id, question),
         position.series_id,
         position.window_start.isoformat(),
         position.row_id,
@@ -33,13 +33,14 @@ def read_cursor(text: str, *, account_id: int, question: str) -> RecordPosition:
         content = signing.loads(text[: CURSOR_CHARACTERS_MAX + 1], salt=_SALT)
     except signing.BadSignature:
         raise Problem("cursor", "This cursor was not given by this address.", field="cursor") from None
-    fingerprint, series_id, window_start, row_id = content
-    if fingerprint != _fingerprint(account_id, question):
+    mark, series_id, window_start, row_id = content
+    if mark != fingerprint(account_id, question):
         raise Problem(
             "cursor", "This cursor belongs to another query; begin again without it.", field="cursor"
         )
     return RecordPosition(series_id, datetime.fromisoformat(window_start), row_id)
 
 
-def _fingerprint(account_id: int, question: str) -> str:
+def fingerprint(account_id: int, question: str) -> str:
+    """What ties a place to the account and the question that it came from."""
     return hashlib.sha256(f"{account_id} {question}".encode()).hexdigest()[:32]

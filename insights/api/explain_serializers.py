@@ -119,3 +119,80 @@ class ConservationSerializer(serializers.Serializer[Json]):
         child=serializers.CharField(), help_text="Meters of peaks and latest values, which do not add up."
     )
     lines = LineVerdictsSerializer()
+
+
+class MomentSerializer(serializers.Serializer[Json]):
+    """A ledger position, and the instant it stands for."""
+
+    position = serializers.IntegerField()
+    at = serializers.DateTimeField(allow_null=True)
+
+
+class LineThenAndNowSerializer(serializers.Serializer[Json]):
+    """One line on both sides. `change` is the amount now less the amount then."""
+
+    position = serializers.IntegerField(allow_null=True, help_text="On the invoice; null if it is not on it.")
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    meter = serializers.CharField(allow_null=True)
+    values = serializers.DictField(child=serializers.CharField())
+    unit = serializers.CharField(allow_null=True, help_text="Of the quantities.")
+    quantity_then = serializers.CharField(allow_null=True)
+    quantity_now = serializers.CharField(allow_null=True)
+    amount_then = serializers.CharField(help_text=AMOUNT_HELP)
+    amount_now = serializers.CharField(help_text=AMOUNT_HELP)
+    change = serializers.CharField(help_text=AMOUNT_HELP)
+    records_came = serializers.IntegerField()
+    records_went = serializers.IntegerField()
+    residual = serializers.CharField(
+        allow_null=True,
+        help_text="What of the quantities' difference no record accounts for: zero; null where records do not add up.",
+    )
+
+
+class ThenAndNowSerializer(serializers.Serializer[Json]):
+    """An invoice as known at a moment against the invoice as it would be now."""
+
+    then = MomentSerializer()
+    now = MomentSerializer()
+    currency = serializers.CharField()
+    is_rated = serializers.BooleanField(
+        help_text="False where a price cannot be applied to the usage of a side; then there are no lines."
+    )
+    is_accounted_for = serializers.BooleanField(help_text="Whether every residual is zero.")
+    total_then = serializers.CharField(allow_null=True, help_text=AMOUNT_HELP)
+    total_now = serializers.CharField(allow_null=True, help_text=AMOUNT_HELP)
+    change = serializers.CharField(allow_null=True, help_text=AMOUNT_HELP)
+    residual = serializers.CharField(help_text=AMOUNT_HELP)
+    total_of_invoice = serializers.CharField(help_text=f"As it stands. {AMOUNT_HELP}")
+    records_came = serializers.IntegerField()
+    records_went = serializers.IntegerField()
+    records_without_price = serializers.IntegerField(help_text="Of both, those that no line is for.")
+    lines = LineThenAndNowSerializer(many=True)
+
+
+class MovedRecordSerializer(serializers.Serializer[Json]):
+    """A record that came or went."""
+
+    change = serializers.ChoiceField(choices=["came", "went"])
+    bill_line = serializers.IntegerField(allow_null=True, help_text="The position of the line that it is of.")
+    meter = serializers.CharField()
+    window_start = serializers.DateTimeField()
+    window = serializers.CharField()
+    dimensions = serializers.DictField(child=serializers.CharField())
+    quantity = serializers.CharField(help_text=EXACT_HELP)
+    unit = serializers.CharField()
+    row_id = serializers.CharField(allow_null=True)
+    revision = serializers.IntegerField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    batch = serializers.UUIDField(allow_null=True)
+    line = serializers.IntegerField(help_text="In its batch.")
+
+
+class MovedRecordsSerializer(serializers.Serializer[Json]):
+    """A page of the records between two positions."""
+
+    position_then = serializers.IntegerField()
+    position_now = serializers.IntegerField()
+    records = MovedRecordSerializer(many=True)
+    next_cursor = serializers.CharField(allow_null=True)

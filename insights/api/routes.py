@@ -8,6 +8,7 @@ from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
 from insights.api.bill_difference import InvoiceDifference
 from insights.api.bill_forecast import InvoiceForecast
 from insights.api.bill_proof import InvoiceProof
+from insights.api.bill_then_and_now import InvoiceMovedRecords, InvoiceMovedRecordsCsv, InvoiceThenAndNow
 from insights.api.bills import (
     CreditList,
     InvoiceConservation,
@@ -50,6 +51,21 @@ ENDPOINTS: list[URLPattern] = [
         name="api-invoice-difference",
     ),
     path("v1/invoices/<uuid:invoice_id>/forecast", InvoiceForecast.as_view(), name="api-invoice-forecast"),
+    path(
+        "v1/invoices/<uuid:invoice_id>/then-and-now",
+        InvoiceThenAndNow.as_view(),
+        name="api-invoice-then-and-now",
+    ),
+    path(
+        "v1/invoices/<uuid:invoice_id>/then-and-now/records",
+        InvoiceMovedRecords.as_view(),
+        name="api-invoice-moved-records",
+    ),
+    path(
+        "v1/invoices/<uuid:invoice_id>/then-and-now/records.csv",
+        InvoiceMovedRecordsCsv.as_view(),
+        name="api-invoice-moved-records-csv",
+    ),
     path("v1/credits", CreditList.as_view(), name="api-credits"),
     path("v1/estimates", EstimateCollection.as_view(), name="api-estimates"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),

@@ -181,7 +181,13 @@ def pair_lines(
 
 
 def is_as_stored(lines: Sequence[DraftLine], stored: Sequence[BillLine]) -> bool:
-    """Whether lines rated again are those of the bill: the same names, amounts, quantities and steps."""
-    return [(one.key, one.minor, one.metered_quantity, one.steps) for one in lines] == [
+    """Whether lines rated again are those of the bill, and each of the bill's comes to what its steps add to.
+
+    Fees and corrections stand as they are whatever was used, so that only their steps can tell of them.
+    """
+    same = [(one.key, one.minor, one.metered_quantity, one.steps) for one in lines] == [
         (one.key, one.amount.minor, one.metered_quantity, one.steps) for one in stored
     ]
+    return same and all(
+        sum(step.amount_minor for step in one.steps) == one.amount.minor for one in stored if one.steps
+    )

@@ -178,7 +178,7 @@ def safe_cell(expression: sql.Composable, *, raw: bool) -> sql.Composable:
     )
 
 
-_WINDOW_NAME = sql.SQL("CASE s.window_seconds {} END").format(
+WINDOW_NAME = sql.SQL("CASE s.window_seconds {} END").format(
     sql.SQL(" ").join(
         sql.SQL("WHEN {} THEN {}").format(sql.Literal(seconds), sql.Literal(name))
         for seconds, name in WINDOW_NAMES.items()
@@ -204,7 +204,7 @@ def _series(wanted: RecordsFilter, extra: sql.Composed) -> sql.Composed:
         " s.dimensions, {} AS window_name{} FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id"
         " LEFT JOIN insights_watermark w ON w.account_id = s.account_id AND w.source_id = s.source_id"
         " WHERE s.account_id = %(account_id)s AND s.meter_id = %(meter_id)s{}) "
-    ).format(sql.SQL(f"{SINCE}, " if wanted.known else ""), _WINDOW_NAME, extra, sql.Composed(conditions))
+    ).format(sql.SQL(f"{SINCE}, " if wanted.known else ""), WINDOW_NAME, extra, sql.Composed(conditions))
 
 
 CURRENT = "insights_usagerecord"

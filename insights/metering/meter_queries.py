@@ -37,6 +37,11 @@ def list_meters(account: Account) -> tuple[MeterFacts, ...]:
     )
 
 
+def list_dimension_keys(account: Account) -> tuple[str, ...]:
+    """The dimensions of every meter, in page order: the columns of a table of records of several meters."""
+    return tuple(dict.fromkeys(name for meter in list_meters(account) for name in meter.dimensions))
+
+
 # The index holds the values of a dimension in order, so that only as many are read as are offered.
 _FIRST_VALUES = """
     SELECT wanted.key, offered.value FROM unnest(%(keys)s::text[]) AS wanted (key)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
-from django.core.exceptions import BadRequest
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -22,6 +19,7 @@ from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_moment import KnownAt
 from insights.web.bills import bill_or_404, file_stem
 from insights.web.downloads import stream_csv
+from insights.web.record_places import read_record_place, write_record_place
 
 RECORDS_PER_PAGE = 100
 
@@ -53,7 +51,8 @@ def bill_line_records(request: Any, bill_uuid: UUID, position: int) -> HttpRespo
         refuse_archived_records(request.account, wanted.period)
     except UsageFilterRefused as refused:
         return render(request, "usage/records_archived.html", {"message": str(refused)}, status=400)
-    after = _place(request.GET.get("after", ""))
+    place = request.GET.get("after", "")
+    after = RecordPosition(*read_record_place(place)) if place else None
     rows = list_records(wanted, after=after, limit=RECORDS_PER_PAGE + 1)
     shown = rows[:RECORDS_PER_PAGE]
     last = shown[-1].position if len(rows) > RECORDS_PER_PAGE else None
@@ -71,7 +70,9 @@ def bill_line_records(request: Any, bill_uuid: UUID, position: int) -> HttpRespo
         "page": {
             "summary": "In the order of the download",
             "previous_url": "?" if after else None,
-            "next_url": f"?after={_written(last)}" if last else None,
+            "next_url": f"?after={write_record_place(last.series_id, last.window_start, last.row_id)}"
+            if last
+            else None,
         },
     }
     return render(request, "bills/line_records.html", context)
@@ -98,24 +99,3 @@ def records_of(read: LineRead) -> RecordsFilter:
         known=KnownAt(asked_position=read.position, position=read.position),
         series_ids=tuple(one.facts.id for one in scope.series),
     )
-
-
-def _place(text: str) -> RecordPosition | None:
-    """Where a page of records ended, as the address of the next says it; refuses what this page did not write."""
-    if not text:
-        return None
-    series, _, rest = text.partition("~")
-    instant, _, row_id = rest.partition("~")
-    try:
-        return RecordPosition(int(series), _instant(instant), row_id)
-    except ValueError:
-        raise BadRequest("after: not a place in these records.") from None
-
-
-def _instant(text: str) -> datetime:
-    """The instant of a place, in UTC; ValueError for anything else."""
-    return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-
-
-def _written(place: RecordPosition) -> str:
-    return quote(f"{place.series_id}~{place.window_start:%Y%m%dT%H%M%SZ}~{place.row_id}", safe="~")

@@ -13,6 +13,7 @@ from insights.web import (
     bill_line,
     bill_line_records,
     bill_proof,
+    bill_then_and_now,
     billing_details,
     bills,
     estimates,
@@ -52,6 +53,19 @@ urlpatterns = [
         "bills/<uuid:bill_uuid>/where-usage-went.csv",
         bill_conservation.bill_conservation_csv,
         name="bill-conservation-csv",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/then-and-now/", bill_then_and_now.bill_then_and_now, name="bill-then-and-now"
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/then-and-now.csv",
+        bill_then_and_now.bill_then_and_now_csv,
+        name="bill-then-and-now-csv",
+    ),
+    path(
+        "bills/<uuid:bill_uuid>/then-and-now/records.csv",
+        bill_then_and_now.bill_moved_records_csv,
+        name="bill-moved-records-csv",
     ),
     path("bills/<uuid:bill_uuid>/lines/<int:position>/", bill_line.bill_line, name="bill-line"),
     path(
