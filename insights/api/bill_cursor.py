@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.core import signing
-
-from insights.api.cursor import CURSOR_CHARACTERS_MAX, fingerprint
-from insights.api.errors import Problem
+from insights.api.cursor import read_signed, write_signed
 from insights.billing.bill_queries import BillPlace
 
 _SALT = "invoices cursor"
@@ -15,19 +12,11 @@ _SALT = "invoices cursor"
 
 def write_place(place: BillPlace, *, account_id: int, question: str) -> str:
     """Return the place as opaque text."""
-    content = [fingerprint(account_id, question), place.period_start.isoformat(), place.invoice_id]
-    return signing.dumps(content, salt=_SALT, compress=True)
+    content = [place.period_start.isoformat(), place.invoice_id]
+    return write_signed(content, salt=_SALT, account_id=account_id, question=question)
 
 
 def read_place(text: str, *, account_id: int, question: str) -> BillPlace:
     """Return the place, or refuse one that is not ours or belongs to another question."""
-    try:
-        content = signing.loads(text[: CURSOR_CHARACTERS_MAX + 1], salt=_SALT)
-    except signing.BadSignature:
-        raise Problem("cursor", "This cursor was not given by this address.", field="cursor") from None
-    mark, period_start, invoice_id = content
-    if mark != fingerprint(account_id, question):
-        raise Problem(
-            "cursor", "This cursor belongs to another query; begin again without it.", field="cursor"
-        )
+    period_start, invoice_id = read_signed(text, salt=_SALT, account_id=account_id, question=question)
     return BillPlace(datetime.fromisoformat(period_start), invoice_id)

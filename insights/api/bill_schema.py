@@ -11,12 +11,14 @@ from insights.api import bill_serializers as shapes
 from insights.api.difference_serializers import DifferenceSerializer
 from insights.api.explain_serializers import (
     ConservationSerializer,
+    EdgesSerializer,
     LineProofSerializer,
     MovedRecordsSerializer,
     ThenAndNowSerializer,
 )
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
+from insights.explain.edges import MINUTES, MINUTES_DEFAULT
 from insights.exports.stream import ZIP_TYPE
 
 _TAGS = ["Bills"]
@@ -187,6 +189,26 @@ DOWNLOAD_MOVED_RECORDS: dict[str, Any] = {
         (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="One line for each record."),
         **problems(404, 429),
     },
+}
+READ_EDGES: dict[str, Any] = {
+    "operation_id": "read_invoice_edges",
+    "description": (
+        "Read the edges of an invoice's period (its start and end, changes of plan, changes of the zone's clock) and a "
+        "page of the records whose windows touch the minutes beside them, on both clocks, with the invoice that each "
+        "went to. For keys with `bills:read` and `usage:read`."
+    ),
+    "tags": _TAGS,
+    "parameters": [
+        path_id("invoice_id"),
+        query(
+            "within",
+            f"Minutes on either side of an edge; {MINUTES_DEFAULT} if absent.",
+            enum=[str(minutes) for minutes in MINUTES],
+        ),
+        LIMIT,
+        query("cursor", "`next_cursor` of the page before, of the same query."),
+    ],
+    "responses": {200: EdgesSerializer, **problems(404)},
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",

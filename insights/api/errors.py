@@ -79,6 +79,7 @@ API_CODES: dict[str, int] = {
     "unknown_subscription": 400,
     "unknown_values": 400,
     "with": 400,
+    "within": 400,
 }
 
 

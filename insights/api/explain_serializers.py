@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from insights.api.bill_serializers import AMOUNT_HELP, EXACT_HELP, InvoiceLineSerializer, Json
+from insights.explain.edges import EdgeKind, Outcome
 
 
 class LineDaySerializer(serializers.Serializer[Json]):
@@ -195,4 +196,55 @@ class MovedRecordsSerializer(serializers.Serializer[Json]):
     position_then = serializers.IntegerField()
     position_now = serializers.IntegerField()
     records = MovedRecordSerializer(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class EdgeSerializer(serializers.Serializer[Json]):
+    """An instant from which on something may be charged differently."""
+
+    kind = serializers.ChoiceField(choices=[str(kind) for kind in EdgeKind])
+    at = serializers.DateTimeField()
+    at_local = serializers.CharField(help_text="On the clock of the invoice's zone, with its offset.")
+    plan = serializers.CharField(allow_null=True, help_text="The plan that begins there.")
+    records_before = serializers.IntegerField()
+    records_after = serializers.IntegerField()
+
+
+class InvoiceRefSerializer(serializers.Serializer[Json]):
+    """An invoice by id and number, which is null for a draft."""
+
+    id = serializers.UUIDField()
+    number = serializers.CharField(allow_null=True)
+
+
+class EdgeRecordSerializer(serializers.Serializer[Json]):
+    """A record beside an edge, and the invoice it went to."""
+
+    edge = serializers.IntegerField(help_text="The place of its edge in `edges`, from 0.")
+    window_start = serializers.DateTimeField()
+    window_end = serializers.DateTimeField()
+    window_start_local = serializers.CharField()
+    window_end_local = serializers.CharField()
+    meter = serializers.CharField()
+    dimensions = serializers.DictField(child=serializers.CharField())
+    quantity = serializers.CharField(help_text=EXACT_HELP)
+    unit = serializers.CharField()
+    row_id = serializers.CharField(allow_null=True)
+    revision = serializers.IntegerField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    batch = serializers.UUIDField(allow_null=True)
+    line = serializers.IntegerField(help_text="In its batch.")
+    outcome = serializers.ChoiceField(choices=[str(outcome) for outcome in Outcome])
+    invoice = InvoiceRefSerializer(allow_null=True)
+    invoice_line = serializers.IntegerField(allow_null=True)
+    corrected_on = InvoiceRefSerializer(allow_null=True)
+
+
+class EdgesSerializer(serializers.Serializer[Json]):
+    """The edges of an invoice's period, and a page of the records beside them."""
+
+    zone = serializers.CharField()
+    within_minutes = serializers.IntegerField()
+    edges = EdgeSerializer(many=True)
+    records = EdgeRecordSerializer(many=True)
     next_cursor = serializers.CharField(allow_null=True)

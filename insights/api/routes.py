@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
 from insights.api.bill_difference import InvoiceDifference
 from insights.api.bill_forecast import InvoiceForecast
+from insights.api.bill_edges import InvoiceEdges
 from insights.api.bill_proof import InvoiceProof
 from insights.api.bill_then_and_now import InvoiceMovedRecords, InvoiceMovedRecordsCsv, InvoiceThenAndNow
 from insights.api.bills import (
@@ -66,6 +67,7 @@ ENDPOINTS: list[URLPattern] = [
         InvoiceMovedRecordsCsv.as_view(),
         name="api-invoice-moved-records-csv",
     ),
+    path("v1/invoices/<uuid:invoice_id>/edges", InvoiceEdges.as_view(), name="api-invoice-edges"),
     path("v1/credits", CreditList.as_view(), name="api-credits"),
     path("v1/estimates", EstimateCollection.as_view(), name="api-estimates"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),

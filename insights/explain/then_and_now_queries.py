@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal
 from functools import reduce
 from zoneinfo import ZoneInfo
@@ -106,7 +107,7 @@ def _moment(bill: Bill, known: KnownAt | None) -> Moment:
     if known is None or known.asked_position == bill.usage_as_of:
         return Moment(position=bill.usage_as_of, at=bill.head.drafted_at)
     settled = settle_moment(known)
-    return Moment(position=settled.position, at=settled.at)
+    return Moment(position=settled.position, at=settled.at and settled.at.astimezone(UTC))
 
 
 def _as_it_stands(line: BillLine, bill: Bill) -> DraftLine:

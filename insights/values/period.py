@@ -211,3 +211,33 @@ def hours_between(part: Period, midnight: datetime) -> Iterator[tuple[datetime, 
         end = min(following, part.end)
         yield start, end
         start, following = end, following + _ONE_HOUR
+
+
+def clock_changes(period: Period, zone: tzinfo) -> tuple[datetime, ...]:
+    """The instants inside a period, its start left out, at which the zone's offset from UTC changes, to the second."""
+    found = []
+    at = period.start
+    while at < period.end:
+        # No zone changes its clock twice in a day and takes it back.
+        end = min(at + _ONE_DAY, period.end)
+        if _offset(at, zone) != _offset(end, zone):
+            change = _first_with_offset_of(end, at, zone)
+            found += [change] if change < period.end else []
+        at = end
+    return tuple(found)
+
+
+def _offset(instant: datetime, zone: tzinfo) -> timedelta | None:
+    return instant.astimezone(zone).utcoffset()
+
+
+def _first_with_offset_of(after: datetime, before: datetime, zone: tzinfo) -> datetime:
+    """Halve until a second is left: the first instant that has the offset of the later of two."""
+    wanted = _offset(after, zone)
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=int((after - before).total_seconds()) // 2)
+        if _offset(middle, zone) == wanted:
+            after = middle
+        else:
+            before = middle
+    return after

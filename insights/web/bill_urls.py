@@ -10,6 +10,7 @@ from insights.web import (
     bill_difference,
     bill_difference_values,
     bill_forecast,
+    bill_edges,
     bill_line,
     bill_line_records,
     bill_proof,
@@ -67,6 +68,8 @@ urlpatterns = [
         bill_then_and_now.bill_moved_records_csv,
         name="bill-moved-records-csv",
     ),
+    path("bills/<uuid:bill_uuid>/edges/", bill_edges.bill_edges, name="bill-edges"),
+    path("bills/<uuid:bill_uuid>/edges.csv", bill_edges.bill_edges_csv, name="bill-edges-csv"),
     path("bills/<uuid:bill_uuid>/lines/<int:position>/", bill_line.bill_line, name="bill-line"),
     path(
         "bills/<uuid:bill_uuid>/lines/<int:position>/days.csv",

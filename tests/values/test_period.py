@@ -14,6 +14,7 @@ from insights.values.period import (
     InvalidDay,
     InvalidPeriod,
     Period,
+    clock_changes,
     day_period,
     local_day,
     month_containing,
@@ -229,3 +230,38 @@ def test_every_instant_is_in_its_own_day_and_month(instant: datetime, zone: Zone
     assert month_containing(instant, zone).contains(instant)
     assert local_day(start_of_day(day, zone), zone) == day
     assert local_day(start_of_day(day, zone) - timedelta(microseconds=1), zone) < day
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("Europe/Berlin", ["2026-03-29T01:00", "2026-10-25T01:00"]),
+        ("America/Havana", ["2026-03-08T05:00", "2026-11-01T05:00"]),
+        ("Australia/Lord_Howe", ["2026-04-04T15:00", "2026-10-03T15:30"]),
+        ("Africa/Casablanca", ["2026-02-15T02:00", "2026-03-22T02:00"]),
+        ("Asia/Kolkata", []),
+        ("UTC", []),
+    ],
+)
+def test_the_changes_of_a_clock_are_found_to_the_second(zone: str, expected: list[str]) -> None:
+    year = Period(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+
+    found = clock_changes(year, ZoneInfo(zone))
+
+    assert [f"{at:%Y-%m-%dT%H:%M}" for at in found] == expected
+    for at in found:
+        assert (
+            at.astimezone(ZoneInfo(zone)).utcoffset()
+            != (at - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).utcoffset()
+        )
+
+
+def test_a_change_is_told_only_inside_a_period() -> None:
+    change = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    berlin = ZoneInfo("Europe/Berlin")
+
+    assert clock_changes(Period(change - timedelta(hours=5), change), berlin) == ()
+    assert clock_changes(Period(change, change + timedelta(days=3)), berlin) == ()
+    assert clock_changes(Period(change - timedelta(seconds=1), change + timedelta(seconds=1)), berlin) == (
+        change,
+    )
