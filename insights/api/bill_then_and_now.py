@@ -31,7 +31,7 @@ from insights.billing.bill_queries import get_bill
 from insights.explain.then_and_now import ThenAndNow
 from insights.explain.then_and_now_document import then_and_now_document
 from insights.explain.then_and_now_queries import compare_then_and_now
-from insights.exports.between_queries import MovedRecord, bill_lines_of, list_moved, moved_copy
+from insights.exports.between_queries import MovedRecord, bill_lines_of, list_records_between, moved_copy
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
 from insights.exports.queries import CHANGES
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
@@ -90,7 +90,7 @@ class InvoiceMovedRecords(ThenAndNowEndpoint):
             after = read_moved_place(values["cursor"], account_id=self.account_id, question=question)
         with account_scope(self.account_id, read_only=True):
             _, _, found = self.read(invoice_id, values)
-            rows = list_moved(found.between, after=after, limit=limit + 1)
+            rows = list_records_between(found, after=after, limit=limit + 1)
         shown = rows[:limit]
         cursor = None
         if len(rows) > limit:

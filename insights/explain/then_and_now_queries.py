@@ -73,6 +73,8 @@ class _Made:
 
 # The key of a line, None for no line, and the series of a part that are on it.
 _Keyed = tuple[str | None, _Part, tuple[LineSeries, ...]]
+# Quantities by dimension values, and sums by series where they add up.
+_Read = tuple[dict[tuple[str, ...], Decimal], dict[int, Decimal]]
 
 
 def compare_then_and_now(account: Account, bill: Bill, *, known: KnownAt | None) -> ThenAndNow:
@@ -86,7 +88,7 @@ def compare_then_and_now(account: Account, bill: Bill, *, known: KnownAt | None)
     if made is None:
         lines = tuple(_as_it_stands(line, bill) for line in bill.lines)
         sides = [Side(moment=moment, lines=lines, raw={}) for moment in (then, now)]
-        return _pair(bill, sides, (), Between(account.pk, then.position, now.position, ()))
+        return _pair(bill, sides, (), Between(account.pk, then.position, now.position, ()), ())
     keyed = tuple((key, part, series) for part in made.parts for key, series in part.lines.items())
     places = tuple(
         Place(
@@ -97,7 +99,16 @@ def compare_then_and_now(account: Account, bill: Bill, *, known: KnownAt | None)
         for _, part, series in keyed
     )
     between = Between(account.pk, then.position, now.position, places)
-    found = _pair(bill, [_side(made, moment) for moment in (then, now)], keyed, between)
+    moved = read_moved(between)
+    touched = {id(part) for (_, part, _), one in zip(keyed, moved, strict=True) if one != NOTHING_MOVED}
+    read_now = [_read(part, now.position) for part in made.parts]
+    # Where no record came or went, what was known then is what is known now.
+    read_then = [
+        _read(part, then.position) if id(part) in touched else read
+        for part, read in zip(made.parts, read_now, strict=True)
+    ]
+    sides = [_side(made, then, read_then), _side(made, now, read_now)]
+    found = _pair(bill, sides, keyed, between, moved)
     refuse_archived_records(account, bill.head.period)
     return found
 
@@ -123,10 +134,15 @@ def _as_it_stands(line: BillLine, bill: Bill) -> DraftLine:
     )
 
 
-def _pair(bill: Bill, sides: Sequence[Side], keyed: Sequence[_Keyed], between: Between) -> ThenAndNow:
+def _pair(
+    bill: Bill,
+    sides: Sequence[Side],
+    keyed: Sequence[_Keyed],
+    between: Between,
+    moved: Sequence[Moved],
+) -> ThenAndNow:
     """Pair the lines of both sides, each with the records that came and went on it."""
     then, now = sides
-    moved = read_moved(between)
     by_key: dict[str | None, Moved] = {}
     for (key, part, _), one in zip(keyed, moved, strict=True):
         own = Moved(one.came, one.went) if part.is_counted_beside else one
@@ -250,11 +266,14 @@ def _counting_line(
     return None
 
 
-def _side(made: _Made, moment: Moment) -> Side:
+def _read(part: _Part, position: int) -> _Read:
+    return read_line_by_values(part.scope, part.names, position=position)
+
+
+def _side(made: _Made, moment: Moment, read: Sequence[_Read]) -> Side:
     usage: dict[tuple[int, int], Quantities] = {}
     raw: dict[str, Decimal] = {}
-    for part in made.parts:
-        by_values, by_series = read_line_by_values(part.scope, part.names, position=moment.position)
+    for part, (by_values, by_series) in zip(made.parts, read, strict=True):
         usage[part.number, part.scope.meter.id] = by_values
         if _adds_up(part):
             raw |= {

@@ -78,10 +78,17 @@ WHERE true""")
 _ORDER = sql.SQL(" ORDER BY r.series_id, r.window_start, r.row_id, r.came")
 
 
+def list_records_between(
+    found: ThenAndNow, *, after: MovedPlace | None, limit: int
+) -> tuple[MovedRecord, ...]:
+    """List the records between the two moments of a bill behind a place; nothing is read where there are none."""
+    if not found.moved.came and not found.moved.went:
+        return ()
+    return list_moved(found.between, after=after, limit=limit)
+
+
 def list_moved(between: Between, *, after: MovedPlace | None, limit: int) -> tuple[MovedRecord, ...]:
     """List the records behind a place, by series and time; what went stands before what came instead."""
-    if not any(place.series for place in between.places):
-        return ()
     parameters = between.parameters() | {"limit": limit}
     behind = sql.SQL("")
     if after is not None:

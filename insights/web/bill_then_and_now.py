@@ -17,7 +17,13 @@ from accounts.access import account_page
 from insights.billing.bill import Bill
 from insights.explain.then_and_now import LineChange, ThenAndNow
 from insights.explain.then_and_now_queries import compare_then_and_now
-from insights.exports.between_queries import MovedPlace, MovedRecord, bill_lines_of, list_moved, moved_copy
+from insights.exports.between_queries import (
+    MovedPlace,
+    MovedRecord,
+    bill_lines_of,
+    list_records_between,
+    moved_copy,
+)
 from insights.exports.queries import CHANGES
 from insights.exports.then_and_now_rows import then_and_now_rows
 from insights.metering.archived_queries import CODE as ARCHIVED
@@ -50,7 +56,7 @@ def bill_then_and_now(request: Any, bill_uuid: UUID) -> HttpResponse:
     context = _frame(bill, request.GET, known, faults)
     if faults:
         return render(request, "bills/then_and_now.html", context, status=400)
-    rows = list_moved(found.between, after=after, limit=RECORDS_PER_PAGE + 1)
+    rows = list_records_between(found, after=after, limit=RECORDS_PER_PAGE + 1)
     context |= _shown(found, rows, query=_query(known), is_later=after is not None)
     return render(request, "bills/then_and_now.html", context)
 
