@@ -22,6 +22,7 @@ from accounts import keys, operations, queries
 READ_USAGE = "usage:read"
 READ_BILLS = "bills:read"
 WRITE_USAGE = "usage:write"
+WRITE_NOTES = "notes:write"
 
 
 @dataclass(frozen=True, slots=True)

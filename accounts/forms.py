@@ -88,6 +88,11 @@ class KeyForm(forms.Form):
         required=False,
         help_text="Otherwise it reads usage alone.",
     )
+    writes_notes = forms.BooleanField(
+        label="Also writes notes on charts",
+        required=False,
+        help_text="And deletes those that it wrote.",
+    )
 
     def clean_expires_on(self) -> date | None:
         """Refuse a day so far away that it was mistyped."""

@@ -199,6 +199,9 @@ GRANTS: dict[str, dict[str, str]] = {
         _INTAKE: READ,
     },
     "insights_download": {_WEB: WRITE, _WORKER: ALL},
+    # What members write down; staff see it by support access alone.
+    "insights_chartnote": {_WEB: ALL, _WORKER: ALL},
+    "insights_savedview": {_WEB: ALL, _WORKER: ALL},
     # Django and its companions.
     "django_session": {_WEB: ALL, _WORKER: ALL, _STAFF: ALL},
     "django_content_type": {_WEB: READ, _STAFF: READ, _WORKER: READ},

@@ -20,6 +20,12 @@ _WORDS = {
     "invoice.mark_paid": "Marked bill {subject} as paid",
     "invoice.mark_open": "Marked bill {subject} as not paid: {reason}",
     "invoice.void": "Voided bill {subject}: {reason}",
+    "note.add": "Wrote the note “{subject}”",
+    "note.change": "Changed the note “{subject}”",
+    "note.delete": "Deleted the note “{subject}”",
+    "saved_view.save": "Saved {subject}",
+    "saved_view.change": "Changed {subject}",
+    "saved_view.delete": "Deleted {subject}",
     "support_access.start": "Started support access: {reason}",
     "support_access.end": "Ended support access",
 }

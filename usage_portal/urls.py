@@ -42,6 +42,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("insights.api.urls")),
     path("a/<uuid:account_uuid>/", include("insights.web.batch_urls")),
     path("a/<uuid:account_uuid>/", include("insights.web.bill_urls")),
+    path("a/<uuid:account_uuid>/", include("insights.web.notebook_urls")),
     path("", include("accounts.urls")),
     path("staff/", include("insights.web.staff_urls")),
     path("", include("insights.web.urls")),

@@ -28,8 +28,12 @@ def issue_api_key(
     now: datetime,
     expires_at: datetime | None = None,
     reads_bills: bool = False,
+    writes_notes: bool = False,
 ) -> tuple[ApiKey, str]:
-    """Make a key that reads the account's usage, and its bills if it shall; returns its row and, this once, the key."""
+    """Make a key that reads the account's usage; returns its row and, this once, the key.
+
+    It reads bills too, and writes notes, if it shall.
+    """
     _check_may_manage_keys(account, role)
     check_text(name, field="name", what="name", longest=100)
     if expires_at is not None and expires_at <= now:
@@ -47,7 +51,11 @@ def issue_api_key(
             name=name.strip(),
             prefix=prefix,
             secret_sha256=sha256,
-            scopes=["usage:read", "bills:read"] if reads_bills else ["usage:read"],
+            scopes=[
+                "usage:read",
+                *(["bills:read"] if reads_bills else []),
+                *(["notes:write"] if writes_notes else []),
+            ],
             created_by=actor,
             expires_at=expires_at,
         )

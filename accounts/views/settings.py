@@ -44,6 +44,7 @@ def key_create(request: Any) -> HttpResponseBase:
             now=now,
             expires_at=form.expires_at(zone=request.account.billing_zone),
             reads_bills=form.cleaned_data["reads_bills"],
+            writes_notes=form.cleaned_data["writes_notes"],
         )
     except operations.UnableToChange as error:
         add_refusal(form, error)

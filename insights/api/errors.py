@@ -47,6 +47,7 @@ API_CODES: dict[str, int] = {
     "not_authenticated": 401,
     "no_closed_period": 400,
     "nothing_to_compare": 404,
+    "note": 400,
     "not_filed": 404,
     "not_issued": 404,
     "not_found": 404,

@@ -6,8 +6,8 @@ from django.urls import URLPattern, path
 
 from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
 from insights.api.bill_difference import InvoiceDifference
-from insights.api.bill_forecast import InvoiceForecast
 from insights.api.bill_edges import InvoiceEdges
+from insights.api.bill_forecast import InvoiceForecast
 from insights.api.bill_proof import InvoiceProof
 from insights.api.bill_then_and_now import InvoiceMovedRecords, InvoiceMovedRecordsCsv, InvoiceThenAndNow
 from insights.api.bills import (
@@ -22,6 +22,7 @@ from insights.api.bills import (
 )
 from insights.api.downloads import DownloadDetail, UsageCsv
 from insights.api.estimates import EstimateCollection
+from insights.api.notes import NoteDetail, NoteList
 from insights.api.usage import AccountDetail, MeterList, UsageDetail
 
 ENDPOINTS: list[URLPattern] = [
@@ -33,6 +34,8 @@ ENDPOINTS: list[URLPattern] = [
     path("v1/usage", UsageDetail.as_view(), name="api-usage"),
     path("v1/usage.csv", UsageCsv.as_view(), name="api-usage-csv"),
     path("v1/downloads/<uuid:download_id>", DownloadDetail.as_view(), name="api-download"),
+    path("v1/notes", NoteList.as_view(), name="api-notes"),
+    path("v1/notes/<uuid:note_id>", NoteDetail.as_view(), name="api-note"),
     path("v1/invoices", InvoiceList.as_view(), name="api-invoices"),
     path("v1/invoices/<uuid:invoice_id>", InvoiceDetail.as_view(), name="api-invoice"),
     path(

@@ -27,6 +27,7 @@ from insights.models.invoices import (
 )
 from insights.models.ledger import EntryKind, LedgerEntry, LedgerHead
 from insights.models.months import ArchivedSeries, MonthState, RollupSeal, UsageMonth
+from insights.models.notebook import ChartNote, SavedView
 from insights.models.parts import BatchPart, LineVerdict, RejectedLine, Verdict
 from insights.models.prices import InvoiceCounter, LegalEntity, Plan, PlanKind, PlanVersion, Price
 from insights.models.sources import KeyKind, Source, SourceKey, SourceWindow
@@ -66,6 +67,7 @@ __all__ = [
     "BillingRun",
     "BookCheck",
     "ChangePolicyChoice",
+    "ChartNote",
     "CreditGrant",
     "CreditKind",
     "CreditUse",
@@ -94,6 +96,7 @@ __all__ = [
     "RejectedLine",
     "RevisionKind",
     "RollupSeal",
+    "SavedView",
     "Series",
     "SeriesDimension",
     "Settlement",

@@ -17,6 +17,9 @@ SHARE_GAP = 4
 _SLOT_WIDTH_MAX = 12
 _MARK_HEIGHT = 2
 _GAP_HEIGHT = 8
+# Above the bars, where the drawing may reach over its own edge.
+_NOTE_Y = -5
+_NOTE_HEIGHT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def whole_parts(weights: Sequence[Decimal], total: int) -> tuple[int, ...]:
 
 
 def sparkline_of(points: Sequence[Mapping[str, Any]]) -> Sparkline:
-    """Place one bar for each point; a zero, a gap and an incomplete value get marks of their own."""
+    """Place one bar for each point; a zero, a gap, an incomplete value and a note get marks of their own."""
     slot = max(2, min(_SLOT_WIDTH_MAX, SPARKLINE_WIDTH // max(1, len(points))))
     width = max(SPARKLINE_WIDTH - slot, slot * len(points))
     numbers = [Decimal(point["y"]) if point.get("y") is not None else Decimal(0) for point in points]
@@ -74,7 +77,19 @@ def sparkline_of(points: Sequence[Mapping[str, Any]]) -> Sparkline:
         )
         for index, (point, number) in enumerate(zip(points, numbers, strict=True))
     )
-    return Sparkline(width=width, height=SPARKLINE_HEIGHT, axis_y=axis_y, bars=bars)
+    notes = tuple(
+        Rectangle(
+            x=bar.x,
+            y=_NOTE_Y,
+            width=bar.width,
+            height=_NOTE_HEIGHT,
+            kind="note",
+            title=f"{bar.title}; {point['note']}" if bar.title else str(point["note"]),
+        )
+        for bar, point in zip(bars, points, strict=True)
+        if point.get("note")
+    )
+    return Sparkline(width=width, height=SPARKLINE_HEIGHT, axis_y=axis_y, bars=(*bars, *notes))
 
 
 def _sparkline_bar(

@@ -6,6 +6,13 @@ from __future__ import annotations
 NAV_OF_URL = {
     "account-overview": "overview",
     "usage-explorer": "usage",
+    "note-list": "usage",
+    "note-add": "usage",
+    "note-detail": "usage",
+    "note-delete": "usage",
+    "view-list": "usage",
+    "view-save": "usage",
+    "view-change": "usage",
     "batch-list": "batches",
     "batch-detail": "batches",
     "bill-list": "bills",

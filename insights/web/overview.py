@@ -24,11 +24,12 @@ from insights.metering.overview_queries import get_account_overview
 from insights.metering.usage_filter import meter_name
 from insights.metering.windows import ONE_DAY, Kind, MonthSoFar
 from insights.templatetags.portal import day, percent
-from insights.values.period import start_of_day
+from insights.values.period import period_of_days, start_of_day
 from insights.values.quantity import THIN_SPACE, grouped_text
 from insights.web import words
 from insights.web.bill_forecast import forecast_context
 from insights.web.bills import period_of
+from insights.web.chart_notes import mark_days, notes_of_days, notes_under
 from insights.web.colours import series_of
 from insights.web.partials import render_page
 
@@ -69,8 +70,12 @@ def account_overview(request: HttpRequest) -> HttpResponse:
         return render_page(request, "usage/nothing_yet.html", nothing, part="usage-explorer")
     usage_url = reverse("usage-explorer", args=[account.public_id])
     cards = [_card(one, overview.month, usage_url=usage_url, zone=zone) for one in overview.meters]
+    days = [point.day for point in overview.meters[0].trend]
+    notes = notes_of_days(request, period_of_days(days[0], days[-1] + ONE_DAY, zone))
+    mark_days((card.points for card in cards), days, notes, zone)
     context = {
         "reading": find_reading(account),
+        **notes_under(request, notes, back="overview", query="", now=now, zone=zone),
         "cards": cards,
         "lead": cards[0],
         "lead_words": _change_words(overview.meters[0], overview.month),

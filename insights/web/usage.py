@@ -27,10 +27,12 @@ from insights.templatetags.portal import day
 from insights.values.period import local_day, start_of_day
 from insights.values.quantity import Scale
 from insights.web import usage_tables, words
+from insights.web.chart_notes import explorer_notes
 from insights.web.charts import scale_of, usage_figure
 from insights.web.filters import make_filter_bar, make_refused_bar, query_pairs, url
 from insights.web.known import known_context, known_control
 from insights.web.partials import render_page
+from insights.web.saved_views import views_beside
 
 ROWS_PER_PAGE = 100
 PAGE = "usage/explorer.html"
@@ -60,6 +62,8 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
     if asked.question.known is not None:
         since = read_since(account, asked.answer, now)
         context |= known_context(asked.answer, since, shown=context, zone=zone)
+    context |= explorer_notes(request, asked.answer, context, now=now, zone=zone)
+    context |= views_beside(request, asked.question.query_string())
     response = render_page(
         request,
         PAGE,

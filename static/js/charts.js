@@ -14,6 +14,7 @@
 //                          "gap": markers where nothing was received; "zero": markers where zero was measured;
 //                          "band": an edge of a band; the line with `fill: "tonexty"` is filled down to the one before;
 //                          "correction": markers where a later revision changed the value
+//                          "note": markers with a line over the whole height where members wrote something
 //   trace.meta.links       of a waterfall: where each of its bars leads to; the words on the bars are trace.text
 //   trace.meta.incomplete  indices of the bars that are not complete yet: they are hatched
 //   trace.customdata       instead of them, a row for each point: [exact value with unit, share or "", completeness or ""]
@@ -46,6 +47,7 @@
     gap: { colour: "--muted", symbol: "x-thin-open", size: 7 },
     zero: { colour: "--muted", symbol: "line-ew-open", size: 7 },
     correction: { colour: "--warn", symbol: "diamond-open", size: 9 },
+    note: { colour: "--accent", symbol: "triangle-up", size: 9 },
   };
 
   function drawnBar(trace, series) {
@@ -190,6 +192,12 @@
     };
   }
 
+  function noteLines(data) {
+    const line = { color: colour("--accent"), width: 1, dash: "dot" };
+    const places = data.filter((trace) => trace.meta?.series === "note").flatMap((trace) => trace.x);
+    return places.map((x) => ({ type: "line", xref: "x", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, layer: "below", line }));
+  }
+
   function draw(figure) {
     const source = document.getElementById(figure.dataset.chartSource);
     const canvas = figure.querySelector(".chart-canvas");
@@ -198,7 +206,7 @@
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", figure.dataset.summary || "");
     const font = getComputedStyle(document.body).fontFamily;
-    Plotly.react(canvas, data.map((trace) => drawn(trace, points)), layoutOf(lyingDown(data, layout), font), { displayModeBar: false, responsive: true });
+    Plotly.react(canvas, data.map((trace) => drawn(trace, points)), { shapes: noteLines(data), ...layoutOf(lyingDown(data, layout), font) }, { displayModeBar: false, responsive: true });
     follow(canvas, data[0]?.meta?.links);
   }
 

@@ -92,6 +92,9 @@ def absent_values(slug: str) -> dict[str, Any]:
         "user_uuid",
         "download_id",
         "download_uuid",
+        "note_id",
+        "note_uuid",
+        "view_uuid",
         "subscription_uuid",
     ]
     named = {"slug": slug, "plan_key": slug, "price_key": slug, "position": 1}

@@ -82,6 +82,8 @@ SPECIAL: dict[str, Any] = {
         PriceTerms(currency="EUR", charge=Flat(amount=Decimal(1)))
     ),
     "insights_priceoverride.cells": [],
+    # A private view is not there for any other member.
+    "insights_savedview.is_shared": True,
     "insights_invoice.period_end": NOW + timedelta(days=30),
     "insights_invoice.currency": "EUR",
     "insights_invoice.total_minor": 0,

@@ -28,6 +28,7 @@ ACCOUNT_PAGES = [address for address in ADDRESSES if address.kind == "account"]
 STAFF_PAGES = [address for address in ADDRESSES if address.kind == "staff"]
 ENDPOINTS = [address for address in ADDRESSES if address.kind == "api"]
 METHODS = ("get", "post")
+ENDPOINT_METHODS = (*METHODS, "delete")
 # What a page has to be asked to show usage; the rest shows something without being asked.
 QUESTIONS = dict.fromkeys(
     ("usage-explorer", "usage-aggregates-csv", "usage-records-csv"),
@@ -74,6 +75,9 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
         "key_uuid": rows["accounts_apikey"].public_id,  # type: ignore[attr-defined]
         "user_uuid": rows["accounts_user"].public_id,  # type: ignore[attr-defined]
         "download_id": download.public_id,
+        "note_id": rows["insights_chartnote"].public_id,  # type: ignore[attr-defined]
+        "note_uuid": rows["insights_chartnote"].public_id,  # type: ignore[attr-defined]
+        "view_uuid": rows["insights_savedview"].public_id,  # type: ignore[attr-defined]
         "slug": source.slug,
         "subscription_uuid": rows["insights_subscription"].public_id,  # type: ignore[attr-defined]
         "plan_key": rows["insights_plan"].key,  # type: ignore[attr-defined]
@@ -276,10 +280,10 @@ def test_staff_pages_never_show_a_cell_or_a_quantity(scene: Scene, signed_in: An
         assert send(browser, "get", address.path(absent_values("absent")))[0] < 500, address.route
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ENDPOINT_METHODS)
 def test_endpoints_answer_for_their_own_key_only(scene: Scene, signed_in: Any, method: str) -> None:
     _, account_key = factories.make_api_key(
-        scene.cast.ours, created_by=scene.cast.owner, scopes=["usage:read", "bills:read"]
+        scene.cast.ours, created_by=scene.cast.owner, scopes=["usage:read", "bills:read", "notes:write"]
     )
     source_key = make_source_key()
     revoked, revoked_key = factories.make_api_key(scene.cast.ours, created_by=scene.cast.owner)

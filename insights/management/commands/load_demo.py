@@ -16,6 +16,7 @@ from accounts.tenancy import as_worker
 from insights.ingest.operations import receive_batch
 from insights.management.demo_backfills import make_backfills
 from insights.management.demo_bills import make_last_bills, make_past_bills
+from insights.management.demo_notes import make_notes
 from insights.management.demo_setup import issue_demo_key, set_up
 from insights.models import Batch, BatchState, Source
 from insights.retention.care_operations import make_months_ahead
@@ -47,6 +48,7 @@ class Command(BaseCommand):
             names = [delivery.name for delivery in list_deliveries(company)]
             prefix = f"{KEY_PREFIX}{company.now:{HOUR_FORM}}:"
             set_up(company)
+            make_notes(company)
             make_months_ahead(now=datetime.now(UTC))
             # Told first, so that the pages can be looked at while usage comes in.
             self._print_sign_ins(issue_demo_key(now=datetime.now(UTC)))
