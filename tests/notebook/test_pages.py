@@ -42,8 +42,8 @@ def other_member(cast: Cast) -> User:
     return person
 
 
-def post(client: Client, account: Account, name: str, *parts: Any, **fields: str) -> Any:
-    return client.post(reverse(name, args=[account.public_id, *parts]), fields)
+def post(client: Client, account: Account, address: str, *parts: Any, **fields: str) -> Any:
+    return client.post(reverse(address, args=[account.public_id, *parts]), fields)
 
 
 def write(client: Client, account: Account, at: str, text: str, **more: str) -> Any:
@@ -311,9 +311,7 @@ class TestViews:
         for person in (cast.viewer, cast.owner):
             assert self.save(signed_in(person), cast.ours, "Month").status_code == 302
 
-    @pytest.mark.parametrize(
-        "query", ["", "meter=absent", "meter=calls&evil=1", "meter=calls&from=x", "\x00"]
-    )
+    @pytest.mark.parametrize("query", ["meter=absent", "meter=calls&evil=1", "meter=calls&from=x", "\x00"])
     def test_what_the_explorer_would_not_answer_is_not_kept(
         self, cast: Cast, signed_in: Any, query: str
     ) -> None:
@@ -323,4 +321,4 @@ class TestViews:
 
         with as_owner():
             kept = list(SavedView.objects.values_list("query", flat=True))
-        assert (answer.status_code, kept) == (400, []) or query == ""
+        assert (answer.status_code, kept) == (400, [])
