@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from accounts.models import Account, User
 from insights.management.demo_setup import LARGEST
@@ -11,12 +11,12 @@ from insights.notebook.operations import add_note, save_view
 from usage_portal.demo.cast import OWNER_EMAIL, VIEWER_EMAIL
 from usage_portal.demo.company import Company
 
-# How many days and hours before the story's end, who wrote it, and what.
+# How many days before the story's end, at which hour in UTC, who wrote it, and what.
 _NOTES = (
-    (3, 9, VIEWER_EMAIL, "Newsletter to all customers at noon"),
-    (9, 5, OWNER_EMAIL, "Released the new checkout"),
-    (24, 14, OWNER_EMAIL, "Load test of the image service, three hours"),
-    (41, 2, VIEWER_EMAIL, "Moved two shops to us-east"),
+    (3, 11, VIEWER_EMAIL, "Newsletter to all customers at noon"),
+    (9, 8, OWNER_EMAIL, "Released the new checkout"),
+    (24, 13, OWNER_EMAIL, "Load test of the image service, three hours"),
+    (41, 9, VIEWER_EMAIL, "Moved two shops to us-east"),
 )
 _VIEWS = (
     ("Bytes out by region", "meter=bytes_out&period=last-30-days&granularity=day&group_by=region", True),
@@ -28,8 +28,9 @@ def make_notes(company: Company) -> None:
     """Write what is missing."""
     account = Account.objects.get(reference=LARGEST)
     people = {user.email: user for user in User.objects.filter(email__in=[OWNER_EMAIL, VIEWER_EMAIL])}
-    for days, hours, email, text in _NOTES:
-        at = company.now - timedelta(days=days, hours=hours)
+    for days, hour, email, text in _NOTES:
+        day = company.now.astimezone(UTC) - timedelta(days=days)
+        at = day.replace(hour=hour, minute=0, second=0, microsecond=0)
         add_note(account=account, at=at, text=text, author=people[email])
     known = set(SavedView.objects.for_account(account).values_list("name", flat=True))
     for name, query, is_shared in _VIEWS:

@@ -220,23 +220,23 @@ def clock_changes(period: Period, zone: tzinfo) -> tuple[datetime, ...]:
     while at < period.end:
         # No zone changes its clock twice in a day and takes it back.
         end = min(at + _ONE_DAY, period.end)
-        if _offset(at, zone) != _offset(end, zone):
-            change = _first_with_offset_of(end, at, zone)
+        if _ahead(at, zone) != _ahead(end, zone):
+            change = _first_with_clock_of(end, at, zone)
             found += [change] if change < period.end else []
         at = end
     return tuple(found)
 
 
-def _offset(instant: datetime, zone: tzinfo) -> timedelta | None:
+def _ahead(instant: datetime, zone: tzinfo) -> timedelta | None:
     return instant.astimezone(zone).utcoffset()
 
 
-def _first_with_offset_of(after: datetime, before: datetime, zone: tzinfo) -> datetime:
+def _first_with_clock_of(after: datetime, before: datetime, zone: tzinfo) -> datetime:
     """Halve until a second is left: the first instant that has the offset of the later of two."""
-    wanted = _offset(after, zone)
+    wanted = _ahead(after, zone)
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=int((after - before).total_seconds()) // 2)
-        if _offset(middle, zone) == wanted:
+        if _ahead(middle, zone) == wanted:
             after = middle
         else:
             before = middle
