@@ -14,7 +14,7 @@ from django.contrib.auth.hashers import make_password
 
 from accounts import keys
 from accounts.models import Account, ApiKey, User
-from accounts.tenancy import as_owner, as_worker
+from accounts.tenancy import account_scope, as_owner, as_worker
 from insights.billing.add_on_operations import start_add_on
 from insights.billing.catalogue_operations import load_plan
 from insights.billing.override_operations import set_override
@@ -22,6 +22,7 @@ from insights.billing.plan_toml import parse_plan_toml
 from insights.billing.subscription_operations import change_plan, start_subscription
 from insights.ingest.operations import receive_batch
 from insights.models import Batch, Source, SourceKey, Subscription
+from insights.notebook.operations import add_note, save_view
 from insights.rating.plan_change import ChangePolicy
 from tests import factories
 from tests.billing.bills import (
@@ -64,6 +65,8 @@ class World:
     key: ApiKey
     source_key: SourceKey
     subscription: Subscription
+    note: UUID
+    view: UUID
 
     def values(self, kind: str) -> dict[str, Any]:
         """Return what stands in the variable parts of addresses."""
@@ -79,6 +82,8 @@ class World:
             "key_uuid": (self.key if kind == "account" else self.source_key).public_id,
             "user_uuid": self.people["viewer"].public_id,
             "slug": self.source.slug,
+            "note_uuid": self.note,
+            "view_uuid": self.view,
         }
 
 
@@ -111,7 +116,23 @@ def make_world() -> World:
         key=row,
         source_key=_source_key(source),
         subscription=subscription,
+        note=_note(account, people["owner"], now),
+        view=_view(account, people["owner"]),
     )
+
+
+def _note(account: Account, author: User, now: datetime) -> UUID:
+    with account_scope(account.pk):
+        at = now - timedelta(days=2)
+        return add_note(account=account, at=at, text="Released v2 here", author=author)[0].public_id
+
+
+def _view(account: Account, owner: User) -> UUID:
+    query = "meter=requests&period=last-7-days&granularity=hour"
+    with account_scope(account.pk):
+        return save_view(
+            account=account, name="Requests by hour", query=query, is_shared=True, owner=owner
+        ).public_id
 
 
 def _people(account: Account) -> dict[str, User]:
