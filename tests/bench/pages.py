@@ -105,6 +105,8 @@ def _bills(account: Account, own: str, cookie: dict[str, str]) -> dict[str, tupl
         "a line of a bill": (f"{bill}lines/{issued.position}/", cookie),
         "difference of two bills": (f"{bill}difference/", cookie),
         "where usage went": (f"{bill}where-usage-went/", cookie),
+        "a bill then and now": (f"{bill}then-and-now/", cookie),
+        "edges of a period": (f"{bill}edges/?within=60", cookie),
     }
 
 
