@@ -160,7 +160,9 @@ class ThenAndNowSerializer(serializers.Serializer[Json]):
     is_rated = serializers.BooleanField(
         help_text="False where a price cannot be applied to the usage of a side; then there are no lines."
     )
-    is_accounted_for = serializers.BooleanField(help_text="Whether every residual is zero.")
+    is_accounted_for = serializers.BooleanField(
+        help_text="Whether every residual is zero, and the invoice comes out as it stands at its own moment."
+    )
     total_then = serializers.CharField(allow_null=True, help_text=AMOUNT_HELP)
     total_now = serializers.CharField(allow_null=True, help_text=AMOUNT_HELP)
     change = serializers.CharField(allow_null=True, help_text=AMOUNT_HELP)

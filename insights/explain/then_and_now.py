@@ -157,7 +157,8 @@ class ThenAndNow:
     @property
     def is_accounted_for(self) -> bool:
         """Whether lines account for all money, records for all quantities, and the bill's own side is the bill."""
-        return not self.residual.minor and not any(line.residual for line in self.lines) and self.is_equal
+        nothing_left = not self.residual.minor and not any(line.residual for line in self.lines)
+        return self.is_rated and nothing_left and self.is_equal
 
 
 def pair_lines(

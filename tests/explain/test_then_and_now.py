@@ -20,7 +20,7 @@ from insights.explain.then_and_now import LineChange, ThenAndNow
 from insights.explain.then_and_now_queries import compare_then_and_now
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_moment import KnownAt
-from insights.models import Invoice, LedgerEntry, LineItem, Meter, Source
+from insights.models import Invoice, LedgerEntry, LineItem, Meter, Source, Subscription
 from insights.rating.charges import Percentage, PerUnit
 from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import SheetPrice
@@ -49,13 +49,15 @@ def usage_of(found: ThenAndNow) -> list[LineChange]:
     return [change for change in found.lines if change.line.meter_key]
 
 
-def replace_row(source: Source, account: Account, hour: str, quantity: str, **dimensions: str) -> None:
+def replace_row(
+    source: Source, account: Account, hour: str, quantity: str, *, revision: int = 2, **dimensions: str
+) -> None:
     """Deliver a window again, with a higher revision and another quantity."""
     names = ",".join(dimensions)
     instant = scene.instant(hour).isoformat().replace("+00:00", "Z")
     values = ",".join(dimensions.values())
     text = f"account,meter,window_start,quantity,revision,{names}\n"
-    batch = ingest_now(source, f"{text}{account.reference},calls,{instant},{quantity},2,{values}\n")
+    batch = ingest_now(source, f"{text}{account.reference},calls,{instant},{quantity},{revision},{values}\n")
     assert (batch.state, batch.rejected) == ("done", 0), batch.refusal_detail
 
 
@@ -119,8 +121,8 @@ def test_every_aggregation_comes_out_as_billed_then_and_as_corrected_now(
     assert found.stored == found.total_then
 
 
-def matrix_of_regions() -> SheetPrice:
-    """Data out at a price for each of two regions, and one for all others."""
+def matrix_of_regions(*, has_catch_all: bool = True) -> SheetPrice:
+    """Data out at a price for each of two regions, and perhaps one for all others."""
     gigabytes = Conversion(unit="GB", units_per=Decimal(10) ** 9)
 
     def terms(amount: str) -> PriceTerms:
@@ -131,7 +133,7 @@ def matrix_of_regions() -> SheetPrice:
     matrix = Matrix(
         dimensions=("region",),
         cells=(Cell(values=("eu",), terms=terms("0.09")), Cell(values=("us",), terms=terms("0.05"))),
-        catch_all=terms("0.2"),
+        catch_all=terms("0.2") if has_catch_all else None,
     )
     return SheetPrice(key="bytes", name="Data out", meter_key="bytes", matrix=matrix)
 
@@ -255,6 +257,45 @@ def test_any_position_and_instant_is_told(world: Cast) -> None:
     check(before_all)
     assert (before_all.moved.came, before_all.moved.went) == (90, 0)
     assert before_all.total_then.minor == 300
+
+
+def test_a_bill_below_zero_carries_the_same_and_comes_out_equal(world: Cast) -> None:
+    march, source, _ = late_scene(world)
+    for hour in scene.hours("2026-03-03T00", 60):
+        replace_row(source, world.ours, hour, "0", revision=3, endpoint="a")
+    scene.complete(world.ours, "2026-05-01")
+    with as_owner():
+        subscription = Subscription.objects.get(pk=march.subscription_id)
+        Subscription.objects.filter(pk=subscription.pk).update(ends_at=scene.instant("2026-04-01T22"))
+    _, april, *_ = scene.bill(subscription, "2026-05-10")
+    assert [line.kind for line in scene.lines_of(april)][-1] == "carried"
+
+    found = both(world.ours, april)
+
+    check(found)
+    assert found.is_equal
+    assert found.total_now.minor == 0
+
+
+def test_a_side_that_cannot_be_rated_lists_its_records_alone(world: Cast, signed_in: Any) -> None:
+    scene.meters("bytes", unit="B", dimensions=["region"])
+    plan = scene.make_plan("plan", [matrix_of_regions(has_catch_all=False)])
+    subscription = scene.subscribe(world.ours, plan, "2026-02-28T23", anchor="2026-03-01")
+    source = make_source()
+    scene.deliver(source, world.ours, usage_rows("2026-03-04T00", 5, "bytes"), region="eu")
+    scene.complete(world.ours, "2026-04-01")
+    march, *_ = scene.bill(subscription, "2026-04-10")
+    scene.deliver(source, world.ours, usage_rows("2026-03-04T00", 20, "bytes"), region="sa")
+
+    found = both(world.ours, march)
+
+    assert (found.is_rated, found.lines, found.unpriced.came) == (False, (), 20)
+    with time_machine.travel(NOW, tick=False):
+        address = reverse("bill-then-and-now", args=[world.ours.public_id, march.public_id])
+        response = signed_in(world.viewer).get(address)
+    assert response.status_code == 200
+    assert "cannot be applied" in response.content.decode()
+    assert len(response.context["records"]) == 20
 
 
 def test_a_position_not_reached_is_refused(world: Cast) -> None:
