@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models.fields.json import KeyTransform
+
 from accounts.models import Account
 from insights.billing.bill import Bill
 from insights.explain.edges import (
@@ -148,7 +150,7 @@ class _Bills:
     """
 
     own_subscription: int
-    invoices: Mapping[int, Invoice]
+    invoices: Mapping[int, Any]
     lines: Sequence[LineItem]
     left_out: Mapping[int, frozenset[int]]
     correcting: Mapping[int, Sequence[Invoice]]
@@ -162,6 +164,8 @@ class _Bills:
             invoice.pk: invoice
             for invoice in Invoice.objects.for_account(account)
             .filter(kind="period", period_start__lt=reach.end, period_end__gt=reach.start)
+            .annotate(not_billed=KeyTransform("not_billed", "details"))
+            .defer("details")
             .order_by("period_start", "pk")
         }
         lines = LineItem.objects.for_account(account).filter(
@@ -179,7 +183,10 @@ class _Bills:
                     "service_end",
                 )
             ),
-            left_out={pk: list_left_out(account, invoice.details) for pk, invoice in invoices.items()},
+            left_out={
+                pk: list_left_out(account, {"not_billed": invoice.not_billed})
+                for pk, invoice in invoices.items()
+            },
             correcting=correcting,
             later={pk: _brought_later(invoice.usage_as_of, entries) for pk, invoice in every.items()},
         )  # fmt: skip
