@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
 
 from accounts.models import Account, AuditEntry, Membership, User
-from accounts.tenancy import as_worker, connection
+from accounts.tenancy import account_scope, as_worker, connection
 from insights import tasks
-from insights.management import demo_setup
+from insights.management import demo_notes, demo_setup
 from insights.management.commands import load_demo
-from insights.models import Backfill, Batch, Meter, Source
+from insights.metering.queries import list_meters
+from insights.metering.usage_filter import parse_usage_filter
+from insights.models import Backfill, Batch, ChartNote, Meter, SavedView, Source
 from usage_portal.demo import cast
 from usage_portal.demo.company import Company, build_company
 from usage_portal.demo.totals import expected_totals
@@ -148,3 +152,28 @@ def test_the_demo_key_is_made_once(portal_db: None) -> None:
 
         assert demo_setup.issue_demo_key(now=NOW) is not None
         assert demo_setup.issue_demo_key(now=NOW) is None
+
+
+def test_notes_and_views_are_made_once_and_can_be_shown(portal_db: None) -> None:
+    company = build_company(now=NOW, only=SMALL[:1])
+    with as_worker():
+        demo_setup.set_up(company)
+        for _ in range(2):
+            demo_notes.make_notes(company)
+
+        notes = list(ChartNote.objects.order_by("-at"))
+        views = list(SavedView.objects.order_by("name"))
+        account = Account.objects.get(reference=SMALL[0])
+
+    assert [note.author_name for note in notes] == [
+        cast.VIEWER_EMAIL, cast.OWNER_EMAIL, cast.OWNER_EMAIL, cast.VIEWER_EMAIL,
+    ]  # fmt: skip
+    assert all(note.at < NOW for note in notes)
+    assert len(views) == 2
+    with account_scope(account.pk, read_only=True):
+        meters = list_meters(account)
+    for view in views:
+        question = parse_usage_filter(
+            parse_qsl(view.query), meters=meters, zone=ZoneInfo(account.billing_zone), now=NOW
+        )
+        assert question.query_string() == view.query
