@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0004_staff_are_not_members"),
-        ("insights", "0025_lines_by_their_invoice"),
+        ("insights", "0026_offered_plans"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
