@@ -15,7 +15,7 @@ from itertools import groupby
 
 from insights.billing.basis import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
 from insights.rating.invoice import LineKind
-from insights.rating.matrix import CATCH_ALL, cell_key, split_by_cell
+from insights.rating.matrix import CATCH_ALL, split_by_cell
 from insights.rating.plan_change import ChangePolicy, PlanSegment, rate_and_place_segments
 from insights.rating.rate import RatedLine, Segment, UnableToRate, Usage, rate_line
 from insights.rating.sheet import SheetPrice
@@ -107,21 +107,6 @@ def usage_lines(
 def usage_line_key(number: int, price_key: str, meter_version: int, values: tuple[str, ...]) -> str:
     """The name of the line for a price in the segment of this number, for one version of a meter and one cell."""
     return line_key("usage", str(number), price_key, str(meter_version), *values)
-
-
-def find_usage_line(
-    number: int, segment: ServiceSegment, meter: MeterOfBill, dimensions: Mapping[str, str]
-) -> str | None:
-    """The name of the line that usage with these dimension values is on; None where no price is for it."""
-    price = price_for(segment, meter)
-    if price is None:
-        return None
-    if price.matrix is None:
-        return usage_line_key(number, price.key, meter.version, CATCH_ALL)
-    try:
-        return usage_line_key(number, price.key, meter.version, cell_key(price.matrix, dimensions))
-    except UnableToRate:
-        return None
 
 
 def _is_due(key: _ChainKey, chain: Sequence[_Place]) -> bool:

@@ -16,11 +16,11 @@ from insights.billing.corrections import rate_again
 from insights.billing.issued_bill_queries import load_issued_bill
 from insights.billing.usage_lines import (
     Quantities,
-    find_usage_line,
     meter_is_current,
     price_for,
     usage_line_key,
 )
+from insights.billing.usage_places import find_usage_line
 from insights.billing.usage_queries import meter_of_bill
 from insights.billing.whole_lines import carried_line
 from insights.explain.line_queries import list_left_out
