@@ -5,7 +5,7 @@ Call inside an account's scope; every query names the account besides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from insights.models import (
     Settlement,
     SettlementState,
 )
+from insights.values.period import Period
 
 PDF_TYPE = "application/pdf"
 
@@ -100,6 +101,20 @@ def list_issued_bills(
         last = Invoice.objects.for_account(account).filter(public_id=older_than).only("period_start").first()
         rows = rows.filter(_behind(BillPlace(last.period_start, last.pk))) if last else rows
     return _page(account, rows, now=now, limit=limit)
+
+
+def list_bills_of_time(
+    account: Account, period: Period, *, also: Iterable[int], now: datetime
+) -> dict[int, BillHead]:
+    """The bills, drafts among them and void ones not, whose periods meet a stretch of time, and some others by row.
+
+    By the ids of their rows, oldest period first.
+    """
+    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
+    is_met = Q(period_start__lt=period.end, period_end__gt=period.start)
+    rows = _invoices(account).filter(is_met | Q(pk__in=list(also))).exclude(pk__in=void).defer("details")
+    found = list(rows.order_by("period_start", "id"))
+    return {row.pk: head for row, head in zip(found, _heads(account, found, now), strict=True)}
 
 
 def list_owed_bills(account: Account, *, now: datetime) -> tuple[BillHead, ...]:

@@ -5,11 +5,11 @@ Everything is read as known at the position that the bill was made at, and once 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
+from functools import cached_property, reduce
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account
@@ -28,12 +28,13 @@ from insights.explain.line_proof import (
     cost_of_values,
     recheck_line,
 )
-from insights.metering.aggregations import adds_over_time, adds_up, settled
+from insights.metering.aggregations import MeterFacts, adds_over_time, adds_up, settled
 from insights.metering.archived_queries import list_archived_months
 from insights.metering.line_usage_queries import (
     NOW,
     DayUsage,
     LineScope,
+    LineSeries,
     last_instant,
     list_line_series,
     read_line_by_series,
@@ -67,6 +68,25 @@ class LineRead:
     before: Usage | None = None
 
 
+class Measured:
+    """The meters of an account and their series, each read once for all lines of an answer, and only if needed."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._series: dict[int, tuple[LineSeries, ...]] = {}
+
+    @cached_property
+    def meters(self) -> tuple[MeterFacts, ...]:
+        """Every version of every meter."""
+        return list_meters(self._account)
+
+    def series_of(self, meter: MeterFacts) -> tuple[LineSeries, ...]:
+        """All series of one version of a meter."""
+        if meter.id not in self._series:
+            self._series[meter.id] = list_line_series(self._account.pk, meter)
+        return self._series[meter.id]
+
+
 def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None:
     """Find a line of the bill by its place, with the series it is for; None where the bill has no such line."""
     line = next((one for one in bill.lines if one.position == position), None)
@@ -74,37 +94,67 @@ def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None
         return None
     row = LineItem.objects.for_account(account).get(invoice__public_id=bill.head.public_id, position=position)
     invoice = Invoice.objects.for_account(account).only("usage_as_of", "details").get(pk=row.invoice_id)
-    draft = line_of(row)
     # The usage behind a correction is the usage of the line that it corrects, under that bill's plans.
     told = invoice
     if row.corrects_invoice_id is not None:
         told = Invoice.objects.for_account(account).only("details").get(pk=row.corrects_invoice_id)
-    before = _before(account, row)
-    # What another meter counted is charged with the oldest version of the line's own.
-    count_meter = "" if before is not None else _count_meter(draft.terms)
-    return LineRead(
-        line=line,
-        draft=draft,
-        scope=_scope(account, bill.head.zone, draft, told.details, draft.meter_key),
-        counted=_scope(account, bill.head.zone, draft, told.details, count_meter),
-        position=invoice.usage_as_of,
-        before=before,
-    )
-
-
-def _before(account: Account, row: LineItem) -> Usage | None:
     older = LineItem.objects.for_account(account).filter(
         invoice=row.invoice_id,
         kind=LineKind.CHARGE,
-        price_key=row.price_key,
         meter_key=row.meter_key,
         meter_version__lt=row.meter_version or 0,
-        service_start=row.service_start,
-        service_end=row.service_end,
-        values=row.values,
-        unit=row.unit,
     )
-    quantities = [quantity for quantity in older.values_list("metered_quantity", flat=True) if quantity]
+    return read_line(
+        account,
+        line,
+        row,
+        zone=bill.head.zone,
+        position=invoice.usage_as_of,
+        told=told.details,
+        older=older if row.meter_key else (),
+        measured=Measured(account),
+    )
+
+
+def read_line(
+    account: Account,
+    line: BillLine,
+    row: LineItem,
+    *,
+    zone: str,
+    position: int,
+    told: Mapping[str, object],
+    older: Iterable[LineItem],
+    measured: Measured,
+) -> LineRead:
+    """Find the series that a stored line is for.
+
+    `told` are the details of the bill whose plans it is under, `older` the lines of its bill for older versions of its
+    meter, among others.
+    """
+    draft = line_of(row)
+    return LineRead(
+        line=line,
+        draft=draft,
+        scope=_scope(account, zone, draft, told, draft.meter_key, measured),
+        counted=_scope(account, zone, draft, told, _count_meter(draft.terms), measured),
+        position=position,
+        before=_before(row, older),
+    )
+
+
+_SAME_LINE = ("price_key", "meter_key", "service_start", "service_end", "values", "unit")
+
+
+def _before(row: LineItem, older: Iterable[LineItem]) -> Usage | None:
+    quantities = [
+        other.metered_quantity
+        for other in older
+        if other.metered_quantity
+        and other.kind == LineKind.CHARGE
+        and (other.meter_version or 0) < (row.meter_version or 0)
+        and all(getattr(other, name) == getattr(row, name) for name in _SAME_LINE)
+    ]
     return Usage(reduce(EXACT.add, quantities)) if quantities else None
 
 
@@ -114,17 +164,21 @@ def _count_meter(terms: PriceTerms | None) -> str:
 
 
 def _scope(
-    account: Account, zone: str, draft: DraftLine, details: Mapping[str, object], meter_key: str
+    account: Account,
+    zone: str,
+    draft: DraftLine,
+    details: Mapping[str, object],
+    meter_key: str,
+    measured: Measured,
 ) -> LineScope | None:
     """Which series a line's quantity, or its count, is of; None for a line that is not for usage."""
     if not meter_key or not draft.meter_key:
         return None
-    meters = list_meters(account)
     is_own = meter_key == draft.meter_key
     meter = next(
         (
             one
-            for one in reversed(meters)
+            for one in reversed(measured.meters)
             if one.key == meter_key and (not is_own or draft.meter_version in (None, one.version))
         ),
         None,
@@ -138,7 +192,7 @@ def _scope(
     def is_wanted(source_id: int, dimensions: Mapping[str, str]) -> bool:
         return source_id not in left_out and (matrix is None or cell_key(matrix, dimensions) == wanted)
 
-    series = list_line_series(account.pk, meter, is_wanted=is_wanted)
+    series = tuple(one for one in measured.series_of(meter) if is_wanted(one.facts.source_id, one.dimensions))
     return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)
 
 
@@ -169,12 +223,12 @@ def prove_line(account: Account, bill: Bill, *, position: int, now: datetime) ->
         adds_over_time=adds_over_time(meter.aggregation),
         is_archived=bool(list_archived_months(account, read.draft.service)),
     )
+    until = last_instant(read.draft.service, now)
     if read.draft.kind is LineKind.CORRECTION:
-        before = _position_before(account, bill, read.draft)
-        return replace(proof, days=_changed_days(read, read.draft.terms, before, now))
+        return replace(proof, days=read_changed_days(account, read, until=until))
     return replace(
         proof,
-        days=_days(read, read.draft.terms, read.position, now),
+        days=read_days(read, until=until),
         dimensions=_dimensions(read),
         recheck=_recheck(read, read.draft.terms),
     )
@@ -193,38 +247,45 @@ def _neighbours(bill: Bill, line: BillLine) -> tuple[BillLine, ...]:
     )
 
 
-def _position_before(account: Account, bill: Bill, draft: DraftLine) -> int:
-    """The last position at which the corrected line was rated before this bill did it again."""
-    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
-    rated = Invoice.objects.for_account(account).filter(
-        state=InvoiceState.ISSUED, lines__corrects_invoice=draft.corrects_invoice_id, lines__key=draft.key
-    )
-    earlier = rated.exclude(pk__in=void).filter(usage_as_of__lt=bill.usage_as_of)
-    first = Invoice.objects.for_account(account).filter(pk=draft.corrects_invoice_id or 0)
-    positions = [*earlier.values_list("usage_as_of", flat=True), *first.values_list("usage_as_of", flat=True)]
-    return max(positions, default=0)
+def read_days(read: LineRead, *, until: datetime, position: int | None = None) -> tuple[DayPart, ...]:
+    """The days of a line that begin before the instant, with amounts where it can be parted; as known at its position.
 
-
-def _changed_days(read: LineRead, terms: PriceTerms, before: int, now: datetime) -> tuple[DayPart, ...]:
-    return change_of_days(_days(read, terms, before, now), _days(read, terms, read.position, now))
-
-
-def _days(read: LineRead, terms: PriceTerms, position: int, now: datetime) -> tuple[DayPart, ...]:
-    if read.scope is None:
+    Another position is for what was known before a correction.
+    """
+    if read.scope is None or read.draft.terms is None:
         return ()
-    until = last_instant(read.scope.service, now)
-    usage = read_line_days(read.scope, position=position, until=until)
+    known = read.position if position is None else position
+    usage = read_line_days(read.scope, position=known, until=until)
     days = tuple(DayPart(slot=one.slot, quantity=one.quantity, records=one.records) for one in usage)
     if not adds_over_time(read.scope.meter.aggregation):
         return days
-    counts = read_line_days(read.counted, position=position, until=until) if read.counted else ()
+    counts = read_line_days(read.counted, position=known, until=until) if read.counted else ()
     return cost_of_days(
         days,
-        terms=terms,
+        terms=read.draft.terms,
         segment=read.draft.segment,
         counts=[_or_zero(one) for one in counts],
         before=read.before,
     )
+
+
+def read_changed_days(account: Account, read: LineRead, *, until: datetime) -> tuple[DayPart, ...]:
+    """The days that a correction is about: those that changed since its line was rated before."""
+    before = _position_before(account, read)
+    return change_of_days(read_days(read, until=until, position=before), read_days(read, until=until))
+
+
+def _position_before(account: Account, read: LineRead) -> int:
+    """The last position at which the corrected line was rated before this bill did it again."""
+    draft = read.draft
+    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
+    rated = Invoice.objects.for_account(account).filter(
+        state=InvoiceState.ISSUED, lines__corrects_invoice=draft.corrects_invoice_id, lines__key=draft.key
+    )
+    earlier = rated.exclude(pk__in=void).filter(usage_as_of__lt=read.position)
+    first = Invoice.objects.for_account(account).filter(pk=draft.corrects_invoice_id or 0)
+    positions = [*earlier.values_list("usage_as_of", flat=True), *first.values_list("usage_as_of", flat=True)]
+    return max(positions, default=0)
 
 
 def _or_zero(usage: DayUsage) -> Decimal:

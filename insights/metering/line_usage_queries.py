@@ -7,7 +7,7 @@ rollups as far as nothing touched them since, the pieces of days at either end f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -69,18 +69,15 @@ FROM insights_series s WHERE s.account_id = %(account)s AND s.meter_id = %(meter
 """
 
 
-def list_line_series(
-    account_id: int, meter: MeterFacts, *, is_wanted: Callable[[int, Mapping[str, str]], bool]
-) -> tuple[LineSeries, ...]:
-    """The series of a meter that a line is for, by their source and dimension values."""
+def list_line_series(account_id: int, meter: MeterFacts) -> tuple[LineSeries, ...]:
+    """Every series of a meter, with its source and dimension values: what lines choose theirs from."""
     parameters = {"account": account_id, "meter": meter.id, "unique": list(meter.unique_dimensions)}
-    found = []
-    for series_id, source_id, seconds, text, unique in rows_of(_SERIES, parameters):
-        dimensions = json.loads(text)
-        if is_wanted(source_id, dimensions):
-            facts = SeriesFacts(series_id, source_id, seconds, str(series_id), tuple(unique))
-            found.append(LineSeries(facts, dimensions))
-    return tuple(found)
+    return tuple(
+        LineSeries(
+            SeriesFacts(series_id, source_id, seconds, str(series_id), tuple(unique)), json.loads(text)
+        )
+        for series_id, source_id, seconds, text, unique in rows_of(_SERIES, parameters)
+    )
 
 
 def read_line_days(scope: LineScope, *, position: int, until: datetime) -> tuple[DayUsage, ...]:

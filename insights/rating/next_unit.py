@@ -1,8 +1,9 @@
 """What one more unit would cost, and how many until that changes: by the engine that bills, at any quantity.
 
-The next unit is one of the price's unit: a GB where bytes are charged by the GB. Its price is what the line comes to with
-it less what it comes to without it, exact and unrounded, so that a tier's flat amount, a package that is begun, a bound
-that is reached and all units priced anew are in it. What holds for the whole invoice, such as credits and taxes, is not.
+The next unit is one of the price's unit: a GB where bytes are charged by the GB. Its price is what the line comes to
+with it less what it comes to without it, exact and unrounded, so that a tier's flat amount, a package that is begun, a
+bound that is reached and all units priced anew are in it. What holds for the whole invoice, such as credits and taxes,
+is not.
 """
 
 from __future__ import annotations
