@@ -17,6 +17,7 @@ from accounts.models import Account
 from accounts.reading_rights import is_live_key
 from accounts.tenancy import account_scope
 from insights.api import documents
+from insights.api.cost import refuse_without_bills
 from insights.api.endpoint import ReadEndpoint
 from insights.api.errors import NOT_FOUND_DETAIL, Problem
 from insights.api.negotiation import CSV
@@ -26,7 +27,7 @@ from insights.api.usage import read_question, split_pairs
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
 from insights.exports.proof_queries import find_download
-from insights.exports.queries import CHANGES, CSV_KINDS, csv_source
+from insights.exports.queries import CHANGES, CSV_KINDS, csv_source, name_of
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 
 OWN_PARAMETERS = ("kind", "raw", "compress")
@@ -52,6 +53,7 @@ class UsageCsv(ReadEndpoint):
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
             question = read_question(question_pairs, account=account, now=now)
+            refuse_without_bills(question, self.key_facts.scopes)
             if kind == CHANGES and question.known is None:
                 detail = "Changes are since a moment: give known_at or position."
                 raise Problem("missing_parameter", detail, field="known_at", status=400)
@@ -76,7 +78,7 @@ class UsageCsv(ReadEndpoint):
             raise refuse_for_slots() from None
         bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
         name = file_name(
-            kind=kind,
+            kind=name_of(question, kind),
             meter_key=question.meter.key,
             first_day=question.first_day,
             last_day=question.last_day,

@@ -119,3 +119,52 @@ class ConservationSerializer(serializers.Serializer[Json]):
         child=serializers.CharField(), help_text="Meters of peaks and latest values, which do not add up."
     )
     lines = LineVerdictsSerializer()
+
+
+class EdgeSerializer(serializers.Serializer[Json]):
+    """Where the price of the next unit changes."""
+
+    kind = serializers.ChoiceField(choices=["included", "tier", "package"], help_text="What ends there.")
+    left = serializers.CharField(
+        help_text=f"How many more units until the next one is behind it. {EXACT_HELP}"
+    )
+    left_metered = serializers.CharField(help_text="The same in the meter's unit, cut to nine decimals.")
+    amount = serializers.CharField(help_text=f"The price of the first unit behind it. {EXACT_HELP}")
+    tier = serializers.IntegerField(allow_null=True, help_text="The tier that begins there.")
+    reprices = serializers.CharField(
+        allow_null=True,
+        help_text="By volume: the units whose price changes with it, which `amount` includes.",
+    )
+
+
+class NextUnitPriceSerializer(serializers.Serializer[Json]):
+    """What one more unit costs: the line with it less the line without it, exact and unrounded."""
+
+    invoice = serializers.UUIDField(help_text="The running invoice.")
+    line = serializers.IntegerField()
+    name = serializers.CharField()
+    meter = serializers.CharField()
+    values = serializers.DictField(
+        child=serializers.CharField(), help_text="Dimension values the price is for."
+    )
+    used = serializers.CharField(help_text="So far, in `used_unit`.")
+    used_unit = serializers.CharField()
+    complete_to = serializers.DateTimeField(allow_null=True)
+    unit = serializers.CharField(help_text="What one unit is.")
+    currency = serializers.CharField()
+    amount = serializers.CharField(help_text=EXACT_HELP)
+    place = serializers.IntegerField(
+        allow_null=True, help_text="The tier or package that the next unit falls in, from 1."
+    )
+    included_left = serializers.CharField(help_text=f"In `unit`. {EXACT_HELP}")
+    held_by = serializers.ChoiceField(
+        choices=["minimum", "maximum"], allow_null=True, help_text="The bound that the line is at."
+    )
+    edge = EdgeSerializer(allow_null=True, help_text="The first one; null where the price stays.")
+    words = serializers.ListField(child=serializers.CharField())
+
+
+class NextUnitPricesSerializer(serializers.Serializer[Json]):
+    """The prices of the next units, in the order of the running invoices."""
+
+    prices = NextUnitPriceSerializer(many=True)

@@ -256,7 +256,7 @@ def _lines(account: Account, invoice: Invoice) -> list[BillLine]:
         .select_related("corrects", "corrects_invoice")
         .order_by("position")
     )
-    names = _meter_names({row.meter_key for row in rows if row.meter_key})
+    names = meter_names({row.meter_key for row in rows if row.meter_key})
     earlier = _earlier_corrections(account, invoice, [row.corrects_id for row in rows if row.corrects_id])
     return [
         with_correction(
@@ -268,7 +268,7 @@ def _lines(account: Account, invoice: Invoice) -> list[BillLine]:
     ]
 
 
-def _meter_names(keys: set[str]) -> dict[str, str]:
+def meter_names(keys: set[str]) -> dict[str, str]:
     """The name of each meter's newest version."""
     rows = Meter.objects.filter(key__in=keys).order_by("key", "version")
     return dict(rows.values_list("key", "name"))

@@ -139,14 +139,15 @@ def read_line(
         scope=_scope(account, zone, draft, told, draft.meter_key, measured),
         counted=_scope(account, zone, draft, told, _count_meter(draft.terms), measured),
         position=position,
-        before=_before(row, older),
+        before=usage_before(row, older),
     )
 
 
 _SAME_LINE = ("price_key", "meter_key", "service_start", "service_end", "values", "unit")
 
 
-def _before(row: LineItem, older: Iterable[LineItem]) -> Usage | None:
+def usage_before(row: LineItem, older: Iterable[LineItem]) -> Usage | None:
+    """What older versions of the line's meter put into the same tiers, from some lines of the same bill."""
     quantities = [
         other.metered_quantity
         for other in older

@@ -19,7 +19,7 @@ from accounts.reading_rights import is_still_member, is_still_support
 from insights.exports.bundle import Bundle
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, OpenDownload, TooManyDownloads, open_download
-from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource, csv_source
+from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource, csv_source, name_of
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_queries import settle_known
@@ -57,7 +57,7 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
     if kind == CHANGES and question.known is None:
         raise BadRequest("Changes are since a moment: give known_at or position.")
     name = file_name(
-        kind=kind,
+        kind=name_of(question, kind),
         meter_key=question.meter.key,
         first_day=question.first_day,
         last_day=question.last_day,

@@ -16,12 +16,14 @@ from django.http import QueryDict
 from insights.metering.aggregations import MeterFacts
 from insights.metering.faults import Fault
 from insights.metering.usage_filter import (
+    COST,
     DIMENSION_PREFIX,
-    GRANULARITIES,
     PRESETS,
+    USAGE,
     Pairs,
     UsageFilter,
     fits_page,
+    granularities_of,
     meter_name,
 )
 from insights.values.period import local_day, months_after, previous_period
@@ -58,6 +60,7 @@ class FilterBar:
     """Everything the filter bar shows."""
 
     meters: tuple[Choice, ...]
+    measures: tuple[Choice, ...]
     granularities: tuple[Choice, ...]
     groups: tuple[Choice, ...]
     comparison: tuple[Choice, ...]
@@ -85,6 +88,7 @@ def make_filter_bar(
     """The bar of a question that was answered."""
     return FilterBar(
         meters=_meters(question, meters),
+        measures=_measures(question),
         granularities=tuple(_granularities(question)),
         groups=_groups(question),
         comparison=tuple(
@@ -171,6 +175,18 @@ def _with_meter(question: UsageFilter, meter: MeterFacts) -> UsageFilter:
     )
 
 
+def _measures(question: UsageFilter) -> tuple[Choice, ...]:
+    """The same question in units and in money, which knows no hours and no other moment."""
+    step = "day" if question.granularity == "hour" else question.granularity
+    in_money = replace(question, measure=COST, granularity=step, clock="billing", known=None)
+    return (
+        Choice(
+            "Units", url(replace(question, measure=USAGE)), current=question.measure == USAGE, id="in-units"
+        ),
+        Choice("Money", url(in_money), current=question.measure == COST, id="in-money"),
+    )
+
+
 def _granularities(question: UsageFilter) -> list[Choice]:
     return [
         Choice(
@@ -182,7 +198,7 @@ def _granularities(question: UsageFilter) -> list[Choice]:
             current=question.granularity == name,
             id=f"by-{name}",
         )
-        for name in GRANULARITIES
+        for name in granularities_of(question.measure)
     ]
 
 

@@ -14,7 +14,7 @@ from insights.explain.cost_answer import CostAnswer, CurrencyCost
 from insights.explain.cost_queries import read_cost
 from insights.metering.meter_queries import list_meters
 from insights.metering.usage_filter import parse_usage_filter
-from insights.models import Invoice, LineItem
+from insights.models import Invoice, LineItem, Plan, Source
 from insights.rating.charges import (
     ChargeModel,
     Graduated,
@@ -91,11 +91,14 @@ def _calls(chance: random.Random) -> SheetPrice:
     return SheetPrice(key="calls", name="Calls", meter_key="calls", matrix=matrix)
 
 
-def _plan(chance: random.Random, key: str) -> object:
+def _plan(chance: random.Random, key: str) -> Plan:
     other = scene.usage_price("other", PerUnit(unit_amount=Decimal("0.02")))
-    whole = {"discounts": (Discount(percent=Decimal(10)),)} if chance.random() < 0.5 else {}
-    bound = {"minimum": Bound(amount=Decimal(90))} if chance.random() < 0.5 else {}
-    return scene.make_plan(key, [scene.fee("base", "20.00"), _calls(chance), other], **whole, **bound)
+    return scene.make_plan(
+        key,
+        [scene.fee("base", "20.00"), _calls(chance), other],
+        discounts=(Discount(percent=Decimal(10)),) if chance.random() < 0.5 else (),
+        minimum=Bound(amount=Decimal(90)) if chance.random() < 0.5 else None,
+    )
 
 
 def make_cost_world(cast: Cast, seed: int) -> CostWorld:
@@ -103,6 +106,7 @@ def make_cost_world(cast: Cast, seed: int) -> CostWorld:
     chance = random.Random(seed)
     scene.meters("calls", "other", dimensions=["region", "endpoint"])
     first, second = _plan(chance, "first"), _plan(chance, "second")
+    scene.make_profile(cast.ours)
     subscription = scene.subscribe(cast.ours, first, "2026-03-01")
     change = f"2026-0{chance.choice((3, 4))}-{chance.randrange(8, 22):02}T{chance.randrange(24):02}"
     scene.change_plan(subscription, second, change, policy=chance.choice(POLICIES))
@@ -122,7 +126,7 @@ def make_cost_world(cast: Cast, seed: int) -> CostWorld:
 
 def _deliver(
     chance: random.Random,
-    source: object,
+    source: Source,
     account: Account,
     start: str,
     *,
@@ -142,7 +146,7 @@ def _deliver(
                 if chance.random() < 0.7
             ]
             if rows:
-                scene.deliver(source, account, rows, region=region, endpoint=endpoint)  # type: ignore[arg-type]
+                scene.deliver(source, account, rows, region=region, endpoint=endpoint)
 
 
 def cost_of(account: Account, **asked: str) -> CostAnswer:
@@ -159,6 +163,10 @@ def cost_of(account: Account, **asked: str) -> CostAnswer:
             now=NOW,
         )
         return read_cost(account, question, NOW)
+
+
+def _parameter(name: str) -> str:
+    return name.replace("__", ".").rstrip("_")
 
 
 def only(answer: CostAnswer) -> CurrencyCost:
