@@ -24,10 +24,12 @@ from insights.api.negotiation import CSV
 from insights.api.parameters import choice, query_pairs, single_values
 from insights.api.serializers import DownloadSerializer
 from insights.api.usage import read_question, split_pairs
+from insights.exports.answer_queries import csv_source
+from insights.exports.cost_rows import name_of
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
 from insights.exports.proof_queries import find_download
-from insights.exports.queries import CHANGES, CSV_KINDS, csv_source, name_of
+from insights.exports.queries import CHANGES, CSV_KINDS
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 
 OWN_PARAMETERS = ("kind", "raw", "compress")

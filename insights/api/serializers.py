@@ -9,6 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from insights.api.cost_serializers import CostSerializer
 from insights.models import Aggregation, BatchState, DownloadState
 
 QUANTITY_HELP = "Every digit, as text."
@@ -202,79 +203,6 @@ class KnownAtSerializer(serializers.Serializer[dict[str, Any]]):
         help_text="The last ledger position of the account by then; 0 before everything."
     )
     changed_at = serializers.DateTimeField(allow_null=True, help_text="When that position was written.")
-
-
-class CostPointSerializer(serializers.Serializer[dict[str, Any]]):
-    """One day or month in money."""
-
-    window_start = serializers.CharField()
-    window_end = serializers.CharField()
-    state = serializers.ChoiceField(
-        choices=["billed", "so_far", "no_price"],
-        help_text="so_far: on an invoice that is not issued; no_price: no invoice has a price for it.",
-    )
-    amount = serializers.CharField(allow_null=True)
-    quantity = serializers.CharField(allow_null=True, help_text=f"As billed. {QUANTITY_HELP}")
-    parts = serializers.ListField(
-        child=serializers.CharField(),
-        help_text="By group, in their order; empty where a line is in several points, which its values do not cross.",
-    )
-
-
-class CostGroupSerializer(serializers.Serializer[dict[str, Any]]):
-    """One dimension value, or the rest, in money."""
-
-    part = serializers.ChoiceField(choices=["value", "none", "other"])
-    value = serializers.CharField(allow_null=True)
-    values_count = serializers.IntegerField()
-    amount = serializers.CharField()
-    quantity = serializers.CharField(help_text=QUANTITY_HELP)
-
-
-class CostBesidesSerializer(serializers.Serializer[dict[str, Any]]):
-    """What else an invoice comes to."""
-
-    what = serializers.CharField(
-        help_text="elsewhere: the same meter, other days or values; usage: other meters; else not from usage."
-    )
-    meter = serializers.CharField(allow_null=True)
-    amount = serializers.CharField()
-
-
-class CostInvoiceSerializer(serializers.Serializer[dict[str, Any]]):
-    """An invoice beside the answer: shown and besides add to its total."""
-
-    invoice = serializers.UUIDField()
-    number = serializers.CharField(allow_null=True)
-    status = serializers.CharField()
-    shown = serializers.CharField()
-    besides = CostBesidesSerializer(many=True)
-    total = serializers.CharField()
-
-
-class CostNotPartedSerializer(serializers.Serializer[dict[str, Any]]):
-    """A line of which only a part was asked for, which cannot be told; nothing of it is counted."""
-
-    invoice = serializers.UUIDField()
-    line = serializers.IntegerField()
-    name = serializers.CharField()
-    amount = serializers.CharField()
-    reason = serializers.ChoiceField(choices=["held", "values", "correction", "unrated"])
-
-
-class CostSerializer(serializers.Serializer[dict[str, Any]]):
-    """Cost in one currency. Points and no_single_point add to the amount; groups and no_single_group too."""
-
-    currency = serializers.CharField()
-    amount = serializers.CharField()
-    points = CostPointSerializer(many=True)
-    no_single_point = serializers.CharField(help_text="What is of no single day or month.")
-    groups = CostGroupSerializer(many=True)
-    no_single_group = serializers.CharField(
-        help_text="What is of no single value: corrections, and what is due without usage."
-    )
-    invoices = CostInvoiceSerializer(many=True)
-    not_parted = CostNotPartedSerializer(many=True)
 
 
 class UsageSerializer(serializers.Serializer[dict[str, Any]]):

@@ -24,15 +24,8 @@ from insights.api.parameters import Pairs, choice, limit_of, query_pairs, single
 from insights.api.serializers import AccountSerializer, MetersSerializer, UsageSerializer
 from insights.explain.cost_queries import read_cost
 from insights.exports.aggregates import instant_text, part_name, quantity_text
-from insights.exports.queries import (
-    AGGREGATES,
-    KINDS,
-    RECORDS,
-    RecordRow,
-    list_records,
-    records_filter,
-    refuse_cost_of_records,
-)
+from insights.exports.cost_rows import refuse_cost_of_records
+from insights.exports.queries import AGGREGATES, KINDS, RECORDS, RecordRow, list_records, records_filter
 from insights.metering.aggregations import unit_of
 from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.explore import Bucket, Exploration

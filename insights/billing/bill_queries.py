@@ -106,10 +106,7 @@ def list_issued_bills(
 def list_bills_of_time(
     account: Account, period: Period, *, also: Iterable[int], now: datetime
 ) -> dict[int, BillHead]:
-    """The bills, drafts among them and void ones not, whose periods meet a stretch of time, and some others by row.
-
-    By the ids of their rows, oldest period first.
-    """
+    """The bills, without void ones, whose periods meet a stretch of time, and some others by row; oldest first."""
     void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
     is_met = Q(period_start__lt=period.end, period_end__gt=period.start)
     rows = _invoices(account).filter(is_met | Q(pk__in=list(also))).exclude(pk__in=void).defer("details")

@@ -14,6 +14,8 @@ from insights.billing.price_words import money_number
 from insights.explain.cost_answer import BillCost, CostAnswer, CostGroup, CurrencyCost
 from insights.exports.aggregates import instant_text, quantity_text
 from insights.exports.formatting import csv_lines, safe_text
+from insights.metering.faults import Fault, UsageFilterRefused
+from insights.metering.usage_filter import COST, UsageFilter
 from insights.values.money import Money
 from insights.values.quantity import exact_text
 
@@ -91,3 +93,14 @@ def rest_part(group: LineGroup | None) -> str:
 def _row(kind: str, amount: Money | None, **cells: str) -> list[str]:
     money = {} if amount is None else {"amount": money_number(amount), "currency": amount.currency}
     return [kind, *(str({**cells, **money}.get(column, "")) for column in COLUMNS[1:])]
+
+
+def name_of(question: UsageFilter, kind: str) -> str:
+    """What the file of an answer is called by."""
+    return COST if question.measure == COST else kind
+
+
+def refuse_cost_of_records(question: UsageFilter) -> None:
+    """Raise UsageFilterRefused where a question about cost asks for records, which have none of their own."""
+    if question.measure == COST:
+        raise UsageFilterRefused([Fault("measure", "measure", "Records have no cost; ask for aggregates.")])

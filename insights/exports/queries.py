@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,16 +18,12 @@ from psycopg import sql
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.explain.cost_queries import read_cost
-from insights.exports.aggregates import KNOWN_COLUMN, aggregate_lines
-from insights.exports.cost_rows import cost_lines
+from insights.exports.aggregates import KNOWN_COLUMN
 from insights.exports.formatting import FORMULA_PATTERN, column_names
-from insights.metering.archived_queries import Guard, guard_of, refuse_archived_records
-from insights.metering.faults import Fault, UsageFilterRefused
+from insights.metering.archived_queries import Guard, guard_of
 from insights.metering.known_moment import KnownAt
 from insights.metering.known_sql import KNOWN_PARTS, RECORDS_CHANGED, SINCE
-from insights.metering.queries import explore
-from insights.metering.usage_filter import COST, UsageFilter
+from insights.metering.usage_filter import UsageFilter
 from insights.values.period import Period
 
 AGGREGATES = "aggregates"
@@ -105,33 +101,6 @@ def records_filter(account: Account, question: UsageFilter) -> RecordsFilter:
         dimension_values=question.values,
         known=question.known,
     )
-
-
-def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool, now: datetime) -> CsvSource:
-    """Return the CSV that answers a question: what the page shows, or the records behind it.
-
-    Raises UsageFilterRefused if records are asked for that are archived, or the cost of records.
-    """
-    if kind in (RECORDS, CHANGES):
-        refuse_cost_of_records(question)
-        refuse_archived_records(account, question.period(ZoneInfo(account.billing_zone)))
-        wanted = replace(records_filter(account, question), changes_since=kind == CHANGES)
-        return records_copy(wanted, raw=raw)
-    zone = UTC if question.clock == "utc" else ZoneInfo(account.billing_zone)
-    if question.measure == COST:
-        return cost_lines(read_cost(account, question, now), zone=zone, raw=raw)
-    return aggregate_lines(explore(account, question, now), zone=zone, raw=raw)
-
-
-def name_of(question: UsageFilter, kind: str) -> str:
-    """What the file of an answer is called by."""
-    return COST if question.measure == COST else kind
-
-
-def refuse_cost_of_records(question: UsageFilter) -> None:
-    """Raise UsageFilterRefused where a question about cost asks for records, which have none of their own."""
-    if question.measure == COST:
-        raise UsageFilterRefused([Fault("measure", "measure", "Records have no cost; ask for aggregates.")])
 
 
 # A partition's key index gives this order, so neither a download nor a page has to sort or to hold what it

@@ -16,10 +16,12 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.reading_rights import is_still_member, is_still_support
+from insights.exports.answer_queries import csv_source
 from insights.exports.bundle import Bundle
+from insights.exports.cost_rows import name_of
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, OpenDownload, TooManyDownloads, open_download
-from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource, csv_source, name_of
+from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_queries import settle_known

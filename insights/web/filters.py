@@ -16,10 +16,8 @@ from django.http import QueryDict
 from insights.metering.aggregations import MeterFacts
 from insights.metering.faults import Fault
 from insights.metering.usage_filter import (
-    COST,
     DIMENSION_PREFIX,
     PRESETS,
-    USAGE,
     Pairs,
     UsageFilter,
     fits_page,
@@ -60,7 +58,6 @@ class FilterBar:
     """Everything the filter bar shows."""
 
     meters: tuple[Choice, ...]
-    measures: tuple[Choice, ...]
     granularities: tuple[Choice, ...]
     groups: tuple[Choice, ...]
     comparison: tuple[Choice, ...]
@@ -88,7 +85,6 @@ def make_filter_bar(
     """The bar of a question that was answered."""
     return FilterBar(
         meters=_meters(question, meters),
-        measures=_measures(question),
         granularities=tuple(_granularities(question)),
         groups=_groups(question),
         comparison=tuple(
@@ -172,18 +168,6 @@ def _with_meter(question: UsageFilter, meter: MeterFacts) -> UsageFilter:
         meter=meter,
         group_by=question.group_by if question.group_by in meter.dimensions else "",
         values=tuple((key, values) for key, values in question.values if key in meter.dimensions),
-    )
-
-
-def _measures(question: UsageFilter) -> tuple[Choice, ...]:
-    """The same question in units and in money, which knows no hours and no other moment."""
-    step = "day" if question.granularity == "hour" else question.granularity
-    in_money = replace(question, measure=COST, granularity=step, clock="billing", known=None)
-    return (
-        Choice(
-            "Units", url(replace(question, measure=USAGE)), current=question.measure == USAGE, id="in-units"
-        ),
-        Choice("Money", url(in_money), current=question.measure == COST, id="in-money"),
     )
 
 

@@ -31,7 +31,7 @@ from insights.web.charts import scale_of, usage_figure
 from insights.web.filters import make_filter_bar, make_refused_bar, query_pairs, url
 from insights.web.known import known_context, known_control
 from insights.web.partials import render_page
-from insights.web.usage_cost import cost_context
+from insights.web.usage_cost import cost_context, measure_choices
 
 ROWS_PER_PAGE = 100
 PAGE = "usage/explorer.html"
@@ -57,7 +57,8 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
         try:
             return _in_money(request, asked, asked.question, page=page, now=now)
         except UsageFilterRefused as refused:
-            asked = replace(asked, faults=refused.faults)
+            told = replace(asked, faults=refused.faults)
+            return _refused(request, told, asked.question, zone=zone, now=now, is_page_wrong=False)
     if asked.answer is None or page is None:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
     context = _context(asked.answer, page=page, zone=zone, now=now)
@@ -107,6 +108,7 @@ def _in_money(
         "bar": make_filter_bar(question, meters=asked.meters, values=asked.values, zone=zone, now=now),
         "reading": find_reading(account),
         "question": question,
+        "measures": measure_choices(question),
         "zone": str(zone),
         "cost": cost,
         "group_label": words.label(question.group_by),
@@ -151,6 +153,7 @@ def _refused(
     context = {
         "bar": bar,
         "question": question,
+        "measures": measure_choices(question),
         "zone": str(zone),
         "fresh_url": url(question),
         "known_control": control,
@@ -165,6 +168,7 @@ def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> 
     context: dict[str, Any] = {
         "answer": answer,
         "question": question,
+        "measures": measure_choices(question),
         "zone": str(zone),
         "clock": str(clock),
         "is_on_another_clock": clock is UTC and str(zone) != "UTC",

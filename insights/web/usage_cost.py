@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -18,13 +19,13 @@ from insights.explain.cost import Left, NotParted
 from insights.explain.cost_answer import BillCost, BillPart, CostAnswer, CostState, CurrencyCost
 from insights.explain.cost_queries import read_cost
 from insights.explain.next_unit_queries import list_next_units
-from insights.metering.usage_filter import UsageFilter
+from insights.metering.usage_filter import COST, USAGE, UsageFilter
 from insights.metering.windows import ONE_DAY, days_of
 from insights.values.period import Period, local_day
 from insights.web import words
 from insights.web.bills import period_of
 from insights.web.cost_charts import STATE_WORDS, bucket_label, cost_figure, group_series
-from insights.web.filters import url, with_value
+from insights.web.filters import Choice, url, with_value
 from insights.web.next_unit import next_unit_rows
 
 LEFT_WORDS: Mapping[NotParted, str] = {
@@ -69,6 +70,18 @@ def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: 
         ],
         "next_units": next_unit_rows(next_units, names_meter=False),
     }
+
+
+def measure_choices(question: UsageFilter) -> tuple[Choice, ...]:
+    """The same question in units and in money, which knows no hours and no other moment."""
+    step = "day" if question.granularity == "hour" else question.granularity
+    in_money = replace(question, measure=COST, granularity=step, clock="billing", known=None)
+    return (
+        Choice(
+            "Units", url(replace(question, measure=USAGE)), current=question.measure == USAGE, id="in-units"
+        ),
+        Choice("Money", url(in_money), current=question.measure == COST, id="in-money"),
+    )
 
 
 def _is_priced(one: CurrencyCost) -> bool:
