@@ -18,7 +18,7 @@ from insights.api.bills import BillsEndpoint
 from insights.api.errors import Problem
 from insights.api.parameters import query_pairs, single_values
 from insights.billing.bill_document import instant_text as bill_instant_text
-from insights.billing.next_unit_words import countdown_words, next_price_words, reprice_words
+from insights.billing.next_unit_words import countdown_words, effect_words, next_price_words, reprice_words
 from insights.billing.price_words import money_number
 from insights.explain.cost import Left
 from insights.explain.cost_answer import BillCost, CostAnswer, CostBucket, CostGroup, CurrencyCost
@@ -148,6 +148,7 @@ def _price(one: NextUnitPrice) -> dict[str, Any]:
                 next_price_words(terms, found),
                 countdown_words(terms, found),
                 reprice_words(terms, found),
+                effect_words(terms, found),
             )
             if text
         ],

@@ -9,7 +9,9 @@ from typing import Any
 from insights.billing.price_words import money_number, money_words
 from insights.explain.cost_answer import CostBucket, CostGroup, CostState, CurrencyCost
 from insights.metering.usage_filter import UsageFilter
+from insights.templatetags.portal import day_short
 from insights.values.money import Money
+from insights.web.charts import TICKS_MAX
 from insights.web.colours import series_of
 from insights.web.words import group_words, slot_words
 
@@ -49,10 +51,19 @@ def cost_figure(one: CurrencyCost, question: UsageFilter, *, zone: tzinfo) -> Js
         "data": traces,
         "layout": {
             "barmode": "stack",
-            "xaxis": {"type": "category", "nticks": 8},
+            "xaxis": {"type": "category", **_ticks(one, labels, question)},
             "yaxis": {"type": "linear", "title": {"text": one.total.currency}},
         },
     }
+
+
+def _ticks(one: CurrencyCost, labels: Sequence[str], question: UsageFilter) -> Json:
+    """Name a few evenly spaced bars, without their year where they are days."""
+    step = -(-len(labels) // TICKS_MAX) or 1
+    shown = range(0, len(labels), step)
+    is_day = question.granularity == "day"
+    texts = [day_short(one.buckets[number].slot.day) if is_day else labels[number] for number in shown]
+    return {"tickvals": [labels[number] for number in shown], "ticktext": texts}
 
 
 def _trace(

@@ -139,7 +139,7 @@ def _card(
         completeness=words.short_badge(
             words.completeness_badge(one.completeness, end=end, zone=zone), one.completeness, zone
         ),
-        next_units=next_unit_rows(prices, names_meter=False)[:NEXT_UNITS_SHOWN],
+        next_units=next_unit_rows(prices)[:NEXT_UNITS_SHOWN],
         next_units_left=max(len(prices) - NEXT_UNITS_SHOWN, 0),
         cost_url=f"{usage_url}?{urlencode({**query, 'measure': COST})}",
     )

@@ -68,7 +68,7 @@ def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: 
             for one in answer.currencies
             if _is_priced(one) or one.bills
         ],
-        "next_units": next_unit_rows(next_units, names_meter=False),
+        "next_units": next_unit_rows(next_units),
     }
 
 
@@ -128,6 +128,7 @@ def _currency(
         "largest": max((group.amount.amount for group in one.groups), default=Decimal(0)),
         "unvalued": one.unvalued,
         "has_parts": one.has_parts,
+        "takes_back": any(bucket.amount is not None and bucket.amount.minor < 0 for bucket in one.buckets),
         "rows": [
             {
                 "label": bucket_label(bucket, question, zone),

@@ -213,7 +213,7 @@ class TestNextUnit:
         assert "1.00 USD for the next unit" in html
         assert "40 unit more until 0.80 USD per unit" in html
         assert "Going over it prices all 100 unit anew" in html
-        assert "\u221219.20 USD" in html
+        assert "The next unit then changes the line by \u221219.20 USD" in html
 
     def test_the_overview_says_it_of_each_meter(self, priced: Cast, signed_in: Any) -> None:
         html = signed_in(priced.viewer).get(f"/a/{priced.ours.public_id}/").content.decode()
