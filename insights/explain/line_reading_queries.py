@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account
 from insights.billing.basis import DraftLine
-from insights.billing.bill import Bill, BillLine
+from insights.billing.bill import Bill, BillLine, PlanSegment
 from insights.billing.bill_mapping import segments_of
 from insights.billing.invoice_mapping import line_of
 from insights.metering.aggregations import MeterFacts
@@ -55,6 +55,7 @@ class Measured:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._series: dict[int, tuple[LineSeries, ...]] = {}
+        self._segments: dict[int, tuple[Mapping[str, object], tuple[PlanSegment, ...]]] = {}
 
     @cached_property
     def meters(self) -> tuple[MeterFacts, ...]:
@@ -66,6 +67,14 @@ class Measured:
         if meter.id not in self._series:
             self._series[meter.id] = list_line_series(self._account.pk, meter)
         return self._series[meter.id]
+
+    def segments_of(self, details: Mapping[str, object]) -> tuple[PlanSegment, ...]:
+        """The plans of a bill, by the very object of its details: a sheet with many prices takes long to read."""
+        # The object is kept beside its plans, so that no other one gets its identity meanwhile.
+        known = self._segments.get(id(details))
+        if known is None:
+            known = self._segments[id(details)] = (details, segments_of(details))
+        return known[1]
 
 
 def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None:
@@ -167,7 +176,7 @@ def _scope(
     )
     if meter is None:
         return None
-    matrix = _matrix_of(draft, details) if is_own else None
+    matrix = _matrix_of(draft, measured.segments_of(details)) if is_own else None
     wanted = tuple(draft.values.values()) if draft.values else CATCH_ALL
     left_out = list_left_out(account, details)
 
@@ -187,9 +196,9 @@ def list_left_out(account: Account, details: Mapping[str, object]) -> frozenset[
     return frozenset(marks.values_list("source_id", flat=True))
 
 
-def _matrix_of(draft: DraftLine, details: Mapping[str, object]) -> Matrix | None:
+def _matrix_of(draft: DraftLine, segments: Iterable[PlanSegment]) -> Matrix | None:
     """The matrix of the line's price, as stored with the bill."""
-    for segment in segments_of(details):
+    for segment in segments:
         if (segment.sheet.plan_key, segment.sheet.version) != (draft.plan_key, draft.plan_version):
             continue
         for price in segment.sheet.prices:

@@ -103,6 +103,11 @@ def rate_line(
     )
 
 
+def rated_minor(terms: PriceTerms, usage: Usage, segment: Segment = WHOLE_PERIOD) -> int:
+    """What the usage comes to in minor units, rounded once: the amount of its line. Raises UnableToRate."""
+    return _rounded_minor(steps_in_order(terms, usage, segment), terms.currency)
+
+
 def steps_in_order(terms: PriceTerms, usage: Usage, segment: Segment) -> tuple[Step, ...]:
     """Every step of a line, exact and unrounded: convert, exempt, included, charge, prorate, then adjust."""
     units = converted(terms, usage)
