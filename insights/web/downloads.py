@@ -23,6 +23,7 @@ from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, OpenDownload, TooManyDownloads, open_download
 from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
+from insights.metering.archived_queries import CODE as PERIOD_ARCHIVED
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_queries import settle_known
 from insights.metering.queries import list_meters
@@ -68,6 +69,8 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
     try:
         source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
     except UsageFilterRefused as refused:
+        if any(fault.code != PERIOD_ARCHIVED for fault in refused.faults):
+            raise BadRequest(str(refused)) from None
         return _archived(request, refused)
     return stream_csv(request, source=source, kind=kind, query=question.permanent().query_string(), name=name)
 

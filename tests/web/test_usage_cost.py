@@ -15,7 +15,10 @@ import pytest
 import time_machine
 from django.test import Client
 
+from insights.api.cost_serializers import CostSerializer
+from insights.api.explain_serializers import NextUnitPricesSerializer
 from insights.rating.charges import Graduated, Tier, Volume
+from tests.api.test_bills import assert_shape
 from tests.billing import scene
 from tests.conftest import Cast
 from tests.explain.cost_scene import NOW, CostWorld, lines_for, make_cost_world
@@ -103,6 +106,7 @@ def check_api(key: str, query: str, billed: int, group: str) -> None:
     response = Client().get(f"/api/v1/usage?{query}", headers={"Authorization": f"Bearer {key}"})
     assert response.status_code == 200, response.content
     [cost] = response.json()["costs"]
+    assert_shape(CostSerializer(), cost)
     points = sum(minor_of(point["amount"]) for point in cost["points"] if point["amount"] is not None)
     assert minor_of(cost["amount"]) == points + minor_of(cost["no_single_point"]) == billed
     if group:
@@ -233,12 +237,24 @@ class TestNextUnit:
 
         answer = Client().get("/api/v1/next-unit-prices", headers={"Authorization": f"Bearer {key}"}).json()
 
+        assert_shape(NextUnitPricesSerializer(), answer)
         calls, other = answer["prices"]
         assert (calls["amount"], calls["edge"]["left"], calls["edge"]["reprices"]) == ("1", "40", "100")
         assert calls["edge"]["amount"] == "-19.2"
         assert (other["amount"], other["place"], other["edge"]["kind"], other["edge"]["tier"]) == (
             "1", 1, "tier", 2,
         )  # fmt: skip
+
+
+def test_records_have_no_cost_as_a_file_either(cast: Cast, signed_in: Any) -> None:
+    scene.meters("calls", dimensions=["region"])
+
+    response = signed_in(cast.owner).get(
+        f"/a/{cast.ours.public_id}/usage/records.csv?meter=calls&measure=cost"
+    )
+
+    assert response.status_code == 400
+    assert "archived" not in response.content.decode()
 
 
 def test_support_and_customer_see_the_same_cost(cast: Cast, signed_in: Any) -> None:
