@@ -6,6 +6,7 @@ For the proof of a line, the records behind it, and what of it belongs to some d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, reduce
@@ -27,7 +28,7 @@ from insights.models import Invoice, LineItem, Watermark
 from insights.rating.charges import Percentage
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import CATCH_ALL, Matrix, cell_key
-from insights.rating.rate import Usage
+from insights.rating.rate import UnableToRate, Usage
 from insights.rating.terms import PriceTerms
 from insights.values.exact import EXACT
 
@@ -55,6 +56,9 @@ class Measured:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._series: dict[int, tuple[LineSeries, ...]] = {}
+        self._cells: dict[
+            tuple[int, int], tuple[Matrix, Mapping[tuple[str, ...], tuple[LineSeries, ...]]]
+        ] = {}
         self._segments: dict[int, tuple[Mapping[str, object], tuple[PlanSegment, ...]]] = {}
 
     @cached_property
@@ -68,9 +72,23 @@ class Measured:
             self._series[meter.id] = list_line_series(self._account.pk, meter)
         return self._series[meter.id]
 
+    def series_by_cell(
+        self, meter: MeterFacts, matrix: Matrix
+    ) -> Mapping[tuple[str, ...], tuple[LineSeries, ...]]:
+        """The series of a meter by the cell of a price that they belong to; those without one are left out."""
+        known = self._cells.get((meter.id, id(matrix)))
+        if known is None:
+            found: dict[tuple[str, ...], list[LineSeries]] = {}
+            for one in self.series_of(meter):
+                with suppress(UnableToRate):
+                    found.setdefault(cell_key(matrix, one.dimensions), []).append(one)
+            known = matrix, {key: tuple(series) for key, series in found.items()}
+            self._cells[meter.id, id(matrix)] = known
+        return known[1]
+
     def segments_of(self, details: Mapping[str, object]) -> tuple[PlanSegment, ...]:
         """The plans of a bill, by the very object of its details: a sheet with many prices takes long to read."""
-        # The object is kept beside its plans, so that no other one gets its identity meanwhile.
+        # The object is kept beside what is known of it, so that no other one gets its identity meanwhile.
         known = self._segments.get(id(details))
         if known is None:
             known = self._segments[id(details)] = (details, segments_of(details))
@@ -177,13 +195,14 @@ def _scope(
     if meter is None:
         return None
     matrix = _matrix_of(draft, measured.segments_of(details)) if is_own else None
-    wanted = tuple(draft.values.values()) if draft.values else CATCH_ALL
+    if matrix is None:
+        series = measured.series_of(meter)
+    else:
+        wanted = tuple(draft.values.values()) if draft.values else CATCH_ALL
+        series = measured.series_by_cell(meter, matrix).get(wanted, ())
     left_out = list_left_out(account, details)
-
-    def is_wanted(source_id: int, dimensions: Mapping[str, str]) -> bool:
-        return source_id not in left_out and (matrix is None or cell_key(matrix, dimensions) == wanted)
-
-    series = tuple(one for one in measured.series_of(meter) if is_wanted(one.facts.source_id, one.dimensions))
+    if left_out:
+        series = tuple(one for one in series if one.facts.source_id not in left_out)
     return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)
 
 
