@@ -70,9 +70,16 @@ def _rows(account: Account, question: UsageFilter, period: Period) -> list[LineI
         service_start__lt=period.end,
         service_end__gt=period.start,
     )
-    return list(
-        rows.exclude(invoice__in=void).select_related("invoice").defer("invoice__details").order_by("pk")
+    found = list(
+        rows.exclude(invoice__in=void)
+        .select_related("invoice")
+        .defer("invoice__details", "steps")
+        .order_by("pk")
     )
+    for row in found:
+        # What a line came to is parted by its amount and usage; how it came to it is not asked.
+        row.steps = []
+    return found
 
 
 def _is_own(question: UsageFilter, version: int | None) -> bool:

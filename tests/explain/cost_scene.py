@@ -154,9 +154,8 @@ def cost_of(account: Account, **asked: str) -> CostAnswer:
     with account_scope(account.pk, read_only=True):
         question = parse_usage_filter(
             [
-                ("meter", "calls"),
                 ("measure", "cost"),
-                *((k.replace("__", ".").rstrip("_"), v) for k, v in asked.items()),
+                *((_parameter(name), text) for name, text in ({"meter": "calls"} | asked).items()),
             ],
             meters=list_meters(account),
             zone=ZoneInfo(account.billing_zone),

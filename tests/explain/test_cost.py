@@ -7,13 +7,14 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.tenancy import account_scope
+from accounts.tenancy import account_scope, as_owner, as_worker
 from insights.billing.bill import LineGroup
 from insights.billing.bill_queries import get_bill
 from insights.explain.cost_answer import CostState, CurrencyCost
 from insights.explain.line_queries import prove_line
 from insights.metering.faults import UsageFilterRefused
-from insights.rating.charges import PerUnit
+from insights.models import Meter, Settlement, SettlementState
+from insights.rating.charges import Graduated, PerUnit, Tier
 from tests.billing import scene
 from tests.conftest import Cast
 from tests.explain.cost_scene import NOW, CostWorld, cost_of, lines_for, make_cost_world, only
@@ -21,6 +22,10 @@ from tests.factories import make_source
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("portal_db")]
 SEEDS = range(5)
+TIERS = (
+    Tier(above=Decimal(0), up_to=Decimal(100), unit_amount=Decimal(1)),
+    Tier(above=Decimal(100), up_to=None, unit_amount=Decimal("0.8")),
+)
 MARCH, APRIL, MAY = ("2026-03-01", "2026-03-31"), ("2026-04-01", "2026-04-30"), ("2026-05-01", "2026-05-31")
 
 
@@ -159,6 +164,68 @@ def test_corrections_stand_on_the_days_that_they_correct(cast: Cast) -> None:
     assert corrects.shown.minor == 375
     besides = next(bill for bill in april.bills if bill.head.public_id == corrects.head.public_id).rest
     assert [(part.group, part.amount.minor) for part in besides] == [(None, 375), (LineGroup.FEES, 2000)]
+
+
+def test_a_void_bill_costs_nothing(cast: Cast) -> None:
+    world = corrected_world(cast)
+    with as_worker():
+        Settlement.objects.filter(invoice=world.invoices[1]).update(state=SettlementState.VOID, reason="test")
+
+    march = only(cost_of(world.account, from_=MARCH[0], to=MARCH[1]))
+
+    assert_adds(march)
+    assert (march.total.minor, [bill.head.public_id for bill in march.bills]) == (
+        375, [world.invoices[0].public_id],
+    )  # fmt: skip
+
+
+def test_versions_of_a_meter_are_asked_for_by_themselves(cast: Cast) -> None:
+    [first] = scene.meters("calls", dimensions=["region"])
+    scene.make_profile(cast.ours)
+    plan = scene.make_plan("plan", [scene.usage_price("calls", Graduated(tiers=TIERS))])
+    subscription = scene.subscribe(cast.ours, plan, "2026-04-01")
+    with as_owner():
+        Meter.objects.filter(pk=first.pk).update(retired_at=scene.instant("2026-04-16"))
+        Meter.objects.create(
+            key="calls", version=2, name="Calls", unit="unit", grain_seconds=3600, dimensions=["region"],
+        )  # fmt: skip
+    source = make_source()
+    for start in ("2026-04-03", "2026-04-20"):
+        rows = [("calls", hour, "4") for hour in scene.hours(start, 20)]
+        scene.deliver(source, cast.ours, rows, region="eu")
+    scene.complete(cast.ours, "2026-05-01")
+    invoice, *_ = scene.bill(subscription, "2026-05-05")
+
+    newest, older = (
+        only(cost_of(cast.ours, from_=APRIL[0], to=APRIL[1], group_by="region", meter=name))
+        for name in ("calls", "calls:1")
+    )
+
+    for one in (newest, older):
+        assert_adds(one, is_grouped=True)
+    # Eighty at 1.00, then twenty more of them, and sixty at 0.80.
+    assert (older.total.minor, newest.total.minor) == (8000, 6800)
+    assert newest.total.minor + older.total.minor == int(invoice.total_minor)
+
+
+def test_each_currency_has_an_answer_of_its_own(cast: Cast) -> None:
+    scene.meters("calls", dimensions=["region"])
+    scene.make_profile(cast.ours)
+    source = make_source()
+    for currency, start, end in (("USD", "2026-03-01", "2026-04-01"), ("EUR", "2026-04-01", "2026-05-01")):
+        price = scene.usage_price("calls", PerUnit(unit_amount=Decimal(1)), currency=currency)
+        plan = scene.make_plan(currency.lower(), [price], currency=currency)
+        subscription = scene.subscribe(cast.ours, plan, start, ends_at=scene.instant(end))
+        scene.deliver(source, cast.ours, [("calls", f"{start}T05", "7")], region="eu")
+        scene.complete(cast.ours, end)
+        scene.bill(subscription, end)
+
+    answer = cost_of(cast.ours, from_=MARCH[0], to=APRIL[1], granularity="month")
+
+    assert [str(one.total) for one in answer.currencies] == ["7.00 USD", "7.00 EUR"]
+    for one in answer.currencies:
+        assert_adds(one)
+        assert [bucket.state for bucket in one.buckets].count(CostState.NO_PRICE) == 1
 
 
 def test_what_is_not_final_is_told_from_what_is(cast: Cast) -> None:
