@@ -75,6 +75,7 @@ def assert_parts_add(one: CurrencyCost) -> None:
 def check_line_pages(world: CostWorld) -> None:
     """Days and values are those of the pages of the lines."""
     days: dict[date, int] = {}
+    of_eu: dict[date, int] = {}
     values: dict[str | None, int] = {}
     bills = {invoice.pk: invoice.public_id for invoice in world.invoices}
     for line in lines_for(world, starts="2026-03-01", before="2026-04-01"):
@@ -85,6 +86,8 @@ def check_line_pages(world: CostWorld) -> None:
         for day in proof.days:
             if day.amount is not None:
                 days[day.slot.day] = days.get(day.slot.day, 0) + day.amount.minor
+                if line.values == {"region": "eu"}:
+                    of_eu[day.slot.day] = of_eu.get(day.slot.day, 0) + day.amount.minor
         for part in next((one.values for one in proof.dimensions if one.name == "region"), ()):
             if part.amount is not None:
                 values[part.value or None] = values.get(part.value or None, 0) + part.amount.minor
@@ -95,6 +98,13 @@ def check_line_pages(world: CostWorld) -> None:
         day: minor for day, minor in days.items() if minor
     }
     assert {group.value: group.amount.minor for group in found.groups} == values
+    # A value with a price of its own has days, as all of its lines were asked for.
+    alone = only(
+        cost_of(world.account, from_=MARCH[0], to=MARCH[1], granularity="day", dimension__region="eu")
+    )
+    assert {one.slot.day: one.amount.minor for one in alone.buckets if one.amount and one.amount.minor} == {
+        day: minor for day, minor in of_eu.items() if minor
+    }
 
 
 def check_parts_of_periods(world: CostWorld) -> None:
