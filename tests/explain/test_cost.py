@@ -13,7 +13,7 @@ from insights.billing.bill_queries import get_bill
 from insights.explain.cost_answer import CostState, CurrencyCost
 from insights.explain.line_queries import prove_line
 from insights.metering.faults import UsageFilterRefused
-from insights.models import Meter, Settlement, SettlementState
+from insights.models import Meter, RollupSeal, Settlement, SettlementState
 from insights.rating.charges import Graduated, PerUnit, Tier
 from tests.billing import scene
 from tests.conftest import Cast
@@ -296,6 +296,39 @@ def test_what_does_not_add_up_is_whole_or_not_at_all(cast: Cast, aggregation: st
         assert [left.reason for left in part.left] == ["held"]
     else:
         assert (whole.undated.minor, part.total) == (0, whole.total)
+
+
+def test_more_than_can_be_parted_at_once_is_refused_and_whole_months_are_not(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = corrected_world(cast)
+    monkeypatch.setattr("insights.explain.cost_line_queries.TIMES_PARTED_MAX", 1)
+    asked = {"from_": MARCH[0], "to": APRIL[1]}
+
+    with pytest.raises(UsageFilterRefused) as refused:
+        cost_of(world.account, **asked, granularity="day")
+
+    assert [fault.code for fault in refused.value.faults] == ["range_too_large"]
+    assert only(cost_of(world.account, **asked, granularity="month")).total.minor == 750
+
+
+def test_days_of_an_archived_month_are_refused_and_the_month_is_not(cast: Cast) -> None:
+    world = corrected_world(cast)
+    with as_owner():
+        RollupSeal.objects.create(
+            account=world.account,
+            month=date(2026, 3, 1),
+            rollup="insights_usagerollup",
+            rows=1,
+            sha256="0" * 64,
+        )
+
+    for asked in ({"granularity": "day"}, {"granularity": "month", "group_by": "region"}):
+        with pytest.raises(UsageFilterRefused) as refused:
+            cost_of(world.account, from_=MARCH[0], to=MARCH[1], **asked)
+        assert [fault.code for fault in refused.value.faults] == ["period_archived"]
+    whole = only(cost_of(world.account, from_=MARCH[0], to=MARCH[1], granularity="month"))
+    assert whole.total.minor == 750
 
 
 def test_hours_and_other_moments_are_refused_at_their_field(cast: Cast) -> None:
