@@ -17,6 +17,7 @@ from insights.billing.basis import DraftLine
 from insights.billing.bill import Bill, BillLine, PlanSegment
 from insights.billing.bill_mapping import segments_of
 from insights.billing.invoice_mapping import line_of
+from insights.billing.left_out_queries import list_left_out
 from insights.metering.aggregations import MeterFacts
 from insights.metering.line_usage_queries import (
     LineScope,
@@ -24,7 +25,7 @@ from insights.metering.line_usage_queries import (
     list_line_series,
 )
 from insights.metering.meter_queries import list_meters
-from insights.models import Invoice, LineItem, Watermark
+from insights.models import Invoice, LineItem
 from insights.rating.charges import Percentage
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import CATCH_ALL, Matrix, cell_key
@@ -204,15 +205,6 @@ def _scope(
     if left_out:
         series = tuple(one for one in series if one.facts.source_id not in left_out)
     return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)
-
-
-def list_left_out(account: Account, details: Mapping[str, object]) -> frozenset[int]:
-    """Ids of the sources whose usage a bill shows and does not charge, which it stores by their slugs."""
-    stored = details.get("not_billed")
-    if not isinstance(stored, list) or not stored:
-        return frozenset()
-    marks = Watermark.objects.for_account(account).filter(source_slug__in=stored)
-    return frozenset(marks.values_list("source_id", flat=True))
 
 
 def _matrix_of(draft: DraftLine, segments: Iterable[PlanSegment]) -> Matrix | None:
