@@ -142,13 +142,16 @@ def read_line(
     meter, among others.
     """
     draft = line_of(row)
+    before = usage_before(row, older)
+    # What another meter counted is charged with the oldest version of the line's own.
+    count_meter = "" if before is not None else _count_meter(draft.terms)
     return LineRead(
         line=line,
         draft=draft,
         scope=_scope(account, zone, draft, told, draft.meter_key, measured),
-        counted=_scope(account, zone, draft, told, _count_meter(draft.terms), measured),
+        counted=_scope(account, zone, draft, told, count_meter, measured),
         position=position,
-        before=usage_before(row, older),
+        before=before,
     )
 
 
@@ -210,7 +213,8 @@ def _scope(
 def _matrix_of(draft: DraftLine, segments: Iterable[PlanSegment]) -> Matrix | None:
     """The matrix of the line's price, as stored with the bill."""
     for segment in segments:
-        if (segment.sheet.plan_key, segment.sheet.version) != (draft.plan_key, draft.plan_version):
+        # A plan may be had twice in a period, with another price of the account's own the second time.
+        if segment.period.start != draft.service.start or segment.sheet.plan_key != draft.plan_key:
             continue
         for price in segment.sheet.prices:
             if price.key == draft.price_key:
