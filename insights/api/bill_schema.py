@@ -11,12 +11,15 @@ from insights.api import bill_serializers as shapes
 from insights.api.difference_serializers import DifferenceSerializer
 from insights.api.explain_serializers import (
     ConservationSerializer,
-    EdgesSerializer,
     LineProofSerializer,
+    NextUnitPricesSerializer,
+)
+from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
+from insights.api.then_and_now_serializers import (
+    EdgesSerializer,
     MovedRecordsSerializer,
     ThenAndNowSerializer,
 )
-from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.billing.bill import BillStatus
 from insights.explain.edges import MINUTES, MINUTES_DEFAULT
 from insights.exports.stream import ZIP_TYPE
@@ -221,4 +224,13 @@ LIST_PRICES: dict[str, Any] = {
     "description": f"List the plans in force with every price, as terms and in words. {_SCOPE}",
     "tags": _TAGS,
     "responses": {200: shapes.PricesSerializer, **problems()},
+}
+LIST_NEXT_UNITS: dict[str, Any] = {
+    "operation_id": "list_next_unit_prices",
+    "description": (
+        "List what one more unit of everything that the running invoices have a price for costs, and how many until "
+        f"that changes; before discounts of the whole invoice, credits and tax. {_SCOPE}"
+    ),
+    "tags": _TAGS,
+    "responses": {200: NextUnitPricesSerializer, **problems()},
 }

@@ -11,10 +11,15 @@ from insights.api import serializers
 from insights.api.schema_parts import LIMIT, answer_header, header, path_id, problems, query
 from insights.api.upload_headers import MEDIA_TYPES
 from insights.exports.queries import CSV_KINDS, KINDS
-from insights.metering.usage_filter import GRANULARITIES, PRESETS
+from insights.metering.usage_filter import GRANULARITIES, MEASURES, PRESETS
 
 _QUESTION = [
     query("meter", "A name from /api/v1/meters.", required=True),
+    query(
+        "measure",
+        "usage: in units; cost: in money, as on the invoices, by day or month, for keys with `bills:read` too.",
+        enum=MEASURES,
+    ),
     query(
         "period",
         "A named period, in the account's billing zone; this-month if nothing is given.",

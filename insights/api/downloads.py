@@ -17,16 +17,19 @@ from accounts.models import Account
 from accounts.reading_rights import is_live_key
 from accounts.tenancy import account_scope
 from insights.api import documents
+from insights.api.cost import refuse_without_bills
 from insights.api.endpoint import ReadEndpoint
 from insights.api.errors import NOT_FOUND_DETAIL, Problem
 from insights.api.negotiation import CSV
 from insights.api.parameters import choice, query_pairs, single_values
 from insights.api.serializers import DownloadSerializer
 from insights.api.usage import read_question, split_pairs
+from insights.exports.answer_queries import csv_source
+from insights.exports.cost_rows import name_of
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, TooManyDownloads, open_download
 from insights.exports.proof_queries import find_download
-from insights.exports.queries import CHANGES, CSV_KINDS, csv_source
+from insights.exports.queries import CHANGES, CSV_KINDS
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 
 OWN_PARAMETERS = ("kind", "raw", "compress")
@@ -52,6 +55,7 @@ class UsageCsv(ReadEndpoint):
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
             question = read_question(question_pairs, account=account, now=now)
+            refuse_without_bills(question, self.key_facts.scopes)
             if kind == CHANGES and question.known is None:
                 detail = "Changes are since a moment: give known_at or position."
                 raise Problem("missing_parameter", detail, field="known_at", status=400)
@@ -76,7 +80,7 @@ class UsageCsv(ReadEndpoint):
             raise refuse_for_slots() from None
         bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
         name = file_name(
-            kind=kind,
+            kind=name_of(question, kind),
             meter_key=question.meter.key,
             first_day=question.first_day,
             last_day=question.last_day,

@@ -20,6 +20,7 @@ from insights.api.bills import (
     InvoicePdf,
     PriceList,
 )
+from insights.api.cost import NextUnitPrices
 from insights.api.downloads import DownloadDetail, UsageCsv
 from insights.api.estimates import EstimateCollection
 from insights.api.notes import NoteDetail, NoteList
@@ -74,4 +75,5 @@ ENDPOINTS: list[URLPattern] = [
     path("v1/credits", CreditList.as_view(), name="api-credits"),
     path("v1/estimates", EstimateCollection.as_view(), name="api-estimates"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),
+    path("v1/next-unit-prices", NextUnitPrices.as_view(), name="api-next-unit-prices"),
 ]

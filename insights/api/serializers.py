@@ -9,6 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from insights.api.cost_serializers import CostSerializer
 from insights.models import Aggregation, BatchState, DownloadState
 
 QUANTITY_HELP = "Every digit, as text."
@@ -205,7 +206,7 @@ class KnownAtSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class UsageSerializer(serializers.Serializer[dict[str, Any]]):
-    """Aggregates (groups and points) or records, by `kind`."""
+    """Aggregates or records, by `kind`; aggregates as groups and points, or with `measure=cost` as costs."""
 
     kind = serializers.ChoiceField(choices=["aggregates", "records"])
     meter = serializers.CharField()
@@ -214,6 +215,7 @@ class UsageSerializer(serializers.Serializer[dict[str, Any]]):
     last_day = serializers.DateField(help_text="Included.")
     zone = serializers.CharField(help_text="The zone of the days.")
     known_at = KnownAtSerializer(allow_null=True, help_text="null: as known now.")
+    measure = serializers.ChoiceField(choices=["usage", "cost"], required=False)
     granularity = serializers.CharField(required=False)
     group_by = serializers.CharField(required=False, allow_null=True)
     complete_to = serializers.DateTimeField(required=False, allow_null=True)
@@ -221,6 +223,11 @@ class UsageSerializer(serializers.Serializer[dict[str, Any]]):
     previous_quantity = serializers.CharField(required=False, allow_null=True)
     groups = GroupSerializer(many=True, required=False)
     points = PointSerializer(many=True, required=False)
+    is_subscribed = serializers.BooleanField(
+        required=False,
+        help_text="Whether the account ever had a subscription; without one there is no price.",
+    )
+    costs = CostSerializer(many=True, required=False, help_text="By currency.")
     records = RecordSerializer(many=True, required=False)
     next_cursor = serializers.CharField(
         required=False, allow_null=True, help_text="Give it as cursor; null at the end."

@@ -16,12 +16,15 @@ from rest_framework.response import Response
 from accounts.models import Account
 from accounts.tenancy import account_scope
 from insights.api import documents
+from insights.api.cost import cost_document, refuse_without_bills
 from insights.api.cursor import read_cursor, write_cursor
 from insights.api.endpoint import ReadEndpoint
 from insights.api.errors import Problem
 from insights.api.parameters import Pairs, choice, limit_of, query_pairs, single_values
 from insights.api.serializers import AccountSerializer, MetersSerializer, UsageSerializer
+from insights.explain.cost_queries import read_cost
 from insights.exports.aggregates import instant_text, part_name, quantity_text
+from insights.exports.cost_rows import refuse_cost_of_records
 from insights.exports.queries import AGGREGATES, KINDS, RECORDS, RecordRow, list_records, records_filter
 from insights.metering.aggregations import unit_of
 from insights.metering.archived_queries import refuse_archived_records
@@ -29,7 +32,7 @@ from insights.metering.explore import Bucket, Exploration
 from insights.metering.known_moment import KnownAt
 from insights.metering.known_queries import settle_known
 from insights.metering.queries import explore, list_meters
-from insights.metering.usage_filter import UsageFilter, meter_name, parse_usage_filter
+from insights.metering.usage_filter import COST, USAGE, UsageFilter, meter_name, parse_usage_filter
 from insights.values.quantity import exact_text
 
 
@@ -91,12 +94,21 @@ class UsageDetail(ReadEndpoint):
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
             question = read_question(question_pairs, account=account, now=now)
+            refuse_without_bills(question, self.key_facts.scopes)
             if kind == RECORDS:
+                refuse_cost_of_records(question)
                 document = _records_page(account, question, own)
             else:
                 _refuse_paging(own)
-                document = _aggregates(account, explore(account, question, now))
+                document = _answer(account, question, now)
         return Response(UsageSerializer({**_head(account, question, kind), **document}).data)
+
+
+def _answer(account: Account, question: UsageFilter, now: datetime) -> dict[str, Any]:
+    """Aggregates in what was asked for: in units, or in money."""
+    if question.measure == COST:
+        return cost_document(read_cost(account, question, now), account)
+    return _aggregates(account, explore(account, question, now))
 
 
 def split_pairs(pairs: Pairs, *, own: tuple[str, ...]) -> tuple[dict[str, str], Pairs]:
@@ -186,6 +198,7 @@ def _aggregates(account: Account, answer: Exploration) -> dict[str, Any]:
         for group in answer.groups
     ]
     return {
+        "measure": USAGE,
         "granularity": answer.filter.granularity,
         "group_by": answer.filter.group_by or None,
         "complete_to": answer.completeness.complete_to,

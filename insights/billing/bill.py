@@ -111,9 +111,14 @@ class BillLine:
     @property
     def group(self) -> LineGroup:
         """Where it stands on the bill."""
-        if self.kind is LineKind.CHARGE:
-            return LineGroup.USAGE if self.meter_key else LineGroup.FEES
-        return _GROUP_OF_KIND[self.kind]
+        return group_of(self.kind, self.meter_key)
+
+
+def group_of(kind: LineKind, meter_key: str) -> LineGroup:
+    """Where a line of this kind stands on a bill; without a meter a charge is a fee."""
+    if kind is LineKind.CHARGE:
+        return LineGroup.USAGE if meter_key else LineGroup.FEES
+    return _GROUP_OF_KIND[kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

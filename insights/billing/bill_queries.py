@@ -5,7 +5,7 @@ Call inside an account's scope; every query names the account besides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from insights.models import (
     Settlement,
     SettlementState,
 )
+from insights.values.period import Period
 
 PDF_TYPE = "application/pdf"
 
@@ -100,6 +101,17 @@ def list_issued_bills(
         last = Invoice.objects.for_account(account).filter(public_id=older_than).only("period_start").first()
         rows = rows.filter(_behind(BillPlace(last.period_start, last.pk))) if last else rows
     return _page(account, rows, now=now, limit=limit)
+
+
+def list_bills_of_time(
+    account: Account, period: Period, *, also: Iterable[int], now: datetime
+) -> dict[int, BillHead]:
+    """The bills, without void ones, whose periods meet a stretch of time, and some others by row; oldest first."""
+    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
+    is_met = Q(period_start__lt=period.end, period_end__gt=period.start)
+    rows = _invoices(account).filter(is_met | Q(pk__in=list(also))).exclude(pk__in=void).defer("details")
+    found = list(rows.order_by("period_start", "id"))
+    return {row.pk: head for row, head in zip(found, _heads(account, found, now), strict=True)}
 
 
 def list_owed_bills(account: Account, *, now: datetime) -> tuple[BillHead, ...]:
@@ -241,7 +253,7 @@ def _lines(account: Account, invoice: Invoice) -> list[BillLine]:
         .select_related("corrects", "corrects_invoice")
         .order_by("position")
     )
-    names = _meter_names({row.meter_key for row in rows if row.meter_key})
+    names = meter_names({row.meter_key for row in rows if row.meter_key})
     earlier = _earlier_corrections(account, invoice, [row.corrects_id for row in rows if row.corrects_id])
     return [
         with_correction(
@@ -253,7 +265,7 @@ def _lines(account: Account, invoice: Invoice) -> list[BillLine]:
     ]
 
 
-def _meter_names(keys: set[str]) -> dict[str, str]:
+def meter_names(keys: set[str]) -> dict[str, str]:
     """The name of each meter's newest version."""
     rows = Meter.objects.filter(key__in=keys).order_by("key", "version")
     return dict(rows.values_list("key", "name"))

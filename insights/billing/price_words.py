@@ -168,7 +168,7 @@ def tier_rows(terms: PriceTerms) -> tuple[TierRow, ...]:
     return tuple(
         TierRow(
             tier_range(Fraction(tier.above), None if tier.up_to is None else Fraction(tier.up_to)),
-            _tier_price(tier, terms, is_percent=is_percent, is_step=is_step),
+            tier_price_words(tier, terms, is_percent=is_percent, is_step=is_step),
         )
         for tier in charge.tiers
     )
@@ -185,7 +185,8 @@ def tier_range(above: Fraction, up_to: Fraction | None) -> str:
     )
 
 
-def _tier_price(tier: Tier, terms: PriceTerms, *, is_percent: bool, is_step: bool) -> str:
+def tier_price_words(tier: Tier, terms: PriceTerms, *, is_percent: bool, is_step: bool) -> str:
+    """What units of a tier cost."""
     flat = price_amount(tier.flat_amount, terms.currency)
     if is_step:
         return flat

@@ -66,9 +66,8 @@ class SeriesQuantities:
             raise EstimateRefused("period_archived", "periods", message)
         facts = next(one for one in list_meters(self._account) if one.id == meter.id)
         left_out = list_left_out(self._account, self._closed.details)
-        series = list_line_series(
-            self._account.pk, facts, is_wanted=lambda source_id, _values: source_id not in left_out
-        )
+        every = list_line_series(self._account.pk, facts)
+        series = tuple(one for one in every if one.facts.source_id not in left_out)
         scope = LineScope(self._account.pk, ZoneInfo(self._closed.head.zone), facts, bill.period, series)
         totals = read_line_by_series(scope, position=self._closed.usage_as_of)
         raw: dict[tuple[str, ...], Decimal] = {}

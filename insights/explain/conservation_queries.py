@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -85,10 +85,7 @@ def _balance(
 
 
 def _scope(account: Account, bill: Bill, meter: MeterFacts) -> LineScope:
-    def is_any(_source: int, _dimensions: Mapping[str, str]) -> bool:
-        return True
-
-    series = list_line_series(account.pk, meter, is_wanted=is_any)
+    series = list_line_series(account.pk, meter)
     return LineScope(account.pk, ZoneInfo(bill.head.zone), meter, bill.head.period, series)
 
 

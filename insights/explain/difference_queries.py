@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from accounts.models import Account
 from insights.billing.bill import Bill
-from insights.explain.line_queries import find_line, read_line_values
+from insights.explain.line_queries import read_line_values
+from insights.explain.line_reading_queries import find_line
 from insights.scenarios.facts import BilledLine
 from insights.values.exact import EXACT
 

@@ -12,6 +12,7 @@ from django.db.models.fields.json import KeyTransform
 
 from accounts.models import Account
 from insights.billing.bill import Bill
+from insights.billing.left_out_queries import list_left_out
 from insights.explain.edges import (
     BillRef,
     Edge,
@@ -22,7 +23,6 @@ from insights.explain.edges import (
     Went,
     edges_of,
 )
-from insights.explain.line_queries import list_left_out
 from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.known_queries import rows_of
 from insights.models import Invoice, InvoiceState, LineItem, SettlementState

@@ -14,7 +14,7 @@ from functools import reduce
 from insights.billing.bill import BillLine
 from insights.metering.windows import Slot
 from insights.rating.parts import cost_by_value, cost_in_order
-from insights.rating.rate import RatedLine, Segment, UnableToRate, Usage, rate_line
+from insights.rating.rate import Segment, UnableToRate, Usage, rate_line
 from insights.rating.terms import PriceTerms
 from insights.values.exact import EXACT
 from insights.values.money import Money, UnableToAllot
@@ -189,18 +189,18 @@ def cost_of_days(
     ]
     first = [] if before is None else [before]
     try:
-        rated = cost_in_order(terms, [*first, *usages], segment=segment)
+        amounts = cost_in_order(terms, [*first, *usages], segment=segment)
     except UnableToRate:
         return tuple(days)
-    return tuple(_with_amounts(days, rated[len(first) :], terms.currency))
+    return tuple(_with_amounts(days, amounts[len(first) :], terms.currency))
 
 
-def _with_amounts(days: Sequence[DayPart], rated: Sequence[RatedLine], currency: str) -> Iterable[DayPart]:
+def _with_amounts(days: Sequence[DayPart], amounts: Sequence[Money], currency: str) -> Iterable[DayPart]:
     running = Money(0, currency)
-    for day, line in zip(days, rated, strict=True):
-        running += line.amount
+    for day, amount in zip(days, amounts, strict=True):
+        running += amount
         yield DayPart(
-            slot=day.slot, quantity=day.quantity, records=day.records, amount=line.amount, running=running
+            slot=day.slot, quantity=day.quantity, records=day.records, amount=amount, running=running
         )
 
 

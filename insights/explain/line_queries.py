@@ -5,19 +5,13 @@ Everything is read as known at the position that the bill was made at, and once 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
-from zoneinfo import ZoneInfo
 
 from accounts.models import Account
-from insights.billing.basis import DraftLine
 from insights.billing.bill import Bill, BillLine
-from insights.billing.bill_mapping import segments_of
-from insights.billing.invoice_mapping import line_of
-from insights.billing.left_out_queries import list_left_out
 from insights.explain.line_proof import (
     DayPart,
     Dimension,
@@ -28,130 +22,25 @@ from insights.explain.line_proof import (
     cost_of_values,
     recheck_line,
 )
+from insights.explain.line_reading_queries import LineRead, find_line
 from insights.metering.aggregations import adds_over_time, adds_up, settled
 from insights.metering.archived_queries import list_archived_months
 from insights.metering.line_usage_queries import (
     NOW,
     DayUsage,
-    LineScope,
     last_instant,
-    list_line_series,
+    read_days_of_lines,
     read_line_by_series,
     read_line_days,
     read_line_total,
 )
-from insights.metering.meter_queries import list_meters
-from insights.models import Invoice, InvoiceState, LineItem, Settlement, SettlementState
-from insights.rating.charges import Percentage
+from insights.models import Invoice, InvoiceState, Settlement, SettlementState
 from insights.rating.invoice import LineKind
-from insights.rating.matrix import CATCH_ALL, Matrix, cell_key
 from insights.rating.rate import Usage
 from insights.rating.terms import PriceTerms
 from insights.values.exact import EXACT
 
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class LineRead:
-    """A line and where its usage is: for the proof, and for the records behind it.
-
-    `before` is what older versions of the meter put into the same tiers, where the meter changed in the line's time.
-    """
-
-    line: BillLine
-    draft: DraftLine
-    scope: LineScope | None
-    counted: LineScope | None
-    position: int
-    before: Usage | None = None
-
-
-def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None:
-    """Find a line of the bill by its place, with the series it is for; None where the bill has no such line."""
-    line = next((one for one in bill.lines if one.position == position), None)
-    if line is None:
-        return None
-    row = LineItem.objects.for_account(account).get(invoice__public_id=bill.head.public_id, position=position)
-    invoice = Invoice.objects.for_account(account).only("usage_as_of", "details").get(pk=row.invoice_id)
-    draft = line_of(row)
-    # The usage behind a correction is the usage of the line that it corrects, under that bill's plans.
-    told = invoice
-    if row.corrects_invoice_id is not None:
-        told = Invoice.objects.for_account(account).only("details").get(pk=row.corrects_invoice_id)
-    before = _before(account, row)
-    # What another meter counted is charged with the oldest version of the line's own.
-    count_meter = "" if before is not None else _count_meter(draft.terms)
-    return LineRead(
-        line=line,
-        draft=draft,
-        scope=_scope(account, bill.head.zone, draft, told.details, draft.meter_key),
-        counted=_scope(account, bill.head.zone, draft, told.details, count_meter),
-        position=invoice.usage_as_of,
-        before=before,
-    )
-
-
-def _before(account: Account, row: LineItem) -> Usage | None:
-    older = LineItem.objects.for_account(account).filter(
-        invoice=row.invoice_id,
-        kind=LineKind.CHARGE,
-        price_key=row.price_key,
-        meter_key=row.meter_key,
-        meter_version__lt=row.meter_version or 0,
-        service_start=row.service_start,
-        service_end=row.service_end,
-        values=row.values,
-        unit=row.unit,
-    )
-    quantities = [quantity for quantity in older.values_list("metered_quantity", flat=True) if quantity]
-    return Usage(reduce(EXACT.add, quantities)) if quantities else None
-
-
-def _count_meter(terms: PriceTerms | None) -> str:
-    charge = terms.charge if terms else None
-    return charge.count_meter if isinstance(charge, Percentage) else ""
-
-
-def _scope(
-    account: Account, zone: str, draft: DraftLine, details: Mapping[str, object], meter_key: str
-) -> LineScope | None:
-    """Which series a line's quantity, or its count, is of; None for a line that is not for usage."""
-    if not meter_key or not draft.meter_key:
-        return None
-    meters = list_meters(account)
-    is_own = meter_key == draft.meter_key
-    meter = next(
-        (
-            one
-            for one in reversed(meters)
-            if one.key == meter_key and (not is_own or draft.meter_version in (None, one.version))
-        ),
-        None,
-    )
-    if meter is None:
-        return None
-    matrix = _matrix_of(draft, details) if is_own else None
-    wanted = tuple(draft.values.values()) if draft.values else CATCH_ALL
-    left_out = list_left_out(account, details)
-
-    def is_wanted(source_id: int, dimensions: Mapping[str, str]) -> bool:
-        return source_id not in left_out and (matrix is None or cell_key(matrix, dimensions) == wanted)
-
-    series = list_line_series(account.pk, meter, is_wanted=is_wanted)
-    return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)
-
-
-def _matrix_of(draft: DraftLine, details: Mapping[str, object]) -> Matrix | None:
-    """The matrix of the line's price, as stored with the bill."""
-    for segment in segments_of(details):
-        # A plan may be had twice in a period, with another price of the account's own the second time.
-        if segment.period.start != draft.service.start or segment.sheet.plan_key != draft.plan_key:
-            continue
-        for price in segment.sheet.prices:
-            if price.key == draft.price_key:
-                return price.matrix
-    return None
 
 
 def prove_line(account: Account, bill: Bill, *, position: int, now: datetime) -> LineProof | None:
@@ -169,12 +58,12 @@ def prove_line(account: Account, bill: Bill, *, position: int, now: datetime) ->
         adds_over_time=adds_over_time(meter.aggregation),
         is_archived=bool(list_archived_months(account, read.draft.service)),
     )
+    until = last_instant(read.draft.service, now)
     if read.draft.kind is LineKind.CORRECTION:
-        before = _position_before(account, bill, read.draft)
-        return replace(proof, days=_changed_days(read, read.draft.terms, before, now))
+        return replace(proof, days=read_changed_days(account, read, until=until))
     return replace(
         proof,
-        days=_days(read, read.draft.terms, read.position, now),
+        days=read_days(read, until=until),
         dimensions=_dimensions(read),
         recheck=_recheck(read, read.draft.terms),
     )
@@ -193,29 +82,36 @@ def _neighbours(bill: Bill, line: BillLine) -> tuple[BillLine, ...]:
     )
 
 
-def _position_before(account: Account, bill: Bill, draft: DraftLine) -> int:
-    """The last position at which the corrected line was rated before this bill did it again."""
-    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
-    rated = Invoice.objects.for_account(account).filter(
-        state=InvoiceState.ISSUED, lines__corrects_invoice=draft.corrects_invoice_id, lines__key=draft.key
-    )
-    earlier = rated.exclude(pk__in=void).filter(usage_as_of__lt=bill.usage_as_of)
-    first = Invoice.objects.for_account(account).filter(pk=draft.corrects_invoice_id or 0)
-    positions = [*earlier.values_list("usage_as_of", flat=True), *first.values_list("usage_as_of", flat=True)]
-    return max(positions, default=0)
+def read_days(read: LineRead, *, until: datetime, position: int | None = None) -> tuple[DayPart, ...]:
+    """The days of a line that begin before the instant, with amounts where it can be parted; as known at its position.
 
-
-def _changed_days(read: LineRead, terms: PriceTerms, before: int, now: datetime) -> tuple[DayPart, ...]:
-    return change_of_days(_days(read, terms, before, now), _days(read, terms, read.position, now))
-
-
-def _days(read: LineRead, terms: PriceTerms, position: int, now: datetime) -> tuple[DayPart, ...]:
+    Another position is for what was known before a correction.
+    """
     if read.scope is None:
         return ()
-    until = last_instant(read.scope.service, now)
-    usage = read_line_days(read.scope, position=position, until=until)
+    known = read.position if position is None else position
+    usage = read_line_days(read.scope, position=known, until=until)
+    return _days_of(read, usage, until=until, position=known)
+
+
+def read_days_together(reads: Sequence[LineRead], *, until: datetime) -> tuple[tuple[DayPart, ...], ...]:
+    """The same of lines of one bill that are for the same meter and time, read at once."""
+    scopes = [read.scope for read in reads if read.scope is not None]
+    if len(scopes) < len(reads):
+        return tuple(read_days(read, until=until) for read in reads)
+    usages = read_days_of_lines(scopes, position=reads[0].position, until=until)
+    return tuple(
+        _days_of(read, usage, until=until, position=read.position)
+        for read, usage in zip(reads, usages, strict=True)
+    )
+
+
+def _days_of(
+    read: LineRead, usage: Sequence[DayUsage], *, until: datetime, position: int
+) -> tuple[DayPart, ...]:
     days = tuple(DayPart(slot=one.slot, quantity=one.quantity, records=one.records) for one in usage)
-    if not adds_over_time(read.scope.meter.aggregation):
+    terms = read.draft.terms
+    if read.scope is None or terms is None or not adds_over_time(read.scope.meter.aggregation):
         return days
     counts = read_line_days(read.counted, position=position, until=until) if read.counted else ()
     return cost_of_days(
@@ -225,6 +121,25 @@ def _days(read: LineRead, terms: PriceTerms, position: int, now: datetime) -> tu
         counts=[_or_zero(one) for one in counts],
         before=read.before,
     )
+
+
+def read_changed_days(account: Account, read: LineRead, *, until: datetime) -> tuple[DayPart, ...]:
+    """The days that a correction is about: those that changed since its line was rated before."""
+    before = _position_before(account, read)
+    return change_of_days(read_days(read, until=until, position=before), read_days(read, until=until))
+
+
+def _position_before(account: Account, read: LineRead) -> int:
+    """The last position at which the corrected line was rated before this bill did it again."""
+    draft = read.draft
+    void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
+    rated = Invoice.objects.for_account(account).filter(
+        state=InvoiceState.ISSUED, lines__corrects_invoice=draft.corrects_invoice_id, lines__key=draft.key
+    )
+    earlier = rated.exclude(pk__in=void).filter(usage_as_of__lt=read.position)
+    first = Invoice.objects.for_account(account).filter(pk=draft.corrects_invoice_id or 0)
+    positions = [*earlier.values_list("usage_as_of", flat=True), *first.values_list("usage_as_of", flat=True)]
+    return max(positions, default=0)
 
 
 def _or_zero(usage: DayUsage) -> Decimal:

@@ -14,6 +14,7 @@ from insights.billing.basis import Basis, DraftLine, IssuedBill, MeterOfBill, Se
 from insights.billing.bill import Bill, BillLine
 from insights.billing.corrections import rate_again
 from insights.billing.issued_bill_queries import load_issued_bill
+from insights.billing.left_out_queries import list_left_out
 from insights.billing.usage_lines import (
     Quantities,
     meter_is_current,
@@ -23,7 +24,6 @@ from insights.billing.usage_lines import (
 from insights.billing.usage_places import find_usage_line
 from insights.billing.usage_queries import meter_of_bill
 from insights.billing.whole_lines import carried_line
-from insights.explain.line_queries import list_left_out
 from insights.explain.then_and_now import LineChange, Moment, Side, ThenAndNow, is_as_stored, pair_lines
 from insights.metering.aggregations import MeterFacts, adds_over_time
 from insights.metering.archived_queries import refuse_archived_records
@@ -218,13 +218,11 @@ def _parts(
     of_bill = {meter.id: meter for meter in meters}
     counted = counted_meters(plans)
 
-    def is_charged(source_id: int, _dimensions: Mapping[str, str]) -> bool:
-        return source_id not in left_out
-
     for facts in list_meters(account):
         if not facts.has_usage:
             continue
-        series = list_line_series(account.pk, facts, is_wanted=is_charged)
+        every = list_line_series(account.pk, facts)
+        series = tuple(one for one in every if one.facts.source_id not in left_out)
         for number, segment in enumerate(plans):
             scope = LineScope(account.pk, ZoneInfo(bill.head.zone), facts, segment.service, series)
             beside = _counting_line(number, segment, facts, meters) if facts.key in counted else None

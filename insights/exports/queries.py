@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,12 +18,11 @@ from psycopg import sql
 
 from accounts.models import Account
 from accounts.tenancy import connection
-from insights.exports.aggregates import KNOWN_COLUMN, aggregate_lines
+from insights.exports.aggregates import KNOWN_COLUMN
 from insights.exports.formatting import FORMULA_PATTERN, column_names
-from insights.metering.archived_queries import Guard, guard_of, refuse_archived_records
+from insights.metering.archived_queries import Guard, guard_of
 from insights.metering.known_moment import KnownAt
 from insights.metering.known_sql import KNOWN_PARTS, RECORDS_CHANGED, SINCE
-from insights.metering.queries import explore
 from insights.metering.usage_filter import UsageFilter
 from insights.values.period import Period
 
@@ -102,19 +101,6 @@ def records_filter(account: Account, question: UsageFilter) -> RecordsFilter:
         dimension_values=question.values,
         known=question.known,
     )
-
-
-def csv_source(account: Account, question: UsageFilter, *, kind: str, raw: bool, now: datetime) -> CsvSource:
-    """Return the CSV that answers a question: what the page shows, or the records behind it.
-
-    Raises UsageFilterRefused if records are asked for that are archived.
-    """
-    if kind in (RECORDS, CHANGES):
-        refuse_archived_records(account, question.period(ZoneInfo(account.billing_zone)))
-        wanted = replace(records_filter(account, question), changes_since=kind == CHANGES)
-        return records_copy(wanted, raw=raw)
-    zone = UTC if question.clock == "utc" else ZoneInfo(account.billing_zone)
-    return aggregate_lines(explore(account, question, now), zone=zone, raw=raw)
 
 
 # A partition's key index gives this order, so neither a download nor a page has to sort or to hold what it

@@ -7,8 +7,8 @@ rollups as far as nothing touched them since, the pieces of days at either end f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
@@ -73,33 +73,47 @@ FROM insights_series s WHERE s.account_id = %(account)s AND s.meter_id = %(meter
 """
 
 
-def list_line_series(
-    account_id: int, meter: MeterFacts, *, is_wanted: Callable[[int, Mapping[str, str]], bool]
-) -> tuple[LineSeries, ...]:
-    """The series of a meter that a line is for, by their source and dimension values."""
+def list_line_series(account_id: int, meter: MeterFacts) -> tuple[LineSeries, ...]:
+    """Every series of a meter, with its source and dimension values: what lines choose theirs from."""
     parameters = {"account": account_id, "meter": meter.id, "unique": list(meter.unique_dimensions)}
-    found = []
-    for series_id, source_id, seconds, text, unique in rows_of(_SERIES, parameters):
-        dimensions = json.loads(text)
-        if is_wanted(source_id, dimensions):
-            facts = SeriesFacts(series_id, source_id, seconds, str(series_id), tuple(unique))
-            found.append(LineSeries(facts, dimensions))
-    return tuple(found)
+    return tuple(
+        LineSeries(
+            SeriesFacts(series_id, source_id, seconds, str(series_id), tuple(unique)), json.loads(text)
+        )
+        for series_id, source_id, seconds, text, unique in rows_of(_SERIES, parameters)
+    )
 
 
 def read_line_days(scope: LineScope, *, position: int, until: datetime) -> tuple[DayUsage, ...]:
     """The line's usage day by day, oldest first; days that begin at `until` or later are left out."""
+    return read_days_of_lines((scope,), position=position, until=until)[0]
+
+
+def read_days_of_lines(
+    scopes: Sequence[LineScope], *, position: int, until: datetime
+) -> tuple[tuple[DayUsage, ...], ...]:
+    """The same of several lines for one meter and one stretch of time, in as many statements as for one."""
+    first = scopes[0]
     slots = tuple(
-        Slot(part.start, part.end, local_day(part.start, scope.zone))
-        for part in split_by_day(scope.service, scope.zone)
+        Slot(part.start, part.end, local_day(part.start, first.zone))
+        for part in split_by_day(first.service, first.zone)
         if part.start < until
     )
-    found = {
-        slot: row
-        for piece in _pieces(slots, scope.zone)
-        for slot, row in _by_slot(piece, _rows(scope, piece, WHOLE, position))
-    }
-    return tuple(_as_added(scope.meter.aggregation, slots, found))
+    names = tuple(map(str, range(len(scopes))))
+    together = replace(
+        first,
+        series=tuple(
+            LineSeries(replace(one.facts, value=name), one.dimensions)
+            for name, scope in zip(names, scopes, strict=True)
+            for one in scope.series
+        ),
+    )
+    plan = Plan(names, (), names_rest=False)
+    found: tuple[dict[Slot, SlotRow], ...] = tuple({} for _ in scopes)
+    for piece in _pieces(slots, first.zone):
+        for row in _rows(together, piece, plan, position, is_grouped=True):
+            found[row.group_no][piece[row.slot_no]] = row
+    return tuple(tuple(_as_added(first.meter.aggregation, slots, days)) for days in found)
 
 
 def _as_added(aggregation: str, slots: Sequence[Slot], found: Mapping[Slot, SlotRow]) -> Iterator[DayUsage]:
@@ -237,10 +251,6 @@ def _rows(
     reading = KnownReading(scope.account_id, scope.zone, question, tuple(_facts(scope)))
     by_record = not all(_is_whole(slot, scope.zone) for slot in slots)
     return reading.rows(slots, plan, by_hour=by_record)
-
-
-def _by_slot(slots: Sequence[Slot], rows: Sequence[SlotRow]) -> Iterator[tuple[Slot, SlotRow]]:
-    return ((slots[row.slot_no], row) for row in rows)
 
 
 def last_instant(service: Period, now: datetime) -> datetime:

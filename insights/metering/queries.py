@@ -48,7 +48,7 @@ from insights.metering.slot_queries import (
     read_totals,
     run,
 )
-from insights.metering.usage_filter import Pairs, UsageFilter, meter_name, parse_usage_filter
+from insights.metering.usage_filter import COST, Pairs, UsageFilter, meter_name, parse_usage_filter
 from insights.metering.windows import Slot, days_of, period_of, slots_before, slots_of
 from insights.values.period import Period, start_of_day
 
@@ -58,7 +58,10 @@ ROWS_TO_REGROUP_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A page's question as it was understood. With faults, `question` is what the page falls back to."""
+    """A page's question as it was understood. With faults, `question` is what the page falls back to.
+
+    One about cost has neither faults nor an answer, since usage does not know any.
+    """
 
     meters: tuple[MeterFacts, ...]
     values: Mapping[str, tuple[str, ...]]
@@ -88,6 +91,8 @@ def answer_query(
         usable = parse(named[:1])
         return Asked(meters, list_dimension_values(account, usable.meter), usable, refused.faults, None)
     values = list_dimension_values(account, question.meter)
+    if question.measure == COST:
+        return Asked(meters, values, question, (), None)
     try:
         return Asked(meters, values, question, (), explore(account, question, now, shown=shown))
     except UsageFilterRefused as refused:

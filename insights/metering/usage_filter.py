@@ -20,9 +20,12 @@ Pairs = tuple[tuple[str, str], ...]
 
 PRESETS = ("this-month", "last-month", "last-7-days", "last-30-days", "last-12-months")
 GRANULARITIES = ("hour", "day", "month")
+USAGE = "usage"
+COST = "cost"
+MEASURES = (USAGE, COST)
 DIMENSION_PREFIX = "dimension."
 SINGLE_PARAMETERS = (
-    *("meter", "period", "from", "to", "granularity", "group_by", "compare", "clock"),
+    *("meter", "measure", "period", "from", "to", "granularity", "group_by", "compare", "clock"),
     *KNOWN_PARAMETERS,
 )
 POINTS_MAX = 5_000
@@ -39,7 +42,7 @@ _DAYS_BY_DAY_MAX = 92
 
 @dataclass(frozen=True, slots=True)
 class UsageFilter:
-    """One question about usage. Days are local to the account's billing zone and both included."""
+    """One question about usage, or about its cost. Days are local to the account's billing zone and both included."""
 
     meter: MeterFacts
     preset: str
@@ -51,6 +54,7 @@ class UsageFilter:
     compares: bool
     clock: str
     known: KnownAt | None = None
+    measure: str = USAGE
 
     def period(self, zone: tzinfo) -> Period:
         """The whole period asked for, as instants."""
@@ -63,6 +67,7 @@ class UsageFilter:
             period = (("from", self.first_day.isoformat()), ("to", self.last_day.isoformat()))
         return (
             ("meter", meter_name(self.meter)),
+            *((("measure", self.measure),) if self.measure != USAGE else ()),
             *period,
             ("granularity", self.granularity),
             *((("group_by", self.group_by),) if self.group_by else ()),
@@ -112,13 +117,18 @@ def parse_usage_filter(
     values = _dimension_values(given)
     if meter is not None:
         _check_dimensions(meter, group_by, values, faults)
-    granularity = single.get("granularity", "") or _fitting_granularity(first, last)
-    _check_choice("granularity", granularity, GRANULARITIES, faults)
+    measure = single.get("measure", USAGE)
+    _check_choice("measure", measure, MEASURES, faults)
+    granularity = single.get("granularity", "") or _fitting_granularity(first, last, measure)
+    _check_choice("granularity", granularity, granularities_of(measure), faults)
     compare = single.get("compare", "previous")
     _check_choice("compare", compare, ("previous", "none"), faults)
     clock = single.get("clock", "billing")
     _check_choice("clock", clock, ("billing", "utc"), faults)
     known = read_known(single, zone=zone, now=now, faults=faults)
+    if measure == COST and known is not None:
+        at = "known_at" if "known_at" in single else "position"
+        faults.append(Fault("measure", at, "Cost is as it was billed, not as known at another moment."))
     if not faults:
         _check_points(first, last, granularity, faults, is_grouped=bool(group_by))
     if faults or meter is None:
@@ -128,7 +138,13 @@ def parse_usage_filter(
         compares=compare == "previous",
         clock=clock,
         known=known,
+        measure=measure,
     )
+
+
+def granularities_of(measure: str) -> tuple[str, ...]:
+    """The steps of time that a measure has; a line of a bill has amounts of days, not of hours."""
+    return GRANULARITIES if measure != COST else GRANULARITIES[1:]
 
 
 def _faults_of_names(given: Sequence[tuple[str, str]], also: frozenset[str]) -> list[Fault]:
@@ -248,9 +264,9 @@ def _check_choice(field: str, value: str, choices: Sequence[str], faults: list[F
         faults.append(Fault(f"unknown_{field}", field, message))
 
 
-def _fitting_granularity(first: date, last: date) -> str:
+def _fitting_granularity(first: date, last: date, measure: str) -> str:
     days = (last - first).days + 1
-    if days <= _DAYS_BY_HOUR_MAX:
+    if days <= _DAYS_BY_HOUR_MAX and measure != COST:
         return "hour"
     return "day" if days <= _DAYS_BY_DAY_MAX else "month"
 

@@ -18,11 +18,15 @@ from insights.values.step import Step, StepKind
 
 @dataclass(frozen=True, slots=True)
 class Included:
-    """Units taken out of the included usage, its step if there are any, and where the billed units begin."""
+    """Units taken out of the included usage, its step if there are any, and where the billed units begin.
+
+    `left` is how much more is included.
+    """
 
     billed: Fraction
     billed_before: Fraction | None
     step: Step | None
+    left: Fraction = Fraction(0)
 
 
 def take_included(
@@ -45,7 +49,8 @@ def take_included(
         amount=Fraction(0),
     )
     billed_before = None if used_before is None else before - min(allowance, before)
-    return Included(units - free, billed_before, step if free else None)
+    left = allowance - min(allowance, before + units)
+    return Included(units - free, billed_before, step if free else None, left)
 
 
 def adjust_steps(

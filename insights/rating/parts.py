@@ -6,41 +6,44 @@ Parts always add to the line in minor units.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate
 from operator import add
 
-from insights.rating.rate import WHOLE_PERIOD, RatedLine, Segment, Usage, converted, rate_line
+from insights.rating.rate import WHOLE_PERIOD, Segment, Usage, converted, rated_minor
 from insights.rating.terms import PriceTerms
-from insights.values.money import Key, split
+from insights.values.money import Key, Money, split
 
 
 def cost_in_order(
     terms: PriceTerms, usages: Sequence[Usage], *, segment: Segment = WHOLE_PERIOD
-) -> tuple[RatedLine, ...]:
+) -> tuple[Money, ...]:
     """What each part of a line cost, given its parts in order of time: the increase of the rated amount.
 
     What is due whatever the quantity, a fee or a minimum, falls on the first part; included usage on the first parts
     until it is used up. The amounts add to the amount of the whole line.
 
     Where a correction makes the parts so far add to less than nothing, they count as nothing until they are above it
-    again: such a part costs nothing, and what comes after it is charged only for what is above. Each line's metered
-    quantity is its part's own. Raises UnableToRate when all parts together add to less than nothing.
+    again: such a part costs nothing, and what comes after it is charged only for what is above. Raises UnableToRate
+    when all parts together add to less than nothing.
     """
+    reached = [total.or_nothing() for total in _reached(terms, usages)]
+    amounts, before, minor = [], None, 0
+    for usage in reached:
+        # A part that uses nothing rises by nothing, and a line by value has many such days.
+        rated = minor if usage == before else rated_minor(terms, usage, segment)
+        amounts.append(Money(rated - minor, terms.currency))
+        before, minor = usage, rated
+    return tuple(amounts)
+
+
+def _reached(terms: PriceTerms, usages: Sequence[Usage]) -> list[Usage]:
+    """What has been used by the end of each part; raises UnableToRate where in the end it is less than nothing."""
     reached = list(accumulate(usages, add))
     if reached:
         converted(terms, reached[-1])
-    lines = []
-    rated: Usage | None = None
-    for usage, total in zip(usages, reached, strict=True):
-        counted = total.or_nothing()
-        piece = counted if rated is None else counted - rated
-        line = rate_line(terms, piece, already_rated=rated, segment=segment)
-        lines.append(replace(line, metered_quantity=usage.quantity))
-        rated = counted
-    return tuple(lines)
+    return reached
 
 
 def cost_by_value(minor: int, quantities: Mapping[Key, Decimal]) -> dict[Key, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from insights.rating.adjustments import adjust_steps, take_included
+from insights.rating.adjustments import Included, adjust_steps, take_included
 from insights.rating.charge_models import Units, charge_steps
 from insights.rating.proration import prorate_steps
 from insights.rating.terms import PriceTerms
@@ -103,28 +103,18 @@ def rate_line(
     )
 
 
+def rated_minor(terms: PriceTerms, usage: Usage, segment: Segment = WHOLE_PERIOD) -> int:
+    """What the usage comes to in minor units, rounded once: the amount of its line. Raises UnableToRate."""
+    return _rounded_minor(steps_in_order(terms, usage, segment), terms.currency)
+
+
 def steps_in_order(terms: PriceTerms, usage: Usage, segment: Segment) -> tuple[Step, ...]:
     """Every step of a line, exact and unrounded: convert, exempt, included, charge, prorate, then adjust."""
     units = converted(terms, usage)
     if terms.exempt_reason:
         return _exempt(units, terms.exempt_reason)
-    # What is held over time is charged by time; it does not fill tiers up, so a plan change leaves them alone.
-    tiers = Segment(share=segment.share) if terms.is_prorated else segment
-    included = take_included(
-        units,
-        included=terms.included,
-        used_before=None if tiers.counted_before is None else converted(terms, tiers.counted_before),
-        share=tiers.tier_share,
-    )
-    charged = charge_steps(
-        terms.charge,
-        Units(
-            billed=included.billed,
-            count=Fraction(usage.count) if usage.count else ZERO,
-            counted_before=included.billed_before,
-            tier_share=tiers.tier_share,
-        ),
-    )
+    included, chargeable = taken_up(terms, units, usage.count, segment)
+    charged = charge_steps(terms.charge, chargeable)
     prorated = prorate_steps(charged, segment.share if terms.is_prorated else WHOLE)
     adjusted = adjust_steps(
         prorated,
@@ -134,6 +124,24 @@ def steps_in_order(terms: PriceTerms, usage: Usage, segment: Segment) -> tuple[S
         share=segment.share,
     )
     return (included.step, *adjusted) if included.step else adjusted
+
+
+def taken_up(terms: PriceTerms, units: Fraction, count: Decimal, segment: Segment) -> tuple[Included, Units]:
+    """What of some converted units is included, and the others with their place in the tiers."""
+    # What is held over time is charged by time; it does not fill tiers up, so a plan change leaves them alone.
+    tiers = Segment(share=segment.share) if terms.is_prorated else segment
+    included = take_included(
+        units,
+        included=terms.included,
+        used_before=None if tiers.counted_before is None else converted(terms, tiers.counted_before),
+        share=tiers.tier_share,
+    )
+    return included, Units(
+        billed=included.billed,
+        count=Fraction(count) if count else ZERO,
+        counted_before=included.billed_before,
+        tier_share=tiers.tier_share,
+    )
 
 
 def converted(terms: PriceTerms, usage: Usage) -> Fraction:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
-from insights.explain.line_queries import LineRead, find_line
+from insights.explain.line_reading_queries import LineRead, find_line
 from insights.exports.queries import RecordPosition, RecordsFilter, list_records, records_copy
 from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.faults import UsageFilterRefused

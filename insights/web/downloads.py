@@ -16,11 +16,14 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.reading_rights import is_still_member, is_still_support
+from insights.exports.answer_queries import csv_source
 from insights.exports.bundle import Bundle
+from insights.exports.cost_rows import name_of
 from insights.exports.formatting import file_name
 from insights.exports.operations import DownloadRequest, OpenDownload, TooManyDownloads, open_download
-from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource, csv_source
+from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
+from insights.metering.archived_queries import CODE as PERIOD_ARCHIVED
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.known_queries import settle_known
 from insights.metering.queries import list_meters
@@ -57,7 +60,7 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
     if kind == CHANGES and question.known is None:
         raise BadRequest("Changes are since a moment: give known_at or position.")
     name = file_name(
-        kind=kind,
+        kind=name_of(question, kind),
         meter_key=question.meter.key,
         first_day=question.first_day,
         last_day=question.last_day,
@@ -66,6 +69,8 @@ def _usage_csv(request: Any, kind: str) -> HttpResponseBase:
     try:
         source = csv_source(request.account, question, kind=kind, raw=raw, now=now)
     except UsageFilterRefused as refused:
+        if any(fault.code != PERIOD_ARCHIVED for fault in refused.faults):
+            raise BadRequest(str(refused)) from None
         return _archived(request, refused)
     return stream_csv(request, source=source, kind=kind, query=question.permanent().query_string(), name=name)
 

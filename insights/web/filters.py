@@ -17,11 +17,11 @@ from insights.metering.aggregations import MeterFacts
 from insights.metering.faults import Fault
 from insights.metering.usage_filter import (
     DIMENSION_PREFIX,
-    GRANULARITIES,
     PRESETS,
     Pairs,
     UsageFilter,
     fits_page,
+    granularities_of,
     meter_name,
 )
 from insights.values.period import local_day, months_after, previous_period
@@ -182,7 +182,7 @@ def _granularities(question: UsageFilter) -> list[Choice]:
             current=question.granularity == name,
             id=f"by-{name}",
         )
-        for name in GRANULARITIES
+        for name in granularities_of(question.measure)
     ]
 
 

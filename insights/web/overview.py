@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
@@ -18,10 +19,11 @@ from accounts.access import account_page
 from accounts.models import Account
 from insights.billing.bill_queries import find_running_draft
 from insights.billing.forecast_queries import get_bill_forecast
+from insights.explain.next_unit_queries import NextUnitPrice, list_next_units
 from insights.feeds.part_queries import find_reading
 from insights.metering.overview import AccountOverview, MeterOverview, TrendPoint
 from insights.metering.overview_queries import get_account_overview
-from insights.metering.usage_filter import meter_name
+from insights.metering.usage_filter import COST, meter_name
 from insights.metering.windows import ONE_DAY, Kind, MonthSoFar
 from insights.templatetags.portal import day, percent
 from insights.values.period import period_of_days, start_of_day
@@ -31,8 +33,10 @@ from insights.web.bill_forecast import forecast_context
 from insights.web.bills import period_of
 from insights.web.chart_notes import mark_days, notes_of_days, notes_under
 from insights.web.colours import series_of
+from insights.web.next_unit import next_unit_rows
 from insights.web.partials import render_page
 
+NEXT_UNITS_SHOWN = 2
 _POINT_KINDS = {Kind.GAP: "gap", Kind.ZERO: "zero", Kind.INCOMPLETE: "incomplete", Kind.BEFORE: "before"}
 
 
@@ -54,6 +58,9 @@ class Card:
     share_title: str
     parts: list[dict[str, Any]]
     completeness: dict[str, str]
+    next_units: list[dict[str, Any]]
+    next_units_left: int
+    cost_url: str
 
 
 @account_page
@@ -69,7 +76,11 @@ def account_overview(request: HttpRequest) -> HttpResponse:
         nothing = {"zone": str(zone), "reading": find_reading(account)}
         return render_page(request, "usage/nothing_yet.html", nothing, part="usage-explorer")
     usage_url = reverse("usage-explorer", args=[account.public_id])
-    cards = [_card(one, overview.month, usage_url=usage_url, zone=zone) for one in overview.meters]
+    prices = list_next_units(account, now=now)
+    cards = [
+        _card(one, overview.month, usage_url=usage_url, zone=zone, prices=_prices_of(one, prices))
+        for one in overview.meters
+    ]
     days = [point.day for point in overview.meters[0].trend]
     notes = notes_of_days(request, period_of_days(days[0], days[-1] + ONE_DAY, zone))
     mark_days((card.points for card in cards), days, notes, zone)
@@ -100,7 +111,19 @@ def _completeness(overview: AccountOverview, zone: tzinfo) -> dict[str, str]:
     return words.completeness_badge(overview.completeness, end=end, zone=zone)
 
 
-def _card(one: MeterOverview, month: MonthSoFar, *, usage_url: str, zone: tzinfo) -> Card:
+def _prices_of(one: MeterOverview, prices: Sequence[NextUnitPrice]) -> list[NextUnitPrice]:
+    key = (one.meter.key, one.meter.version)
+    return [price for price in prices if (price.meter_key, price.meter_version) == key]
+
+
+def _card(
+    one: MeterOverview,
+    month: MonthSoFar,
+    *,
+    usage_url: str,
+    zone: tzinfo,
+    prices: Sequence[NextUnitPrice],
+) -> Card:
     meter = meter_name(one.meter)
     query = {"meter": meter, "period": "this-month"}
     end = start_of_day(month.today + ONE_DAY, zone)
@@ -121,6 +144,9 @@ def _card(one: MeterOverview, month: MonthSoFar, *, usage_url: str, zone: tzinfo
         completeness=words.short_badge(
             words.completeness_badge(one.completeness, end=end, zone=zone), one.completeness, zone
         ),
+        next_units=next_unit_rows(prices)[:NEXT_UNITS_SHOWN],
+        next_units_left=max(len(prices) - NEXT_UNITS_SHOWN, 0),
+        cost_url=f"{usage_url}?{urlencode({**query, 'measure': COST})}",
     )
 
 

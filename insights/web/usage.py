@@ -18,10 +18,10 @@ from accounts.models import Account
 from insights.feeds.part_queries import find_reading
 from insights.metering.coarser import coarser, hours_a_bar
 from insights.metering.explore import Exploration
-from insights.metering.faults import Fault
+from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.known_since_queries import read_since
 from insights.metering.queries import Asked, answer_query
-from insights.metering.usage_filter import UsageFilter
+from insights.metering.usage_filter import COST, UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
 from insights.templatetags.portal import day
 from insights.values.period import local_day, start_of_day
@@ -33,6 +33,7 @@ from insights.web.filters import make_filter_bar, make_refused_bar, query_pairs,
 from insights.web.known import known_context, known_control
 from insights.web.partials import render_page
 from insights.web.saved_views import views_beside
+from insights.web.usage_cost import cost_context, measure_choices
 
 ROWS_PER_PAGE = 100
 PAGE = "usage/explorer.html"
@@ -54,6 +55,12 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
     if asked.question is None or not any(meter.has_usage for meter in asked.meters):
         nothing = {"zone": zone, "reading": find_reading(account)}
         return render_page(request, "usage/nothing_yet.html", nothing, part=PART)
+    if asked.question.measure == COST and not asked.faults and page is not None:
+        try:
+            return _in_money(request, asked, asked.question, page=page, now=now)
+        except UsageFilterRefused as refused:
+            told = replace(asked, faults=refused.faults)
+            return _refused(request, told, asked.question, zone=zone, now=now, is_page_wrong=False)
     if asked.answer is None or page is None:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
     context = _context(asked.answer, page=page, zone=zone, now=now)
@@ -75,12 +82,46 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
         },
         part=PART,
     )
+    return _with_address(request, response, asked.question, page)
+
+
+def _with_address(
+    request: HttpRequest, response: HttpResponse, question: UsageFilter, page: int
+) -> HttpResponse:
+    """A form sends its empty fields too; the address bar keeps the question alone."""
     if getattr(request, "htmx", None):
-        # A form sends its empty fields too; the address bar keeps the question alone.
+        account: Account = request.account  # type: ignore[attr-defined]
         response["HX-Push-Url"] = reverse("usage-explorer", args=[account.public_id]) + url(
-            asked.question, **({"page": str(page)} if page > 1 else {})
+            question, **({"page": str(page)} if page > 1 else {})
         )
     return response
+
+
+def _in_money(
+    request: HttpRequest, asked: Asked, question: UsageFilter, *, page: int, now: datetime
+) -> HttpResponse:
+    """The same page about cost."""
+    account: Account = request.account  # type: ignore[attr-defined]
+    zone = ZoneInfo(account.billing_zone)
+    shown = slice((page - 1) * ROWS_PER_PAGE, page * ROWS_PER_PAGE)
+    cost = cost_context(account, question, shown=shown, now=now)
+    last_page = -(-cost["count"] // ROWS_PER_PAGE) or 1
+    if page > last_page:
+        raise Http404
+    context = {
+        "bar": make_filter_bar(question, meters=asked.meters, values=asked.values, zone=zone, now=now),
+        "reading": find_reading(account),
+        "question": question,
+        "measures": measure_choices(question),
+        "zone": str(zone),
+        "cost": cost,
+        "group_label": words.label(question.group_by),
+        "permalink": url(question.permanent()),
+        "csv_query": question.query_string(),
+        "pages": _pages(question, page, last_page, cost["count"]),
+        **views_beside(request, question.query_string()),
+    }
+    return _with_address(request, render_page(request, PAGE, context, part=PART), question, page)
 
 
 def _page_number(text: str) -> int | None:
@@ -117,6 +158,7 @@ def _refused(
     context = {
         "bar": bar,
         "question": question,
+        "measures": measure_choices(question),
         "zone": str(zone),
         "fresh_url": url(question),
         "known_control": control,
@@ -131,6 +173,7 @@ def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> 
     context: dict[str, Any] = {
         "answer": answer,
         "question": question,
+        "measures": measure_choices(question),
         "zone": str(zone),
         "clock": str(clock),
         "is_on_another_clock": clock is UTC and str(zone) != "UTC",

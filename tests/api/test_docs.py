@@ -26,6 +26,8 @@ from insights.metering.usage_filter import HOURLY_DAYS_MAX, POINTS_MAX, PRESETS,
 from insights.models import Batch
 from tests.api.conftest import Caller
 from tests.api.serving import Server
+from tests.conftest import Cast
+from tests.factories import make_api_key
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- example: ([a-z ]+) -->\n```[a-z]+\n(.*?)```", PAGE, re.DOTALL))
@@ -61,6 +63,18 @@ class Shell:
 @pytest.fixture
 def shell(server: Server, sender: Caller, reader: Caller, tmp_path: Path) -> Shell:
     return Shell(server, sender, reader, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.database
+def test_the_examples_about_money_answer_a_key_with_bills(shell: Shell, cast: Cast) -> None:
+    _, key = make_api_key(cast.ours, created_by=cast.owner, scopes=["usage:read", "bills:read"])
+
+    cost = json.loads(shell.run("cost", ACCOUNT_KEY=key))
+    prices = json.loads(shell.run("next unit", ACCOUNT_KEY=key))
+
+    assert (cost["measure"], cost["costs"], cost["is_subscribed"]) == ("cost", [], False)
+    assert prices == {"prices": []}
 
 
 @pytest.mark.slow

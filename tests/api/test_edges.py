@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from insights.api.explain_serializers import EdgesSerializer
+from insights.api.then_and_now_serializers import EdgesSerializer
 from tests import factories
 from tests.api.conftest import Caller, problem_of
 from tests.api.test_bills import assert_shape

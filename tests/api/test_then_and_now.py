@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from insights.api.explain_serializers import MovedRecordsSerializer, ThenAndNowSerializer
+from insights.api.then_and_now_serializers import MovedRecordsSerializer, ThenAndNowSerializer
 from insights.models import Invoice
 from tests import factories
 from tests.api.conftest import Caller, problem_of

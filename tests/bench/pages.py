@@ -46,6 +46,13 @@ def _questions(today: date) -> dict[str, str]:
         "to": str(today),
         "granularity": "hour",
     }
+    month = today.replace(day=1)
+    money = {
+        "meter": "requests",
+        "measure": "cost",
+        "from": str((month - timedelta(days=1)).replace(day=1)),
+        "to": str(today),
+    }
     return {
         "overview": "",
         "explorer, 12 months by day": f"usage/?{urlencode(days)}",
@@ -54,6 +61,10 @@ def _questions(today: date) -> dict[str, str]:
             f"usage/?{urlencode({**days, 'granularity': 'month', 'group_by': 'endpoint'})}",
         "explorer, 3 months by hour": f"usage/?{urlencode(quarter)}",
         "explorer, 3 months by hour, top 10 and other": f"usage/?{urlencode({**quarter, 'group_by': 'endpoint'})}",
+        "explorer in money, a bill of 26 lines and a running one, by day":
+            f"usage/?{urlencode({**money, 'granularity': 'day'})}",
+        "explorer in money, the same by month, top 10 and other":
+            f"usage/?{urlencode({**money, 'granularity': 'month', 'group_by': 'endpoint'})}",
         "batches": "batches/",
     }  # fmt: skip
 

@@ -161,6 +161,26 @@ def test_lines_by_value_share_the_usage_and_leave_what_is_not_charged(world: Cas
     ]
 
 
+def test_usage_without_a_cell_is_on_no_line_and_breaks_none(world: Cast) -> None:
+    scene.meters("calls", dimensions=["region"])
+    terms = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal("0.5")), unit="unit")
+    matrix = Matrix(dimensions=("region",), cells=(Cell(values=("eu",), terms=terms),))
+    price = SheetPrice(key="calls", name="Calls", meter_key="calls", matrix=matrix)
+    subscription = scene.subscribe(
+        world.ours, scene.make_plan("plan", [price]), "2026-02-28T23", anchor="2026-03-01"
+    )
+    source = make_source()
+    scene.deliver(source, world.ours, usage_rows("2026-03-05T07", 4, "calls"), region="eu")
+    scene.complete(world.ours, "2026-03-06")
+    invoice, *_ = scene.bill(subscription, "2026-03-06")
+    scene.deliver(source, world.ours, usage_rows("2026-03-05T07", 4, "calls"), region="us")
+
+    _, [proof] = proofs_of(world.ours, invoice)
+
+    check(proof)
+    assert proof.records == 4
+
+
 def test_a_meter_that_got_a_new_version_inside_the_period_comes_out_the_same(world: Cast) -> None:
     [first] = scene.meters("calls", dimensions=["endpoint"])
     price = scene.usage_price("calls", TIERS, included=Decimal(7))
