@@ -17,7 +17,7 @@ from insights.api.errors import NOT_FOUND_DETAIL, Problem
 from insights.api.parameters import query_pairs, single_values
 from insights.billing.bill_queries import has_bill
 from insights.billing.forecast_document import forecast_document
-from insights.billing.forecast_queries import get_bill_course
+from insights.billing.forecast_queries import get_bill_forecast
 
 
 class InvoiceForecast(BillsEndpoint):
@@ -29,7 +29,7 @@ class InvoiceForecast(BillsEndpoint):
         single_values(query_pairs(request), allowed=())
         with account_scope(self.account_id, read_only=True):
             account = Account.objects.get(pk=self.account_id)
-            forecast = get_bill_course(account, public_id=invoice_id, now=timezone.now())
+            forecast = get_bill_forecast(account, public_id=invoice_id, now=timezone.now())
             is_known = forecast is not None or has_bill(account, public_id=invoice_id)
         if not is_known:
             raise Problem("not_found", NOT_FOUND_DETAIL)

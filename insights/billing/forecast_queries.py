@@ -41,13 +41,7 @@ _BEFORE = WEEKS_MAX * 7 * _ONE_DAY
 
 
 def get_bill_forecast(account: Account, *, public_id: UUID, now: datetime) -> BillForecast | None:
-    """Read the forecast of a draft whose period runs, or None for any other bill."""
-    reading = _read(account, public_id, now)
-    return None if reading is None else reading.forecast()
-
-
-def get_bill_course(account: Account, *, public_id: UUID, now: datetime) -> BillForecast | None:
-    """Read the same forecast, with what the bill had come to so far."""
+    """Read the forecast of a draft whose period runs, with what it had come to so far; None for any other bill."""
     reading = _read(account, public_id, now)
     if reading is None:
         return None

@@ -1,33 +1,61 @@
-"""The forecast of a running bill, ready for its page and for the overview; the same figures as CSV."""
+"""The forecast of a running bill: a page of its own, which the bill's page and the overview load parts of, and as CSV.
+
+It looks at a year of days, so that neither page waits for it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpResponse
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill_queries import has_bill
 from insights.billing.forecast import BillForecast
 from insights.billing.forecast_quantities import MeterForecast
-from insights.billing.forecast_queries import get_bill_course
+from insights.billing.forecast_queries import get_bill_forecast
 from insights.billing.forecast_words import band_sentence, forecast_sentence
 from insights.billing.price_words import money_words
 from insights.exports.forecast_rows import forecast_rows
 from insights.values.quantity import scale_for
+from insights.web.bills import bill_or_404, period_of
 from insights.web.csv_files import csv_file
 from insights.web.forecast_charts import forecast_figure
+from insights.web.partials import render_page
 from insights.web.words import period_words
+
+CARD = "forecast-card"
+
+
+@account_page
+@require_safe
+def bill_forecast(request: Any, bill_uuid: UUID) -> HttpResponse:
+    """Show where a running bill goes; to htmx the section of the bill's page, or the card of the overview."""
+    now = timezone.now()
+    bill = bill_or_404(request, bill_uuid, now=now)
+    found = None if bill.head.is_issued else get_bill_forecast(request.account, public_id=bill_uuid, now=now)
+    context = {
+        "nav": "bills",
+        "head": bill.head,
+        "period": period_of(bill.head.period, ZoneInfo(bill.head.zone)),
+        "forecast": forecast_context(found),
+    }
+    part = "card" if request.htmx and request.htmx.target == CARD else "section"
+    response = render_page(request, "bills/forecast.html", context, part=part)
+    patch_vary_headers(response, ["HX-Target"])
+    return response
 
 
 @account_page
 @require_safe
 def bill_forecast_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Download the forecast; of a bill whose period does not run, a heading and no row."""
-    forecast = get_bill_course(request.account, public_id=bill_uuid, now=timezone.now())
+    forecast = get_bill_forecast(request.account, public_id=bill_uuid, now=timezone.now())
     if forecast is None and not has_bill(request.account, public_id=bill_uuid):
         raise Http404
     return csv_file(forecast_rows(forecast), f"forecast-{bill_uuid}.csv")

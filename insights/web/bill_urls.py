@@ -44,6 +44,7 @@ urlpatterns = [
         bill_difference_values.bill_difference_values_csv,
         name="bill-difference-values-csv",
     ),
+    path("bills/<uuid:bill_uuid>/forecast/", bill_forecast.bill_forecast, name="bill-forecast"),
     path("bills/<uuid:bill_uuid>/forecast.csv", bill_forecast.bill_forecast_csv, name="bill-forecast-csv"),
     path(
         "bills/<uuid:bill_uuid>/where-usage-went/",

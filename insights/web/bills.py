@@ -28,8 +28,6 @@ from insights.billing.bill_queries import (
     list_owed_bills,
     list_unissued_bills,
 )
-from insights.billing.forecast import BillForecast
-from insights.billing.forecast_queries import get_bill_course
 from insights.billing.price_words import money_words, number_words
 from insights.billing.words import (
     StepRow,
@@ -45,7 +43,6 @@ from insights.values.money import Money, sum_money
 from insights.values.period import Period, local_day
 from insights.web import words
 from insights.web.bill_charts import totals_figure
-from insights.web.bill_forecast import forecast_context
 from insights.web.bill_ruler import ruler_context
 from insights.web.csv_files import ROWS_AT_ONCE, csv_file, csv_stream
 from insights.web.partials import render_page
@@ -108,7 +105,8 @@ def _every_head(account: Account, scope: StreamScope, now: datetime) -> Iterator
 @require_safe
 def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Show one bill: what it comes to and why, line by line."""
-    bill = bill_or_404(request, bill_uuid, now=timezone.now())
+    now = timezone.now()
+    bill = bill_or_404(request, bill_uuid, now=now)
     zone = ZoneInfo(bill.head.zone)
     context = {
         "nav": "bills",
@@ -126,18 +124,11 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         ],
         "subtotals": bill.sections,
         "ruler": ruler_context(bill),
-        "forecast": forecast_context(_forecast(request.account, bill)),
+        "is_running": bill.head.period.start <= now < bill.head.period.end and not bill.head.is_issued,
         "zone": bill.head.zone,
         "page": {},
     }
     return render(request, "bills/detail.html", context)
-
-
-def _forecast(account: Account, bill: Bill) -> BillForecast | None:
-    """Where the bill goes; a bill that is issued goes nowhere."""
-    if bill.head.is_issued:
-        return None
-    return get_bill_course(account, public_id=bill.head.public_id, now=timezone.now())
 
 
 @account_page

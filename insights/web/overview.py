@@ -18,7 +18,6 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from accounts.models import Account
 from insights.billing.bill_queries import find_running_draft
-from insights.billing.forecast_queries import get_bill_forecast
 from insights.explain.next_unit_queries import NextUnitPrice, list_next_units
 from insights.feeds.part_queries import find_reading
 from insights.metering.overview import AccountOverview, MeterOverview, TrendPoint
@@ -29,7 +28,6 @@ from insights.templatetags.portal import day, percent
 from insights.values.period import period_of_days, start_of_day
 from insights.values.quantity import THIN_SPACE, grouped_text
 from insights.web import words
-from insights.web.bill_forecast import forecast_context
 from insights.web.bills import period_of
 from insights.web.chart_notes import mark_days, notes_of_days, notes_under
 from insights.web.colours import series_of
@@ -98,9 +96,6 @@ def account_overview(request: HttpRequest) -> HttpResponse:
         "completeness": _completeness(overview, zone),
         "missing": overview.completeness.missing,
         "draft": draft,
-        "forecast": forecast_context(
-            get_bill_forecast(account, public_id=draft.public_id, now=now) if draft else None
-        ),
         "draft_period": period_of(draft.period, ZoneInfo(draft.zone)) if draft else "",
     }
     return render_page(request, "usage/overview.html", context, part="usage-overview")

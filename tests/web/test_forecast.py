@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from accounts.tenancy import account_scope, as_worker
 from insights.api.forecast_schema import ForecastSerializer
-from insights.billing.forecast_queries import get_bill_course, get_bill_forecast
+from insights.billing.forecast_queries import get_bill_forecast
 from insights.models import Invoice, Source
 from insights.rating.charges import PerUnit
 from tests import factories
@@ -70,8 +70,8 @@ def running(cast: Cast, source: Source, first: str = "2025-12-01", count: int = 
     return next(one for one in bill(subscription, NOW) if not one.number)
 
 
-def text_of(client: Any, address: str) -> str:
-    response = client.get(address)
+def text_of(client: Any, address: str, **said: Any) -> str:
+    response = client.get(address, **said)
     assert response.status_code == 200, response.content[:500]
     return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
@@ -82,14 +82,21 @@ def test_the_running_bill_says_where_it_goes_and_how_often_that_held(
     draft = running(cast, source)
     client = signed_in(cast.viewer)
 
-    text = text_of(client, reverse("bill-detail", args=[cast.ours.public_id, draft.public_id]))
-    overview = text_of(client, reverse("account-overview", args=[cast.ours.public_id]))
+    address = reverse("bill-forecast", args=[cast.ours.public_id, draft.public_id])
+    text = text_of(client, address)
+    card = text_of(client, address, headers={"HX-Request": "true", "HX-Target": "forecast-card"})
+    section = text_of(client, address, headers={"HX-Request": "true", "HX-Target": "forecast"})
+    for name, arguments in (("bill-detail", [draft.public_id]), ("account-overview", [])):
+        page = client.get(reverse(name, args=[cast.ours.public_id, *arguments])).content.decode()
+        assert f'hx-get="{address}" hx-trigger="load"' in page
+        assert f'<a href="{address}">' in page
 
     # 30 days of 10 requests at 0.10 and the fee of 10, with 19 % tax.
     assert "By the end of the period it is expected to come to 47.60 USD." in text
     assert "In 3 of the last 3 periods the bill ended inside the band" in text
-    assert "At the period's end 47.60 USD" in overview.replace("&#x27;", "'")
-    assert "In 3 of the last 3 periods" in overview
+    assert "At the period's end 47.60 USD" in card.replace("&#x27;", "'")
+    assert "In 3 of the last 3 periods" in card
+    assert section in text
 
 
 def test_an_issued_bill_has_no_forecast(cast: Cast, source: Source, signed_in: Any) -> None:
@@ -100,7 +107,8 @@ def test_an_issued_bill_has_no_forecast(cast: Cast, source: Source, signed_in: A
     client = signed_in(cast.viewer)
     arguments = [cast.ours.public_id, issued.public_id]
 
-    assert "At the end of the period" not in text_of(client, reverse("bill-detail", args=arguments))
+    assert "hx-trigger" not in client.get(reverse("bill-detail", args=arguments)).content.decode()
+    assert "Nothing to look ahead to" in text_of(client, reverse("bill-forecast", args=arguments))
     assert len(client.get(reverse("bill-forecast-csv", args=arguments)).content.splitlines()) == 1
 
 
@@ -110,7 +118,7 @@ def test_too_little_history_is_said_and_nothing_is_guessed(
     draft = running(cast, source, "2026-04-02", 9)
 
     text = text_of(
-        signed_in(cast.viewer), reverse("bill-detail", args=[cast.ours.public_id, draft.public_id])
+        signed_in(cast.viewer), reverse("bill-forecast", args=[cast.ours.public_id, draft.public_id])
     )
 
     assert "it takes 2 complete weeks of every meter in use, and there are fewer of Requests." in text
@@ -180,7 +188,7 @@ def test_sources_that_are_not_billed_are_left_out(cast: Cast, source: Source) ->
     draft = running(cast, source)
 
     with account_scope(cast.ours.pk, read_only=True):
-        found = get_bill_course(cast.ours, public_id=draft.public_id, now=instant(NOW))
+        found = get_bill_forecast(cast.ours, public_id=draft.public_id, now=instant(NOW))
 
     assert found is not None
     assert (found.expected.minor, found.running[-1].amount.minor) == (4760, 2380)
