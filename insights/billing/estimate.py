@@ -50,7 +50,8 @@ class EstimatedPeriod:
     """One period on both plans. `head` is the bill as it was issued, None for quantities that were typed in.
 
     `left_out` is what the issued bill has beyond `billed`. `has_first_prices` says that the plan had no prices yet
-    when the period began, so that its first ones are taken.
+    when the period began, so that its first ones are taken. `own_price_note` says why an own price of the account
+    is not.
     """
 
     period: Period
@@ -59,6 +60,7 @@ class EstimatedPeriod:
     head: BillHead | None = None
     billed: RatedSide | None = None
     has_first_prices: bool = False
+    own_price_note: str = ""
     counts: Mapping[str, str] = field(default_factory=dict)
 
     @property

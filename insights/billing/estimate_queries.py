@@ -27,11 +27,11 @@ from insights.billing.estimate import (
     plan_throughout,
 )
 from insights.billing.estimate_question import NOW, EstimateQuestion, EstimateRefused
+from insights.billing.own_price_mapping import OwnSheet, own_sheet
 from insights.billing.periods import BillingAnchor, Interval, period_containing
 from insights.billing.plan_choice_queries import PlanChoice, list_plan_choices, list_sheets
 from insights.billing.profile_queries import find_billing_profile
 from insights.billing.series_quantity_queries import SeriesQuantities
-from insights.billing.sheet_mapping import sheet_with_overrides
 from insights.billing.typed_quantities import asked_meters, typed_quantities
 from insights.billing.usage_lines import Quantities
 from insights.billing.usage_queries import meter_of_bill
@@ -68,8 +68,13 @@ def list_asked_meters(sheet: PriceSheet) -> tuple[MeterOfBill, ...]:
 class _Priced:
     """The plan's prices for a period, and whether they are its first ones, from after the period began."""
 
-    sheet: PriceSheet
+    own: OwnSheet
     is_first: bool
+
+    @property
+    def sheet(self) -> PriceSheet:
+        """The prices with the account's own ones."""
+        return self.own.sheet
 
 
 class _Reader:
@@ -156,6 +161,7 @@ class _Reader:
             head=closed.head,
             billed=billed,
             has_first_prices=priced.is_first,
+            own_price_note=priced.own.unfit_words,
             counts=_texts(counts),
         )
 
@@ -195,7 +201,8 @@ class _Reader:
             interval=Interval(self.plan.interval_months),
         )
         whole = period_containing(anchor, self.now)
-        sheet = self.priced(self.now).sheet
+        priced = self.priced(self.now)
+        sheet = priced.sheet
         counts = self._counts(sheet, {})
         segment = ServiceSegment(service=whole, sheet=sheet, counts=counts)
         basis = Basis(
@@ -213,6 +220,7 @@ class _Reader:
             period=whole,
             sheet=sheet,
             estimate=estimated_side(basis, self.meters, metered, self.names),
+            own_price_note=priced.own.unfit_words,
             counts=_texts(counts),
         )
         return Estimate(
@@ -228,7 +236,7 @@ class _Reader:
         """The plan's prices at the instant with the account's own ones; its first ones if it had none yet."""
         sheet = sheet_in_force(self.sheets, at)
         found = sheet or self.sheets[0]
-        own = sheet_with_overrides(found, self.overrides, max(at, found.effective_from))
+        own = own_sheet(found, self.overrides, max(at, found.effective_from), versions=self.sheets)
         return _Priced(own, is_first=sheet is None)
 
     def _counts(self, sheet: PriceSheet, held: Mapping[str, Decimal]) -> dict[str, Decimal]:

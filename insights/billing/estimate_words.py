@@ -57,6 +57,8 @@ def period_notes(period: EstimatedPeriod) -> list[str]:
             "The plan had no prices yet when this period began; its first ones are taken, "
             f"of {since.day} {since:%b %Y}."
         )
+    if period.own_price_note:
+        found.append(period.own_price_note)
     left_out = period.left_out
     if left_out is not None and left_out.minor and period.head is not None:
         found.append(

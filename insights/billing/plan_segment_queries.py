@@ -11,8 +11,8 @@ from typing import Any
 from insights.billing.basis import Problem, ServiceSegment
 from insights.billing.bill_to_make_mapping import PeriodToBill, beginning_at
 from insights.billing.catalogue_queries import sheet_in_force, sheets_of
+from insights.billing.own_price_mapping import own_sheet
 from insights.billing.row_queries import list_add_ons, list_overrides, list_phases
-from insights.billing.sheet_mapping import own_prices_at, sheet_with_own
 from insights.billing.subscription_queries import subscription_facts
 from insights.billing.timeline import (
     InvalidTimeline,
@@ -21,8 +21,7 @@ from insights.billing.timeline import (
     is_first,
     segments_in,
 )
-from insights.models import PriceOverride
-from insights.rating.sheet import PriceSheet, SheetPrice
+from insights.rating.sheet import PriceSheet
 from insights.values.period import Period
 
 
@@ -85,9 +84,10 @@ class SubscribedPlans:
                 problems.append(Problem(code="no_prices", message=message))
                 continue
             overrides = self._overrides.get((facts.account_id, segment.plan_id), ())
-            own = own_prices_at(overrides, segment.priced_at)
-            if unfit := [key for key, override in own.items() if not self._fits(plan_sheet, override)]:
-                problems.append(_own_price_unfit(plan_sheet, unfit))
+            versions = self._sheets.get(segment.plan_id, ())
+            own = own_sheet(plan_sheet, overrides, segment.priced_at, versions=versions)
+            if own.unfit:
+                problems.append(Problem(code="own_price_unfit", message=own.unfit_words))
             if unsaid := [
                 one.key for one in plan_sheet.fees if one.is_counted and one.key not in segment.counts
             ]:
@@ -95,7 +95,7 @@ class SubscribedPlans:
             segments.append(
                 ServiceSegment(
                     service=segment.service,
-                    sheet=sheet_with_own(plan_sheet, {key: own[key] for key in own.keys() - unfit}),
+                    sheet=own.sheet,
                     policy=segment.policy,
                     counts=segment.counts,
                     is_first=is_first(segment, facts.starts_at, phases, add_ons),
@@ -104,17 +104,6 @@ class SubscribedPlans:
             )
         return tuple(segments), tuple(problems)
 
-    def _fits(self, sheet: PriceSheet, override: PriceOverride) -> bool:
-        """Whether the price is still for what it was for when the account got its own: meter, unit and dimensions."""
-        agreed = sheet_in_force(self._sheets.get(override.plan_id, ()), override.starts_at)
-        then = agreed.price(override.price_key) if agreed else None
-        now = sheet.price(override.price_key)
-        return then is None or now is None or _is_for(then) == _is_for(now)
-
-
-def _is_for(price: SheetPrice) -> tuple[str, frozenset[str], tuple[str, ...]]:
-    return price.meter_key, price.units, () if price.matrix is None else price.matrix.dimensions
-
 
 def _count_unsaid(sheet: PriceSheet, keys: Sequence[str]) -> Problem:
     message = (
@@ -122,11 +111,3 @@ def _count_unsaid(sheet: PriceSheet, keys: Sequence[str]) -> Problem:
         "change the subscription to the same plan with these counts."
     )
     return Problem(code="count_unsaid", message=message)
-
-
-def _own_price_unfit(sheet: PriceSheet, keys: Sequence[str]) -> Problem:
-    message = (
-        f"The account's own price for {', '.join(keys)} was agreed for another meter, unit or dimension than "
-        f"{sheet.plan_name} has now; the plan's price stands here."
-    )
-    return Problem(code="own_price_unfit", message=message)

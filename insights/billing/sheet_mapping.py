@@ -92,11 +92,6 @@ def own_prices_at(overrides: Iterable[PriceOverride], at: datetime) -> dict[str,
     }
 
 
-def sheet_with_overrides(sheet: PriceSheet, overrides: Iterable[PriceOverride], at: datetime) -> PriceSheet:
-    """The sheet with those of an account's own prices that hold at the instant; the very sheet if none does."""
-    return sheet_with_own(sheet, own_prices_at(overrides, at))
-
-
 def sheet_with_own(sheet: PriceSheet, own: Mapping[str, PriceOverride]) -> PriceSheet:
     """The sheet with an account's own prices in place of the plan's; the very sheet if there are none."""
     if not own:

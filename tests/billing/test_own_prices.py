@@ -7,7 +7,10 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import Account
-from accounts.tenancy import as_worker
+from accounts.tenancy import account_scope, as_worker
+from insights.billing.estimate_queries import make_estimate
+from insights.billing.estimate_question import NOW, EstimateQuestion
+from insights.billing.estimate_words import period_notes
 from insights.billing.override_operations import set_override
 from insights.models import Invoice, Plan, Source, Subscription
 from insights.rating.charges import PerUnit
@@ -101,3 +104,24 @@ def test_by_another_dimension_a_person_looks(
 
     assert [one["code"] for one in april.parked_for] == ["own_price_unfit"]
     assert amounts(april) == {"Requests": 1_000}
+
+
+@pytest.mark.parametrize("dimensions", [("protocol",), ("region", "protocol")])
+def test_an_estimate_takes_the_prices_that_a_bill_would(
+    agreed: tuple[Account, Subscription, Plan], dimensions: tuple[str, ...]
+) -> None:
+    account, subscription, plan = agreed
+    terms = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal(1)), unit="unit")
+    cells = (Cell(values=("a",) * len(dimensions), terms=terms),)
+    matrix = Matrix(dimensions=dimensions, cells=cells, catch_all=terms)
+    price = SheetPrice(key="requests", name="Requests", meter_key="requests", matrix=matrix)
+    publish(plan, [price], number=2, effective_from=instant("2026-04-01"))
+    of_april(subscription)
+
+    question = EstimateQuestion(plan_key="plan", periods=1, prices=NOW)
+    with account_scope(account.pk, read_only=True):
+        found = make_estimate(account, question, now=instant("2026-05-01"))
+
+    # Ten requests of March at the plan's 1.00: the account's own price was agreed for another dimension.
+    assert found.estimated.minor == 1_000
+    assert "own price" in " ".join(period_notes(found.periods[0]))
