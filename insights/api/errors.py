@@ -120,6 +120,7 @@ def problem_body(
     *, status: int, code: str, detail: str, line: int | None = None, field: str | None = None
 ) -> dict[str, Any]:
     """Return the members of a problem document; those without a value are left out."""
+    detail, field = _written(detail), field and _written(field)
     body: dict[str, Any] = {
         "type": f"urn:usage-portal:problem:{code}",
         "code": code,
@@ -132,6 +133,11 @@ def problem_body(
     if field:
         body["field"] = field
     return body
+
+
+def _written(text: str) -> str:
+    """The text as UTF-8 can hold it: what quotes a request may quote the half of a surrogate pair."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def problem_response(exc: Exception, context: Mapping[str, Any]) -> Response:

@@ -176,6 +176,16 @@ BODIES: list[tuple[bytes, str, int]] = [
     (b'{"a":' * 200 + b"1" + b"}" * 200, "too_deep", 400),
     (b'{"plan":"growth","x":"' + b"a" * 70_000 + b'"}', "body_too_large", 413),
     (b'{"plan":' + b"1" * 60_000 + b"}", "periods", 400),
+    (b'{"plan":"growth","quantities":[],"\\ud800":1}', "unknown_field", 400),
+    (b'{"plan":"growth","quantities":[],"\\ud800":1,"\\ud800":1}', "duplicate_key", 400),
+    (b'{"plan":"growth","quantities":[],"counts":{"\\ud800":"1"}}', "unknown_fee", 400),
+    (b'{"plan":"growth","quantities":[{"meter":"requests","\\ud800":"1"}]}', "unknown_field", 400),
+    (b'{"plan":"growth","quantities":[{"values":{"\\ud800":1}}]}', "missing_field", 400),
+    (
+        b'{"plan":"growth","quantities":[{"meter":"requests","quantity":"1","values":{"\\ud800":1}}]}',
+        "shape",
+        400,
+    ),
 ]
 
 

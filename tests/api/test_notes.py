@@ -95,6 +95,7 @@ def test_a_key_deletes_its_own_alone(cast: Cast, writer: Caller, caller: Callabl
         ('{"at": "2026-11-12T14:30:00Z", "text": "a\\u0000"}', "note", "text"),
         ('{"at": "2026-11-12T14:30:00Z", "text": "a\\ud800"}', "note", "text"),
         (b'{"at": "2026-11-12T14:30:00Z", "text": "\xff"}', "encoding", None),
+        ('{"at": "2026-11-12T14:30:00Z", "text": "a", "\\ud800": 1}', "unknown_field", "\\ud800"),
     ],
 )
 def test_what_is_not_a_note_is_refused(
