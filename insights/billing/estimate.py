@@ -78,7 +78,7 @@ class EstimatedPeriod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The periods, the newest first, and the sums of both sides."""
+    """The periods, the newest first, and the sums of both sides. `is_as_billed`: each is the bill as it was."""
 
     plan_key: str
     plan_name: str
@@ -86,7 +86,7 @@ class Estimate:
     zone: str
     periods: tuple[EstimatedPeriod, ...]
     asked_periods: int | None = None
-    is_own_plan: bool = False
+    is_as_billed: bool = False
 
     @property
     def billed(self) -> Money | None:

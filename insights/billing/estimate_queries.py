@@ -116,15 +116,18 @@ class _Reader:
             zone=subscription.billing_zone,
             periods=found,
             asked_periods=count,
-            is_own_plan=all(is_on_plan(one.bill, self.plan.key) for one in closed),
+            is_as_billed=all(self._is_as_billed(one) for one in closed),
         )
 
     def _subscription(self) -> Subscription:
         found = find_subscription(self.account, public_id=self.question.subscription_id)
+        if found is None and self.question.subscription_id is None:
+            message = (
+                "This account has no subscription whose periods could be rated; type in quantities instead."
+            )
+            raise EstimateRefused("no_closed_period", "periods", message)
         if found is None:
-            code = "no_closed_period" if self.question.subscription_id is None else "unknown_subscription"
-            field = "periods" if self.question.subscription_id is None else "subscription"
-            raise EstimateRefused(code, field, "There is no such subscription.")
+            raise EstimateRefused("unknown_subscription", "subscription", "There is no such subscription.")
         if found.currency != self.plan.currency:
             message = f"{self.plan.name} is in {self.plan.currency}, and the bills are in {found.currency}."
             raise EstimateRefused("different_currencies", "plan", message)
@@ -139,7 +142,7 @@ class _Reader:
         billed = billed_side(
             self._basis(bill.whole, bill.segments, closed), bill, self.meters, own, self.names
         )
-        if is_on_plan(bill, self.plan.key) and self.question.prices != NOW:
+        if self._is_as_billed(closed):
             return EstimatedPeriod(
                 period=bill.period,
                 sheet=bill.segments[-1].sheet,
@@ -164,6 +167,11 @@ class _Reader:
             own_price_note=priced.own.unfit_words,
             counts=_texts(counts),
         )
+
+    def _is_as_billed(self, closed: ClosedPeriod) -> bool:
+        """Whether the period is asked for as it was: on its own plan, at its prices, with the counts that it had."""
+        asks_as_it_was = self.question.prices != NOW and not self.question.counts
+        return asks_as_it_was and is_on_plan(closed.bill, self.plan.key)
 
     def _basis(self, whole: Period, segments: tuple[ServiceSegment, ...], closed: ClosedPeriod) -> Basis:
         return Basis(

@@ -40,7 +40,7 @@ def left_out_sentences(estimate: Estimate) -> list[str]:
     """What the estimate leaves out, and how many periods it could not take."""
     if estimate.asked_periods is None:
         return [LEFT_OUT_TYPED]
-    found = [LEFT_OUT] if estimate.is_own_plan else [LEFT_OUT, ONCE]
+    found = [LEFT_OUT] if estimate.is_as_billed else [LEFT_OUT, ONCE]
     if len(estimate.periods) < estimate.asked_periods:
         found.append(
             f"Only {len(estimate.periods)} of the {estimate.asked_periods} periods asked for are closed."
@@ -72,6 +72,7 @@ def period_notes(period: EstimatedPeriod) -> list[str]:
     ]
     found += [f"Not in the amount: {problem}" for problem in period.estimate.problems]
     if period.counts:
-        counts = ", ".join(f"{key}: {count}" for key, count in period.counts.items())
-        found.append(f"Counted: {counts}.")
+        names = {price.key: price.name for price in period.sheet.prices}
+        counts = ", ".join(f"{count} \u00d7 {names.get(key, key)}" for key, count in period.counts.items())
+        found.append(f"Fees that are counted: {counts}.")
     return found

@@ -29,8 +29,8 @@ def band_sentence(forecast: BillForecast) -> str:
         return ""
     if not forecast.tested:
         return "No earlier period has enough history to say how often such a band held."
-    periods = "period" if forecast.tested == 1 else f"{forecast.tested} periods"
-    return (
-        f"In {forecast.inside} of the last {periods} the bill ended inside the band that this method gave at this "
-        "point of the period, by the days as they are known now."
-    )
+    band = "the band that this method gave at this point of the period, by the days as they are known now."
+    if forecast.tested == 1:
+        side = "inside" if forecast.inside else "outside"
+        return f"In the one earlier period with enough history the bill ended {side} {band}"
+    return f"In {forecast.inside} of the last {forecast.tested} periods the bill ended inside {band}"

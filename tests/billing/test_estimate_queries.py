@@ -11,17 +11,21 @@ from accounts.tenancy import account_scope, as_owner, as_worker
 from insights.billing.estimate import Estimate
 from insights.billing.estimate_queries import make_estimate
 from insights.billing.estimate_question import EstimateQuestion, EstimateRefused, TypedQuantity
-from insights.billing.estimate_words import estimate_sentence, left_out_sentences, period_notes
+from insights.billing.estimate_words import ONCE, estimate_sentence, left_out_sentences, period_notes
 from insights.models import Invoice, LineItem, Plan, PlanVersion
 from insights.rating.charges import PerUnit
 from insights.rating.invoice import LineKind
+from insights.rating.sheet import SheetPrice
+from insights.rating.terms import FeeTiming, PriceTerms
 from tests.billing.estimates import NOW, Asking, make_asking, make_plans
 from tests.billing.scene import (
     bill,
     change_plan,
     complete,
     deliver,
+    fee,
     instant,
+    make_plan,
     make_profile,
     publish,
     usage_price,
@@ -179,6 +183,42 @@ def test_counts_are_as_asked_or_one(cast: Cast, asking: Asking) -> None:
     assert (refused.value.code, refused.value.field) == ("unknown_fee", "counts.doors")
 
 
+def bill_april_on(cast: Cast, asking: Asking, *fees: SheetPrice, **change: Any) -> None:
+    """April with ten requests at 0.10, on a plan named team with these fees beside."""
+    team = make_plan("team", [*fees, usage_price("requests", PerUnit(unit_amount=Decimal("0.10")))])
+    change_plan(asking.subscription, team, "2026-04-01", **change)
+    deliver(make_source("april"), cast.ours, [("requests", "2026-04-02", "10")])
+    complete(cast.ours, "2026-05-02")
+    bill(asking.subscription, "2026-05-02")
+
+
+def test_counts_that_are_asked_for_hold_on_the_own_plan_too(cast: Cast, asking: Asking) -> None:
+    seats = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal(7)))
+    counted = SheetPrice(key="seats", name="Seats", terms=seats, is_counted=True)
+    bill_april_on(cast, asking, counted, counts={"seats": "2"})
+
+    as_it_was, asked = ask(cast, "team", 1), ask(cast, "team", 1, counts={"seats": Decimal(5)})
+
+    # 1 for the requests and 7 for each seat, with 19 % tax.
+    assert [found.estimated.minor for found in (as_it_was, asked)] == [1785, 4284]
+    assert asked.billed == as_it_was.estimated
+    assert "5 \u00d7 Seats" in " ".join(period_notes(asked.periods[0]))
+    with pytest.raises(EstimateRefused) as refused:
+        ask(cast, "team", 1, counts={"doors": Decimal(1)})
+    assert refused.value.code == "unknown_fee"
+
+
+def test_fees_that_are_due_once_are_said_to_be_left_out_of_the_own_plan_at_new_prices(
+    cast: Cast, asking: Asking
+) -> None:
+    bill_april_on(cast, asking, fee("setup", "50", timing=FeeTiming.ONCE))
+
+    then, now = ask(cast, "team", 1), ask(cast, "team", 1, prices="now")
+
+    assert [found.estimated.minor for found in (then, now)] == [6069, 119]
+    assert [ONCE in left_out_sentences(found) for found in (then, now)] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("plan", "code"),
     [
@@ -260,7 +300,8 @@ def test_without_a_closed_period_there_is_nothing_to_rate(cast: Cast) -> None:
     with pytest.raises(EstimateRefused) as refused:
         ask(cast, "basic")
 
-    assert refused.value.code == "no_closed_period"
+    assert (refused.value.code, refused.value.field) == ("no_closed_period", "periods")
+    assert refused.value.message.startswith("This account has no subscription")
 
 
 def test_nothing_is_stored(cast: Cast, asking: Asking) -> None:

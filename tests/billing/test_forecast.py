@@ -15,6 +15,7 @@ from insights.billing.band_history import band_test
 from insights.billing.basis import Basis, IssuedBill, MeterOfBill, ServiceSegment, StoredLine
 from insights.billing.draft import BilledUsage, draft_invoice
 from insights.billing.forecast import forecast_bill, running_amounts, total_of
+from insights.billing.forecast_words import band_sentence
 from insights.billing.prospect import MeterDays, Prospect
 from insights.rating.charges import ChargeModel, Graduated, PerUnit, Tier, Volume
 from insights.rating.invoice import LineKind
@@ -36,6 +37,9 @@ FALLING = Volume(
         Tier(above=Decimal(300), up_to=None, unit_amount=Decimal("0.10")),
     )
 )
+
+
+TRIED = ((1, 1), (0, 1), (2, 3))
 
 
 def month(number: int) -> tuple[date, date]:
@@ -287,6 +291,20 @@ def test_a_change_of_plan_to_come_is_looked_ahead_to_at_its_own_price() -> None:
     charged = 600 + 11_000
     assert found.expected.minor == charged + rounded(Fraction(charged * 19, 100))
     assert found.meters[0].outlook.expected == 310
+
+
+def test_how_often_the_band_held_is_said_of_one_period_as_of_many() -> None:
+    first, end = month(3)
+    days = {first + timedelta(days=number): Decimal(1) for number in range(-40, 10)}
+    found = forecast_bill(prospect_of(made_bill(first, end, Decimal(10)), days), until=first + timedelta(10))
+
+    said = [band_sentence(replace(found, inside=inside, tested=tested)) for inside, tested in TRIED]
+
+    assert [words.split(" the band")[0] for words in said] == [
+        "In the one earlier period with enough history the bill ended inside",
+        "In the one earlier period with enough history the bill ended outside",
+        "In 2 of the last 3 periods the bill ended inside",
+    ]
 
 
 def test_the_course_of_a_bill_ends_with_its_last_complete_day() -> None:
