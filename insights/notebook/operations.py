@@ -84,7 +84,9 @@ def change_note(
     """Move a note to another instant, or give it another text; whether the actor may is asked before."""
     _check_note(text)
     with transaction.atomic(using=current_alias()):
-        row = ChartNote.objects.for_account(account).select_for_update().get(public_id=public_id)
+        row = ChartNote.objects.for_account(account).select_for_update().filter(public_id=public_id).first()
+        if row is None:
+            raise UnableToChange("The note was deleted meanwhile.", field="text")
         before = {"at_before": row.at.isoformat(), "text_before": row.text}
         row.at, row.text, row.changed_at = at, text.strip(), now
         row.save(update_fields=["at", "text", "changed_at"])
@@ -165,7 +167,9 @@ def change_view(
     """Rename a view, share it, or keep it to its owner; whether the actor may is asked before."""
     _check_view_name(name)
     with transaction.atomic(using=current_alias()):
-        row = SavedView.objects.for_account(account).get(public_id=public_id)
+        row = SavedView.objects.for_account(account).filter(public_id=public_id).first()
+        if row is None:
+            raise UnableToChange("The view was deleted meanwhile.", field="name")
         _lock(account, f"views of {row.owner_id}")
         if name.strip() != row.name:
             _refuse_same_name(account, row.owner_id, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -221,6 +222,19 @@ class TestNotes:
             made = list(pool.map(add, range(8)))
 
         assert sum(made) == len(notes_of(cast.ours)) == 3
+
+    def test_what_was_deleted_meanwhile_is_said_to_be(self, cast: Cast) -> None:
+        gone = uuid.uuid4()
+
+        with account_scope(cast.ours.pk):
+            with pytest.raises(UnableToChange, match="deleted meanwhile"):
+                operations.change_note(
+                    account=cast.ours, public_id=gone, at=NOW, text="x", actor=cast.viewer, now=NOW
+                )
+            with pytest.raises(UnableToChange, match="deleted meanwhile"):
+                operations.change_view(
+                    account=cast.ours, public_id=gone, name="x", is_shared=True, actor=cast.viewer, now=NOW
+                )
 
     def test_where_a_form_comes_back_to_is_on_these_pages(self, cast: Cast, signed_in: Any) -> None:
         answer = write(
