@@ -57,7 +57,7 @@ EFFECT_MEANINGS: Mapping[Effect, str] = {
     Effect.CREDITS: "What credits pay.",
     Effect.TAX: "Tax on all of the above.",
     Effect.CARRIED: "What a bill below zero leaves for the next one.",
-    Effect.ROUNDING: "Each line is rounded once to whole cents, and so is each row here.",
+    Effect.ROUNDING: "Each line is rounded once, to the last decimal of its currency, and so is each row here.",
 }
 _IN_A_SENTENCE: Mapping[Effect, str] = {
     Effect.USAGE: "usage",
@@ -160,7 +160,8 @@ def part_words(part: Part, plan_names: Mapping[str, str]) -> str:
         case Effect.PRORATION | Effect.ADD_ON | Effect.FEES:
             return _before_and_now(_stretches(match.before), _stretches(match.after))
         case Effect.ROUNDING:
-            return f"Exactly {_minor_words(part.exact, part.amount.currency)}."
+            words = _minor_words(part.exact, part.amount.currency)
+            return f"{words[0].upper()}{words[1:]} before it was rounded." if words else ""
         case _:
             return ""
 

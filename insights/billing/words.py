@@ -174,6 +174,9 @@ def _charged_words(charged: Sequence[Step], line: BillLine) -> str:
     amount = quantity_words(quantity, line.unit)
     if len(charged) == 1 and first.unit_amount is not None and first.kind is StepKind.UNITS:
         return f"{amount} were charged at {price_amount(first.unit_amount, line.amount.currency)}"
+    if len(charged) == 1 and first.unit_amount is not None and first.kind is StepKind.TIER:
+        each = price_amount(first.unit_amount, line.amount.currency)
+        return f"{amount} were charged at {each}, the price of tier {first.tier}"
     tiers = {step.tier for step in charged if step.tier is not None}
     if tiers:
         return f"{amount} were charged in {len(tiers)} tier{'' if len(tiers) == 1 else 's'}"

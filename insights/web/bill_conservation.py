@@ -20,7 +20,7 @@ from insights.billing.price_words import number_words, quantity_words
 from insights.explain.conservation import MeterBalance
 from insights.explain.conservation_queries import account_for
 from insights.exports.conservation_rows import conservation_rows
-from insights.web.bills import bill_or_404, file_stem, period_of
+from insights.web.bills import bill_or_404, file_stem, name_parts, period_of
 from insights.web.csv_files import csv_file
 from insights.web.words import days_of
 
@@ -63,9 +63,11 @@ def _meter(request: Any, bill: Bill, meter: MeterBalance) -> dict[str, Any]:
         "to": last.isoformat(),
         "position": bill.usage_as_of,
     }
+    lines = {line.position: line for section in bill.sections for line in section.lines}
     address = reverse("usage-explorer", args=[request.account.public_id])
     return {
         "balance": meter,
+        "lines": [(place, ", ".join(name_parts(lines[place], bill))) for place in meter.positions],
         "known": quantity_words(Fraction(meter.known), meter.unit),
         "known_url": f"{address}?{urlencode(query)}",
         "charged": number_words(meter.charged),

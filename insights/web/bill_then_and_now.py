@@ -30,7 +30,7 @@ from insights.metering.archived_queries import CODE as ARCHIVED
 from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.known_moment import KNOWN_PARAMETERS, KnownAt, read_known
 from insights.metering.meter_queries import list_dimension_keys
-from insights.web.bills import bill_or_404, file_stem, period_of
+from insights.web.bills import bill_or_404, file_stem, name_parts, period_of
 from insights.web.csv_files import csv_file
 from insights.web.downloads import stream_csv
 from insights.web.record_places import read_record_place, write_record_place
@@ -57,7 +57,7 @@ def bill_then_and_now(request: Any, bill_uuid: UUID) -> HttpResponse:
     if faults:
         return render(request, "bills/then_and_now.html", context, status=400)
     rows = list_records_between(found, after=after, limit=RECORDS_PER_PAGE + 1)
-    context |= _shown(found, rows, query=_query(known), is_later=after is not None)
+    context |= _shown(bill, found, rows, query=_query(known), is_later=after is not None)
     return render(request, "bills/then_and_now.html", context)
 
 
@@ -145,14 +145,16 @@ def _frame(bill: Bill, given: Any, known: KnownAt | None, faults: list[Fault]) -
     }
 
 
-def _shown(found: ThenAndNow, rows: tuple[MovedRecord, ...], *, query: str, is_later: bool) -> dict[str, Any]:
+def _shown(
+    bill: Bill, found: ThenAndNow, rows: tuple[MovedRecord, ...], *, query: str, is_later: bool
+) -> dict[str, Any]:
     shown = rows[:RECORDS_PER_PAGE]
     last = shown[-1].at if len(rows) > RECORDS_PER_PAGE else None
     sign = "&" if query else ""
     return {
         "found": found,
         "query": query,
-        "lines": [_line(change) for change in found.lines],
+        "lines": [_line(change, bill) for change in found.lines],
         "unchanged": sum(change.is_same for change in found.lines),
         "records": [
             (record, _line_of(found, record), " ".join(filter(None, record.dimensions.values())))
@@ -166,12 +168,12 @@ def _shown(found: ThenAndNow, rows: tuple[MovedRecord, ...], *, query: str, is_l
     }
 
 
-def _line(change: LineChange) -> dict[str, Any]:
+def _line(change: LineChange, bill: Bill) -> dict[str, Any]:
     line = change.line
     return {
         "change": change,
         "name": line.name,
-        "values": ", ".join(filter(None, line.values.values())),
+        "values": ", ".join(name_parts(line, bill)[1:]),
         "unit": line.terms.unit if line.terms else "",
         "is_new": change.then is None,
         "is_gone": change.now is None,

@@ -224,6 +224,15 @@ def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
     return values_words(line) or ("everything else" if is_rest else "")
 
 
+def name_parts(line: BillLine, bill: Bill) -> tuple[str, ...]:
+    """What tells the line from its neighbours: its name, what it is for, and its days where they are not the bill's."""
+    service = Period(line.service_start, line.service_end)
+    is_whole = service == bill.head.period or line.service_start >= line.service_end
+    days = "" if is_whole else period_of(service, ZoneInfo(bill.head.zone))
+    lines = [one for section in bill.sections for one in section.lines]
+    return tuple(filter(None, (line.name, values_of(line, lines), days)))
+
+
 def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[BillLine]) -> dict[str, Any]:
     service = ""
     if line.service_start < line.service_end:

@@ -207,7 +207,7 @@ def _part(
     title = GROUP_TITLES[part.group]
     if part.meter_key:
         return {"words": f"{title}: {part.meter_name}", "amount": part.amount, "url": ""}
-    return {"words": f"Not from usage: {title[0].lower()}{title[1:]}", "amount": part.amount, "url": ""}
+    return {"words": f"{title} (not from usage)", "amount": part.amount, "url": ""}
 
 
 def _cost_url(account: Account, part: BillPart, period: Period, zone: tzinfo) -> str:

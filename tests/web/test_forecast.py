@@ -93,7 +93,7 @@ def test_the_running_bill_says_where_it_goes_and_how_often_that_held(
 
     # 30 days of 10 requests at 0.10 and the fee of 10, with 19 % tax.
     assert "By the end of the period it is expected to come to 47.60 USD." in text
-    assert "In 3 of the last 3 periods the bill ended inside the band" in text
+    assert "In 3 of the last 3 periods the bill ended between the least and the most" in text
     assert "At the period's end 47.60 USD" in card.replace("&#x27;", "'")
     assert "In 3 of the last 3 periods" in card
     assert section in text

@@ -122,7 +122,7 @@ def test_every_bill_is_linked_with_what_is_not_from_usage_in_words(cast: Cast, s
 
     html = page(signed_in(cast.viewer), cast, "&from=2026-03-01&to=2026-03-31").content.decode()
 
-    assert "Not from usage: fees" in html
+    assert "Fees (not from usage)" in html
     assert f"/bills/{world.invoices[0].public_id}/" in html
     assert "meter=other&amp;measure=cost" in html
 
