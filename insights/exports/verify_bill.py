@@ -1842,7 +1842,7 @@ def main(arguments: Sequence[str]) -> int:
         # Names on a bill may have letters that the terminal has not.
         sys.stdout.reconfigure(errors="replace")
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
-        print("usage: python verify_bill.py bill-TG-000042.zip", file=sys.stderr)
+        print("usage: python verify_bill.py bill-TG-000042.zip (the zip as it came, packed)", file=sys.stderr)
         return 2
     try:
         return verify(arguments[0])

@@ -14,7 +14,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
+from insights.billing.basis import DraftLine
 from insights.billing.bill import Bill
+from insights.billing.price_words import cell_words
 from insights.explain.then_and_now import LineChange, ThenAndNow
 from insights.explain.then_and_now_queries import compare_then_and_now
 from insights.exports.between_queries import (
@@ -30,7 +32,8 @@ from insights.metering.archived_queries import CODE as ARCHIVED
 from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.known_moment import KNOWN_PARAMETERS, KnownAt, read_known
 from insights.metering.meter_queries import list_dimension_keys
-from insights.web.bills import bill_or_404, file_stem, name_parts, period_of
+from insights.rating.invoice import LineKind
+from insights.web.bills import bill_or_404, file_stem, period_of
 from insights.web.csv_files import csv_file
 from insights.web.downloads import stream_csv
 from insights.web.record_places import read_record_place, write_record_place
@@ -173,11 +176,19 @@ def _line(change: LineChange, bill: Bill) -> dict[str, Any]:
     return {
         "change": change,
         "name": line.name,
-        "values": ", ".join(name_parts(line, bill)[1:]),
+        "values": _words_beside(line, bill),
         "unit": line.terms.unit if line.terms else "",
         "is_new": change.then is None,
         "is_gone": change.now is None,
     }
+
+
+def _words_beside(line: DraftLine, bill: Bill) -> str:
+    """What tells a line from others of its name: values, whether it corrects, and days that are not the bill's."""
+    is_whole = line.service == bill.head.period or line.service.start >= line.service.end
+    days = "" if is_whole else period_of(line.service, ZoneInfo(bill.head.zone))
+    correction = "a correction" if line.kind is LineKind.CORRECTION else ""
+    return ", ".join(filter(None, (cell_words(line.values), correction, days)))
 
 
 def _line_of(found: ThenAndNow, record: MovedRecord) -> LineChange | None:

@@ -197,6 +197,10 @@ STATES = {
     "bill-so-far": ("owner", "/a/{account}/bills/{draft}/"),
     "bill-difference-of-nothing": ("owner", "/a/{account}/bills/{draft}/difference/?with={draft}"),
     "bill-difference-so-far": ("owner", "/a/{account}/bills/{draft}/difference/?with={issued}"),
+    "bill-difference-by-value": (
+        "owner",
+        "/a/{account}/bills/{draft}/difference/values/?with={issued}&meter=bytes_out",
+    ),
     "then-and-now-of-a-draft": ("owner", "/a/{account}/bills/{draft}/then-and-now/?position=0"),
     "then-and-now-refused": ("owner", "/a/{account}/bills/{issued}/then-and-now/?known_at=x"),
     "edges-of-an-hour": ("owner", "/a/{account}/bills/{issued}/edges/?within=60"),
@@ -248,6 +252,19 @@ def test_page_in_another_state(state: str, world: World, visit: Visit) -> None:
 
     assert visitor.page.locator("h1").count() == 1
     assert visitor.list_faults(ONE_LOOK_EACH) == []
+
+
+def test_a_bill_with_every_step_open(world: World, visit: Visit) -> None:
+    visitor = visit("owner")
+    visitor.open(f"/a/{world.account.public_id}/bills/{world.bill}/")
+    visitor.page.eval_on_selector_all("details.disclosure", "all => all.forEach(one => { one.open = true; })")
+
+    faults = visitor.list_faults(ONE_LOOK_EACH)
+    amounts_hidden = visitor.page.eval_on_selector_all(
+        ".table-wrap", "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.ariaLabel)"
+    )
+
+    assert (faults, amounts_hidden) == ([], [])
 
 
 def admin_paths(world: World) -> list[str]:

@@ -17,6 +17,8 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from accounts.tenancy import as_owner, as_worker
 from insights.models import BillingProfile, Invoice, Plan, PriceOverride
+from insights.rating.charges import Tier, Volume
+from insights.rating.terms import PriceTerms
 from insights.rating.terms_json import terms_document
 from insights.values.quantity import MINUS
 from tests import factories
@@ -29,6 +31,7 @@ from tests.billing.bills import (
     make_grant,
     make_invoice,
     make_profile,
+    monthly_fee,
     segment,
     usual_lines,
 )
@@ -157,6 +160,29 @@ class TestBill:
         why = reverse("bill-line", args=[cast.ours.public_id, invoice.public_id, 1])
         detail = reverse("bill-detail", args=[cast.ours.public_id, invoice.public_id])
         assert f'href="{why}"' in client.get(detail).content.decode()
+        back = client.get(why).content.decode()
+        assert f'href="{detail}#line-1"' in back
+        assert 'id="line-1"' in client.get(detail).content.decode()
+
+    def test_a_price_for_everything_is_told_with_its_tier(self, cast: Cast, signed_in: Any) -> None:
+        tiers = (
+            Tier(above=Decimal(0), up_to=Decimal(100), unit_amount=Decimal("0.10")),
+            Tier(above=Decimal(100), up_to=None, unit_amount=Decimal("0.06")),
+        )
+        terms = PriceTerms(currency="EUR", unit="requests", charge=Volume(tiers=tiers))
+        line = LineSpec(name="Requests", terms=terms, quantity=Decimal(150), meter_key="requests")
+
+        text = bill_page(signed_in(cast.viewer), cast, make_invoice(cast.ours, lines=[line]))
+
+        assert "150 requests were charged at 0.06 EUR, the price of tier 2." in text
+
+    def test_what_is_no_usage_leads_to_no_records(self, cast: Cast, signed_in: Any) -> None:
+        line = LineSpec(name="Base fee", terms=monthly_fee())
+
+        text = bill_page(signed_in(cast.viewer), cast, make_invoice(cast.ours, lines=[line]))
+
+        assert "This line on a page of its own" in text
+        assert "days, records, recheck" not in text
 
     def test_a_draft_says_what_if_it_ended_now(self, cast: Cast, signed_in: Any) -> None:
         text = bill_page(
