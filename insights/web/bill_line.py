@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from insights.billing.bill import Bill
 from insights.billing.price_words import money_words, number_words, tier_range
-from insights.billing.words import line_price_words, line_sentence, step_rows, values_words
+from insights.billing.words import line_price_words, line_sentence, step_rows
 from insights.explain.line_proof import DayPart, LineProof, Verdict
 from insights.explain.line_queries import prove_line
 from insights.explain.tier_bars import TierBar, tier_bars
@@ -83,7 +83,11 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         "recheck": proof.recheck,
         "is_equal": proof.recheck is not None and proof.recheck.verdict is Verdict.EQUAL,
         "neighbours": [
-            (other, values_words(other), _service(other.service_start, other.service_end, zone))
+            (
+                other,
+                values_of(other, (*proof.neighbours, line)),
+                _service(other.service_start, other.service_end, zone),
+            )
             for other in proof.neighbours
         ],
         "zone": bill.head.zone,
