@@ -977,8 +977,12 @@ Chain = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 def usage_lines(
     bill: Bill, meters: Sequence[Meter], metered: Metered
-) -> tuple[list[dict[str, Any]], dict[Any, Fraction]]:
-    """A line for each price, set of values, segment and version, and the usage that no price is for, by meter."""
+) -> tuple[list[dict[str, Any]], dict[Any, Fraction], set[str]]:
+    """A line for each price, set of values, segment and version; usage that no price is for, by meter.
+
+    And the keys of prices that cannot be applied to what was used.
+    """
+    unrated: set[str] = set()
     chains: dict[Chain, list[Place]] = {}
     unpriced: dict[Any, Fraction] = defaultdict(Fraction)
     for position, segment in enumerate(bill.plans):
@@ -997,7 +1001,7 @@ def usage_lines(
                         place = Place(position, meter, segment, price, terms, quantity, count)
                         chains.setdefault((meter.key, meter.unit, names, values), []).append(place)
             except NoPrice:
-                continue
+                unrated.add(price["key"])
     lines: list[dict[str, Any]] = []
     for (_, _, names, values), chain in chains.items():
         # A value that was used in one segment has its place in all of them, for tiers that go on or are shared.
@@ -1007,8 +1011,8 @@ def usage_lines(
             for run in _runs_without_a_hole(chain):
                 lines += list(_lines_of(bill, names, values, run))
         except NoPrice:
-            continue
-    return lines, {key: total for key, total in unpriced.items() if total}
+            unrated |= {place.price["key"] for place in chain}
+    return lines, {key: total for key, total in unpriced.items() if total}, unrated
 
 
 def usage_key(position: int, price: Document, meter: Meter, values: tuple[str, ...]) -> str:
@@ -1514,7 +1518,10 @@ def _credits_before_corrections(bill: Bill, corrected: Sequence[Bill]) -> dict[s
 def _corrections_of(
     bill: Bill, old: Bill, others: Sequence[Document], usage: Usage, left: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    used, _ = usage_lines(old, usage.meters, usage.metered[old.number])
+    used, _, unrated = usage_lines(old, usage.meters, usage.metered[old.number])
+    if any(line["price_key"] in unrated for line in old.lines):
+        # One of its lines cannot be rated any more, and the others say nothing then: it stays as it was.
+        return []
     kept = [
         line
         for line in old.lines
@@ -1734,7 +1741,7 @@ def expected_lines(
     if bill.head["kind"] == "closing":
         changes = corrections(bill, earlier, corrected, usage)
         return [*changes, *whole_lines(bill, changes, credits_of(bill))], {}
-    used, unpriced = usage_lines(bill, usage.meters, usage.metered[bill.number])
+    used, unpriced, _ = usage_lines(bill, usage.meters, usage.metered[bill.number])
     lines: list[Document] = [
         *fees_due(bill, "in_arrears"),
         *fees_due(bill, "once"),

@@ -300,9 +300,9 @@ def test_how_often_the_band_held_is_said_of_one_period_as_of_many() -> None:
 
     said = [band_sentence(replace(found, inside=inside, tested=tested)) for inside, tested in TRIED]
 
-    assert [words.split(" the band")[0] for words in said] == [
+    assert [words.split(" the least")[0] for words in said] == [
         "In the one earlier period with enough history the bill ended between",
-        "In the one earlier period with enough history the bill ended outside",
+        "In the one earlier period with enough history the bill did not end between",
         "In 2 of the last 3 periods the bill ended between",
     ]
 

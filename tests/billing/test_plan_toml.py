@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from insights.billing.meter_checks import PricedMeter, meter_faults
@@ -468,6 +468,8 @@ def _sheet_prices(draw: st.DrawFn, number: int, terms: PriceTerms, same: list[Pr
     return SheetPrice(key=key, name=name, meter_key=meter, matrix=matrix, **flags)
 
 
+# Documents are large, and a loaded machine draws them slowly; that says nothing about what is written.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_what_is_written_is_read_back_as_the_same_plan(document: PlanDocument) -> None:
     assert parse_plan_toml(plan_to_toml(document)) == document

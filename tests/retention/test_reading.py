@@ -102,7 +102,9 @@ def test_the_csv_of_archived_records_is_refused_and_not_empty(owner: User, signe
 def test_a_month_that_is_archived_after_the_question_ends_the_download(
     owner: User, signed_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("insights.exports.queries.refuse_archived_records", lambda *_arguments: archive())
+    monkeypatch.setattr(
+        "insights.exports.answer_queries.refuse_archived_records", lambda *_arguments: archive()
+    )
     path = f"/a/{cedar().public_id}/usage/records.csv"
 
     answer = signed_in(owner).get(f"{path}?{JUNE_BY_DAY}")
