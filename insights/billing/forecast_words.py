@@ -29,7 +29,9 @@ def band_sentence(forecast: BillForecast) -> str:
         return ""
     if not forecast.tested:
         return "No earlier period has enough history to say how often such a band held."
-    band = "the least and the most that this method gave at this point of it, by the days as they are known now."
+    band = (
+        "the least and the most that this method gave at this point of it, by the days as they are known now."
+    )
     if forecast.tested == 1:
         side = "ended between" if forecast.inside else "did not end between"
         return f"In the one earlier period with enough history the bill {side} {band}"
