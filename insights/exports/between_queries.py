@@ -17,8 +17,9 @@ from psycopg import sql
 
 from accounts.tenancy import connection
 from insights.explain.then_and_now import ThenAndNow
+from insights.exports.cell_queries import dimension_cells, dimension_columns, named_cells, safe_cell
 from insights.exports.formatting import column_names
-from insights.exports.queries import WINDOW_NAME, CopyStatement, safe_cell
+from insights.exports.queries import WINDOW_NAME, CopyStatement
 from insights.metering.archived_queries import guard_of
 from insights.metering.between import Between
 from insights.metering.between_sql import MOVED
@@ -143,7 +144,6 @@ def moved_copy(
     raw: bool,
 ) -> CopyStatement:
     """The statement that writes all of them as CSV; `bill_lines` is the line of the bill by the number of the place."""
-    columns = [sql.Identifier(f"dimension_{number}") for number in range(len(dimension_keys))]
     names = column_names(fixed_before=COLUMNS_BEFORE, dimensions=dimension_keys, fixed_after=COLUMNS_AFTER)
     cells: list[sql.Composable] = [
         sql.SQL("CASE r.came WHEN 1 THEN 'came' ELSE 'went' END"),
@@ -151,7 +151,7 @@ def moved_copy(
         sql.SQL("s.meter"),
         sql.SQL("""to_char(r.window_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""),
         sql.SQL("s.window_name"),
-        *(sql.SQL("s.{}").format(column) for column in columns),
+        *dimension_cells(dimension_keys),
         sql.SQL("trim_scale(r.quantity)"),
         sql.SQL("s.unit"),
         sql.SQL("nullif({}, '')").format(safe_cell(sql.SQL("r.row_id"), raw=raw)),
@@ -162,18 +162,8 @@ def moved_copy(
         sql.SQL("%(position)s::bigint"),
         sql.SQL("%(until)s::bigint"),
     ]
-    named = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(cell, sql.Identifier(name))
-        for cell, name in zip(cells, names, strict=True)
-    )
-    extra = [
-        sql.SQL(", {} AS {}").format(
-            safe_cell(sql.SQL("s.dimensions ->> {}").format(sql.Literal(key)), raw=raw), column
-        )
-        for key, column in zip(dimension_keys, columns, strict=True)
-    ]
     statement = sql.SQL("COPY ({} SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
-        _named(extra), named, _FROM, _ORDER
+        _named(dimension_columns(dimension_keys, raw=raw)), named_cells(cells, names), _FROM, _ORDER
     )
     return CopyStatement(
         statement,

@@ -17,7 +17,8 @@ from psycopg import sql
 from accounts.models import Account
 from insights.billing.invoice_mapping import invoice_text
 from insights.exports.bundle import ArchivedMonth, Bundle, IssuedText, MeterOfProof, Table
-from insights.exports.queries import CopyStatement, safe_cell
+from insights.exports.cell_queries import safe_cell
+from insights.exports.queries import CopyStatement
 from insights.metering.aggregations import aggregated_unit
 from insights.metering.archived_queries import guard_of
 from insights.metering.known_sql import KNOWN_PARTS, SINCE

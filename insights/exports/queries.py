@@ -19,7 +19,8 @@ from psycopg import sql
 from accounts.models import Account
 from accounts.tenancy import connection
 from insights.exports.aggregates import KNOWN_COLUMN
-from insights.exports.formatting import FORMULA_PATTERN, column_names
+from insights.exports.cell_queries import dimension_cells, dimension_columns, named_cells, safe_cell
+from insights.exports.formatting import column_names
 from insights.metering.archived_queries import Guard, guard_of
 from insights.metering.known_moment import KnownAt
 from insights.metering.known_sql import KNOWN_PARTS, RECORDS_CHANGED, SINCE
@@ -115,7 +116,6 @@ def _order(wanted: RecordsFilter) -> sql.Composable:
 
 def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
     """Return the statement that writes the records as CSV with a header; `raw` leaves texts as they are."""
-    dimensions = [sql.Identifier(f"dimension_{number}") for number in range(len(wanted.dimension_keys))]
     names = column_names(
         fixed_before=(("change",) if wanted.changes_since else ()) + COLUMNS_BEFORE,
         dimensions=wanted.dimension_keys,
@@ -126,7 +126,7 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         sql.SQL("s.meter"),
         sql.SQL("""to_char(r.window_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""),
         sql.SQL("s.window_name"),
-        *(sql.SQL("s.{}").format(column) for column in dimensions),
+        *dimension_cells(wanted.dimension_keys),
         sql.SQL("trim_scale(r.quantity)"),
         sql.SQL("s.unit"),
         # Most records have no row id; the pattern is only tried on those that have.
@@ -139,29 +139,13 @@ def records_copy(wanted: RecordsFilter, *, raw: bool) -> CopyStatement:
         sql.SQL("r.line_no"),
         *((sql.SQL("%(position)s::bigint"),) if wanted.known else ()),
     ]
-    named = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(cell, sql.Identifier(name))
-        for cell, name in zip(cells, names, strict=True)
-    )
-    extra = [
-        sql.SQL(", {} AS {}").format(
-            safe_cell(sql.SQL("s.dimensions ->> {}").format(sql.Literal(key)), raw=raw), column
-        )
-        for key, column in zip(wanted.dimension_keys, dimensions, strict=True)
-    ]
     query = sql.SQL("COPY ({}SELECT {}{}{}) TO STDOUT (FORMAT csv, HEADER true)").format(
-        _series(wanted, sql.Composed(extra)), named, _from(_rows(wanted)), _order(wanted)
+        _series(wanted, sql.Composed(dimension_columns(wanted.dimension_keys, raw=raw))),
+        named_cells(cells, names),
+        _from(_rows(wanted)),
+        _order(wanted),
     )
     return CopyStatement(query, _parameters(wanted), guard=guard_of(wanted.account_id, wanted.period))
-
-
-def safe_cell(expression: sql.Composable, *, raw: bool) -> sql.Composable:
-    """Return a text column as a cell; unless raw, what a spreadsheet would run gets an apostrophe."""
-    if raw:
-        return expression
-    return sql.SQL("CASE WHEN {0} ~ {1} THEN '''' || ({0}) ELSE {0} END").format(
-        sql.SQL("({})").format(expression), sql.Literal(FORMULA_PATTERN)
-    )
 
 
 WINDOW_NAME = sql.SQL("CASE s.window_seconds {} END").format(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from insights.exports.queries import CopyStatement, safe_cell
+from insights.exports.cell_queries import safe_cell
+from insights.exports.queries import CopyStatement
 
 REJECTS = "rejects"
 _COLUMNS = ("line", "code", "field", "value", "message", "replayed_at")

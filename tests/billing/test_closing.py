@@ -38,30 +38,15 @@ from tests.billing.scene import (
     instant,
     lines_of,
     make_plan,
-    make_profile,
-    meters,
     run_billing,
     subscribe,
     usage_price,
 )
 from tests.books.test_verify_books import damage, verify
-from tests.factories import ingest_now, make_account, make_source, make_user
+from tests.factories import ingest_now, make_user
 
 pytestmark = pytest.mark.database
 TEN_CENTS = PerUnit(unit_amount=Decimal("0.10"))
-
-
-@pytest.fixture
-def edge(portal_db: None) -> Source:
-    meters("requests")
-    return make_source()
-
-
-@pytest.fixture
-def account(edge: Source) -> Account:
-    account = make_account("halyard", currency="USD")
-    make_profile(account)
-    return account
 
 
 @pytest.fixture

@@ -43,19 +43,6 @@ FLAT_THEN_UNITS = Graduated(
 )
 
 
-@pytest.fixture
-def edge(portal_db: None) -> Source:
-    meters("requests")
-    return make_source()
-
-
-@pytest.fixture
-def account(edge: Source) -> Account:
-    account = make_account("halyard", currency="USD")
-    make_profile(account)
-    return account
-
-
 def grant(account: Account, minor: int, *, is_before_tax: bool = True) -> CreditGrant:
     with as_worker():
         return CreditGrant.objects.create(

@@ -26,28 +26,12 @@ from tests.billing.scene import (
     fee,
     instant,
     make_plan,
-    make_profile,
-    meters,
     subscribe,
     usage_price,
 )
-from tests.factories import make_account, make_source
 
 pytestmark = pytest.mark.database
 SHARED = "shared_by_time"
-
-
-@pytest.fixture
-def edge(portal_db: None) -> Source:
-    meters("requests")
-    return make_source()
-
-
-@pytest.fixture
-def account(edge: Source) -> Account:
-    account = make_account("halyard", currency="USD")
-    make_profile(account)
-    return account
 
 
 def with_included(key: str = "metered") -> Plan:

@@ -20,29 +20,13 @@ from tests.billing.scene import (
     fee,
     instant,
     make_plan,
-    make_profile,
-    meters,
     subscribe,
     usage_price,
 )
-from tests.factories import make_account, make_source
 
 pytestmark = pytest.mark.database
 NOW = "2026-05-01T01"
 PRICE = usage_price("requests", PerUnit(unit_amount=Decimal(1)))
-
-
-@pytest.fixture
-def edge(portal_db: None) -> Source:
-    meters("requests")
-    return make_source()
-
-
-@pytest.fixture
-def account(edge: Source) -> Account:
-    account = make_account("halyard", currency="USD")
-    make_profile(account)
-    return account
 
 
 def metered(key: str) -> Plan:
