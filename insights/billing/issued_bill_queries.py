@@ -49,7 +49,7 @@ def is_touched(late: Iterable[Stretch], invoice: EarlierInvoice) -> bool:
 def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset()) -> IssuedBill:
     """An issued invoice with its lines, and every correction of it on an issued invoice that counts.
 
-    `comes_back` are ids of its lines for a time after the subscription's end.
+    `comes_back` are ids of its fees billed ahead that are no part of it any more.
     """
     rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
     number = invoice.number or ""
@@ -73,6 +73,7 @@ def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset
         period=Period(invoice.period_start, invoice.period_end),
         # As it was then: the anchor and the zone of a subscription may have changed since.
         whole=Period(*map(datetime.fromisoformat, details["whole"])),
+        is_opening=invoice.kind == InvoiceKind.OPENING,
         segments=segments_of(details["segments"]),
         taxes={name: Decimal(text) for name, text in details["taxes"].items()},
         credits=offers,
