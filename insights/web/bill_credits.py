@@ -55,10 +55,10 @@ def left_over_words(account: Account) -> str:
     amounts = " and ".join(money_words(one.amount) for one in found)
     # What a bill below zero leaves is money of the account's; other credits only ever lower bills.
     if all(one.is_final for one in found):
-        return f"The account is closed, and no bill is left to lower: {amounts} from your bills is to be paid out to you."
+        return f"The account is closed and has no bill to come: {amounts} from your bills is to be paid out to you."
     return (
-        f"The account is closed. {amounts} from your bills lowers those that are still to come; what is left then is to "
-        "be paid out to you."
+        f"The account is closed. {amounts} from your bills lowers those that are still to come; what is then left is "
+        "to be paid out to you."
     )
 
 

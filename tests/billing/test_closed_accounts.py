@@ -157,7 +157,7 @@ def test_customer_and_finance_see_what_is_to_be_paid_out(cast: Cast, signed_in: 
     said = money_words(Money(4_200, cast.ours.currency))
     for name in ("credit-list", "bill-list"):
         text = page(owner, cast.ours, name)
-        assert f"The account is closed, and no bill is left to lower: {said}" in text
+        assert f"The account is closed and has no bill to come: {said}" in text
     listed = staff.get(reverse("staff-invoices")).content.decode()
     assert "To be paid out" in listed
     assert listed.count("42.00") == 1
