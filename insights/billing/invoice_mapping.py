@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 from insights.billing.basis import CreditOffer, DraftLine, ServiceSegment, StoredLine
 from insights.billing.bulk_operations import json_text
-from insights.models import Invoice, InvoiceKind, LineItem
+from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
@@ -124,25 +123,6 @@ def line_of(row: LineItem) -> DraftLine:
 def stored_line(row: LineItem, number: str) -> StoredLine:
     """A line with its id and its invoice's number, empty for a draft's."""
     return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
-
-
-def line_ahead(row: LineItem, invoice: Invoice) -> StoredLine:
-    """A line that was due in advance, with what its invoice took of it and added to it, in percent."""
-    details = invoice.details
-    sheets = [segment["sheet"] for segment in details["segments"]]
-    discounts = sheets[-1]["discounts"] if sheets else ()
-    return replace(
-        stored_line(row, invoice.number or ""),
-        taxes={name: Decimal(text) for name, text in details["taxes"].items()},
-        discounts=tuple(Decimal(one["percent"]) for one in discounts if one["percent"] is not None),
-        # An invoice that opens a subscription has neither bounds nor a discount by an amount.
-        is_by_amount=invoice.kind != InvoiceKind.OPENING and any(map(_goes_by_amount, sheets)),
-    )
-
-
-def _goes_by_amount(sheet: Mapping[str, Any]) -> bool:
-    has_amount = any(one["amount"] is not None for one in sheet["discounts"])
-    return has_amount or bool(sheet["minimum"]) or bool(sheet["maximum"])
 
 
 @lru_cache(maxsize=1024)

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from accounts.models import Account
+from insights.billing.ahead_mapping import line_ahead
 from insights.billing.basis import (
     Basis,
     CreditOffer,
@@ -30,7 +31,7 @@ from insights.billing.basis_queries import LoadedBasis, PeriodToBill
 from insights.billing.draft import BilledUsage, draft_invoice
 from insights.billing.draft_operations import Drafted
 from insights.billing.given_back import came_back_before, rated_out
-from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_ahead, line_of
+from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_of
 from insights.billing.issued_bill_queries import _used
 from insights.billing.usage_lines import MeteredUsage
 from insights.billing.whole_lines import offer_included_credits
