@@ -10,7 +10,9 @@ import pytest
 from accounts.models import Account
 from accounts.tenancy import as_worker
 from insights.billing.account_terms_operations import grant_credit
+from insights.billing.bill_queries import get_bill
 from insights.billing.settlement_operations import void_invoice
+from insights.billing.words import line_sentence
 from insights.models import BillingProfile, CreditUse, Invoice, Plan, Source, Subscription
 from insights.rating.charges import PerUnit
 from insights.rating.matrix import Cell, Matrix
@@ -107,6 +109,24 @@ def test_a_discount_of_another_percent_comes_back_as_it_was_taken(account: Accou
     assert (april.state, april.total_minor) == ("issued", 11_550 - 2_970)
     assert {line.corrects_invoice_id for line in lines_of(april) if line.kind == "correction"} == {opening.pk}
     assert_books_agree()
+
+
+def test_every_line_that_takes_back_says_of_what(account: Account) -> None:
+    subscription = subscribe(account, plan("first", discounts=TENTH_OFF), "2026-04-01")
+    change_plan(subscription, make_plan("second", [fee("larger", "60", timing=AHEAD)]), "2026-04-16")
+    opening, april, _ = bill(subscription, "2026-05-01T01")
+
+    with as_worker():
+        found = get_bill(account, public_id=april.public_id, now=instant("2026-05-02"))
+
+    assert found is not None
+    lines = [line for section in found.sections for line in section.lines if line.corrects]
+    assert [line_sentence(line) for line in lines] == [
+        f"Takes back “Base” of bill {opening.number}, which was billed in advance. "
+        "What of it is due is a line of its own.",
+        f"Corrects “Discount” of bill {opening.number}.",
+        f"Corrects “VAT 10 %” of bill {opening.number}.",
+    ]  # fmt: skip
 
 
 def test_a_discount_that_comes_only_later_is_not_taken_of_what_comes_back(account: Account) -> None:
