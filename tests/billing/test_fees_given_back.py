@@ -122,8 +122,8 @@ def test_every_line_that_takes_back_says_of_what(account: Account) -> None:
     assert found is not None
     lines = [line for section in found.sections for line in section.lines if line.corrects]
     assert [line_sentence(line) for line in lines] == [
-        f"Takes back “Base” of bill {opening.number}, which was billed in advance. "
-        "What of it is due is a line of its own.",
+        (f"Takes back “Base” of bill {opening.number}, which was billed in advance. "
+        "What of it is due is a line of its own."),
         f"Corrects “Discount” of bill {opening.number}.",
         f"Corrects “VAT 10 %” of bill {opening.number}.",
     ]  # fmt: skip
