@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from accounts.models import Account
-from accounts.tenancy import as_worker
+from accounts.tenancy import account_scope, as_worker
 from insights.billing.account_terms_operations import grant_credit
 from insights.billing.bill_queries import get_bill
 from insights.billing.settlement_operations import void_invoice
 from insights.billing.words import line_sentence
+from insights.explain.then_and_now_queries import compare_then_and_now
 from insights.models import BillingProfile, CreditUse, Invoice, Plan, Source, Subscription
 from insights.rating.charges import PerUnit
 from insights.rating.matrix import Cell, Matrix
@@ -245,6 +246,15 @@ def test_late_usage_and_a_fee_that_comes_back_are_one_correction(edge: Source, a
     assert corrected(april) == {"Requests": 500, "Base": -4_000, "Discount": 350}
     assert charged(april) == {"Base": 2_000, "Requests": 0}
     assert len([line for line in lines_of(april) if line.kind == "correction"]) == 3
+
+    # March now is what it was billed at and what April corrected, line by line.
+    with account_scope(account.pk, read_only=True):
+        found = get_bill(account, public_id=march.public_id, now=instant("2026-05-02"))
+        assert found is not None
+        then_and_now = compare_then_and_now(account, found, known=None)
+    assert then_and_now.is_accounted_for
+    changed = {change.line.name: change.change.minor for change in then_and_now.lines}
+    assert changed == corrected(april)
 
     # What comes later still is corrected alone: the fee stays off March.
     deliver(edge, account, [("requests", "2026-03-07", "10")])
