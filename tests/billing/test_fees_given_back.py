@@ -35,6 +35,7 @@ from tests.billing.scene import (
     subscribe,
     usage_price,
 )
+from tests.books.test_verify_books import damage, verify
 from tests.factories import ingest_now, make_account, make_source, make_user
 
 pytestmark = pytest.mark.database
@@ -110,6 +111,24 @@ def test_a_discount_of_another_percent_comes_back_as_it_was_taken(account: Accou
     assert (april.state, april.total_minor) == ("issued", 11_550 - 2_970)
     assert {line.corrects_invoice_id for line in lines_of(april) if line.kind == "correction"} == {opening.pk}
     assert_books_agree()
+
+
+def test_the_books_know_that_a_fee_is_taken_back_in_full(account: Account) -> None:
+    subscription = subscribe(account, plan("first", discounts=TENTH_OFF), "2026-04-01")
+    change_plan(subscription, plan("second"), "2026-04-16")
+    opening, april, _ = bill(subscription, "2026-05-01T01")
+    damage(
+        "ALTER TABLE insights_invoice DISABLE TRIGGER invoice_lines_add_up",
+        f"UPDATE insights_lineitem SET amount_minor = -2900 WHERE invoice_id = {april.pk} AND amount_minor = -3000",
+        "ALTER TABLE insights_invoice ENABLE TRIGGER invoice_lines_add_up",
+    )
+
+    said, _ = verify()
+
+    [fee_ahead, *_] = lines_of(opening)
+    assert (
+        f"line {fee_ahead.pk} of invoice {opening.pk}: a fee that later invoices took back otherwise" in said
+    )
 
 
 def test_every_line_that_takes_back_says_of_what(account: Account) -> None:
