@@ -17,7 +17,13 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
-from insights.billing.price_words import money_words, number_words, tier_range
+from insights.billing.price_words import (
+    money_words,
+    number_words,
+    scale_of_price,
+    tier_range,
+    unit_size_words,
+)
 from insights.billing.words import line_price_words, line_sentence, step_rows
 from insights.explain.line_proof import DayPart, LineProof, Verdict
 from insights.explain.line_queries import prove_line
@@ -44,9 +50,8 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         raise Http404
     zone = ZoneInfo(bill.head.zone)
     line = proof.line
-    scale = scale_for(
-        proof.meter_unit, max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
-    )
+    largest = max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
+    priced = scale_of_price(line.terms)
     context = {
         "nav": "bills",
         "bill": bill,
@@ -56,6 +61,9 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         "sentence": line_sentence(line),
         "values": values_of(line, (*proof.neighbours, line)),
         "price": line_price_words(line),
+        "priced": priced,
+        "unit": priced.unit if priced else proof.meter_unit,
+        "unit_size": unit_size_words(line.terms),
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "amount": money_words(line.amount),
         "period": period_of(bill.head.period, zone),
@@ -72,7 +80,10 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         "tiers": [_tier(bar) for bar in tier_bars(line)],
         "days": [_day(day, zone) for day in proof.days],
         "figure": quantity_figure(
-            proof.days, unit=proof.meter_unit, scale=scale, until=bill.head.complete_to
+            proof.days,
+            unit=proof.meter_unit,
+            scale=priced or scale_for(proof.meter_unit, largest),
+            until=bill.head.complete_to,
         ),
         "running": running_figure(proof.days, currency=bill.head.currency),
         "unplaced": _unplaced(proof),

@@ -28,7 +28,7 @@ from insights.billing.bill_queries import (
     list_owed_bills,
     list_unissued_bills,
 )
-from insights.billing.price_words import money_words, number_words
+from insights.billing.price_words import money_words, number_words, unit_size_words
 from insights.billing.words import (
     StepRow,
     bill_answer,
@@ -245,6 +245,7 @@ def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[Bi
         "service": service,
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "unit": line.unit,
+        "unit_size": unit_size_words(line.terms),
         "price": line_price_words(line),
         "amount": money_words(line.amount),
         "sentence": line_sentence(line),

@@ -15,6 +15,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.models import Account
+from insights.billing.price_words import scale_words
+from insights.explain.priced_scale_queries import list_priced_scales
 from insights.feeds.part_queries import find_reading
 from insights.metering.coarser import coarser, hours_a_bar
 from insights.metering.explore import Exploration
@@ -25,7 +27,7 @@ from insights.metering.usage_filter import COST, UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
 from insights.templatetags.portal import day
 from insights.values.period import local_day, start_of_day
-from insights.values.quantity import Scale
+from insights.values.quantity import BYTE_UNITS, Scale
 from insights.web import usage_tables, words
 from insights.web.chart_notes import explorer_notes
 from insights.web.charts import scale_of, usage_figure
@@ -63,7 +65,8 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
             return _refused(request, told, asked.question, zone=zone, now=now, is_page_wrong=False)
     if asked.answer is None or page is None:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
-    context = _context(asked.answer, page=page, zone=zone, now=now)
+    priced = list_priced_scales(account).get((asked.question.meter.key, asked.answer.unit))
+    context = _context(asked.answer, page=page, zone=zone, now=now, priced=priced)
     bar = make_filter_bar(asked.question, meters=asked.meters, values=asked.values, zone=zone, now=now)
     context["known_control"] = known_control(asked.question, zone=zone)
     if asked.question.known is not None:
@@ -166,10 +169,12 @@ def _refused(
     return render_page(request, PAGE, context, part=PART, status=status)
 
 
-def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> dict[str, Any]:
+def _context(
+    answer: Exploration, *, page: int, zone: tzinfo, now: datetime, priced: Scale | None
+) -> dict[str, Any]:
     question = answer.filter
     clock = UTC if question.clock == "utc" else zone
-    scale = scale_of(answer)
+    scale = scale_of(answer, priced)
     context: dict[str, Any] = {
         "answer": answer,
         "question": question,
@@ -179,6 +184,10 @@ def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> 
         "is_on_another_clock": clock is UTC and str(zone) != "UTC",
         "unit": answer.unit,
         "scale": scale,
+        "priced": priced,
+        "unit_size": scale_words(scale, answer.unit)
+        if answer.unit in BYTE_UNITS and scale.unit != "B"
+        else "",
         "filter_words": words.filter_words(question),
         "permalink": url(question.permanent()),
         "csv_query": question.query_string(),
@@ -188,11 +197,20 @@ def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> 
         first = question.first_day
         return context | {"starts_later": words.period_words(first, question.last_day)}
     today = local_day(now, zone)
-    return context | _shown(answer, page=page, zone=zone, clock=clock, scale=scale, today=today)
+    return context | _shown(
+        answer, page=page, zone=zone, clock=clock, scale=scale, priced=priced, today=today
+    )
 
 
 def _shown(
-    answer: Exploration, *, page: int, zone: tzinfo, clock: tzinfo, scale: Scale, today: date
+    answer: Exploration,
+    *,
+    page: int,
+    zone: tzinfo,
+    clock: tzinfo,
+    scale: Scale,
+    priced: Scale | None,
+    today: date,
 ) -> dict[str, Any]:
     question = answer.filter
     slots = tuple(bucket.slot for bucket in answer.buckets)
@@ -212,7 +230,7 @@ def _shown(
         "sources": words.sources_words(answer.completeness),
         "begins_later": all(bucket.kind is Kind.BEFORE for bucket in answer.buckets),
         "has_usage": any(bucket.records for bucket in answer.buckets),
-        **_chart(answer, zone=zone, clock=clock),
+        **_chart(answer, zone=zone, clock=clock, priced=priced),
         "caption": usage_tables.caption(answer),
         "whole": Decimal(1),
         "compare_note": usage_tables.compare_note(answer, len(complete)),
@@ -229,12 +247,12 @@ def _shown(
     }
 
 
-def _chart(answer: Exploration, *, zone: tzinfo, clock: tzinfo) -> dict[str, Any]:
+def _chart(answer: Exploration, *, zone: tzinfo, clock: tzinfo, priced: Scale | None) -> dict[str, Any]:
     hours = hours_a_bar(answer)
     drawn = coarser(answer, hours=hours)
     return {
-        "figure": usage_figure(drawn, zone=zone, clock=clock, scale=scale_of(drawn), hours=hours),
-        "summary": _summary(answer, zone=zone, clock=clock),
+        "figure": usage_figure(drawn, zone=zone, clock=clock, scale=scale_of(drawn, priced), hours=hours),
+        "summary": _summary(answer, zone=zone, clock=clock, priced=priced),
         "chart_note": usage_tables.chart_note(answer, hours),
     }
 
@@ -264,7 +282,7 @@ def _compared(answer: Exploration, *, zone: tzinfo, clock: tzinfo, count: int) -
     return words.period_words(first, end_day - ONE_DAY)
 
 
-def _summary(answer: Exploration, *, zone: tzinfo, clock: tzinfo) -> str:
+def _summary(answer: Exploration, *, zone: tzinfo, clock: tzinfo, priced: Scale | None) -> str:
     """The chart in one sentence, for those who do not see it."""
     known = [bucket for bucket in answer.buckets if bucket.quantity is not None]
     granularity = answer.filter.granularity
@@ -275,7 +293,7 @@ def _summary(answer: Exploration, *, zone: tzinfo, clock: tzinfo) -> str:
         return f"{text}; no data in this period."
     top = max(known, key=lambda bucket: bucket.quantity or Decimal(0))
     named = words.slot_words(top.slot, granularity=granularity, zone=zone, clock=clock)
-    return f"{text}; highest {named} with {words.quantity_words(top.quantity, answer.unit)}."
+    return f"{text}; highest {named} with {words.quantity_words(top.quantity, answer.unit, priced)}."
 
 
 def _pages(question: UsageFilter, page: int, last_page: int, count: int) -> dict[str, Any]:

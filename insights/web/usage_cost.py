@@ -14,14 +14,16 @@ from django.urls import reverse
 
 from accounts.models import Account
 from insights.billing.bill import GROUP_TITLES, BillHead, LineGroup
-from insights.billing.price_words import money_words
+from insights.billing.price_words import money_words, scale_words
 from insights.explain.cost import Left, NotParted
 from insights.explain.cost_answer import BillCost, BillPart, CostAnswer, CostState, CurrencyCost
 from insights.explain.cost_queries import read_cost
 from insights.explain.next_unit_queries import list_next_units
+from insights.explain.priced_scale_queries import list_priced_scales
 from insights.metering.usage_filter import COST, USAGE, UsageFilter
 from insights.metering.windows import ONE_DAY, days_of
 from insights.values.period import Period, local_day
+from insights.values.quantity import Scale, for_column, scale_for
 from insights.web import words
 from insights.web.bills import period_of
 from insights.web.cost_charts import STATE_WORDS, bucket_label, cost_figure, group_series
@@ -40,6 +42,7 @@ def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: 
     """Everything the page shows about cost; `shown` are the rows of its table. Raises UsageFilterRefused."""
     zone = ZoneInfo(account.billing_zone)
     answer = read_cost(account, question, now)
+    priced = list_priced_scales(account).get((question.meter.key, answer.unit))
     next_units = [
         one
         for one in list_next_units(account, now=now)
@@ -57,6 +60,9 @@ def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: 
         "count": len(answer.slots),
         "answer": answer,
         "period": words.period_words(first, last),
+        "priced": priced,
+        "unit": answer.unit,
+        "unit_size": scale_words(priced, answer.unit) if priced else "",
         "amounts": " and ".join(money_words(one.total) for one in answer.currencies if _is_priced(one)),
         "is_so_far": any(
             bucket.state is CostState.SO_FAR for one in answer.currencies for bucket in one.buckets
@@ -64,7 +70,7 @@ def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: 
         "filter_words": words.filter_words(question),
         "unpriced": _unpriced_words(answer, zone),
         "currencies": [
-            _currency(account, answer, one, zone=zone, shown=shown)
+            _currency(account, answer, one, zone=zone, shown=shown, priced=priced)
             for one in answer.currencies
             if _is_priced(one) or one.bills
         ],
@@ -109,13 +115,20 @@ def _unpriced_words(answer: CostAnswer, zone: tzinfo) -> str:
 
 
 def _currency(
-    account: Account, answer: CostAnswer, one: CurrencyCost, *, zone: tzinfo, shown: slice
+    account: Account,
+    answer: CostAnswer,
+    one: CurrencyCost,
+    *,
+    zone: tzinfo,
+    shown: slice,
+    priced: Scale | None,
 ) -> dict[str, Any]:
     question = answer.filter
     code = one.total.currency
     groups = _groups(one, question)
     return {
         "code": code,
+        "scale": _scale_of(one, answer.unit, priced),
         "is_priced": _is_priced(one),
         "figure_id": f"cost-figure-{code}",
         "figure": cost_figure(one, question, zone=zone),
@@ -144,6 +157,13 @@ def _currency(
         "bills": [_bill(account, bill, answer, zone) for bill in one.bills],
         "left": [_left(account, left) for left in one.left],
     }
+
+
+def _scale_of(one: CurrencyCost, unit: str, priced: Scale | None) -> Scale:
+    """What the quantities of a table are written in, so that they stand under each other."""
+    quantities = [abs(bucket.quantity) for bucket in one.buckets if bucket.quantity is not None]
+    largest = max((*quantities, *(abs(group.quantity) for group in one.groups)), default=Decimal(0))
+    return for_column(priced, largest) if priced else scale_for(unit, largest)
 
 
 def _groups(one: CurrencyCost, question: UsageFilter) -> list[dict[str, Any]]:

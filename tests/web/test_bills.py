@@ -218,7 +218,7 @@ class TestBill:
 
         text = bill_page(client, cast, second)
 
-        assert f"Corrects “Data out” of bill {first.number}: 57.5 GB before, 47.5 GB now." in text
+        assert f"Corrects “Data out” of bill {first.number}: 62.5 GB before, 52.5 GB now." in text
         assert f"{MINUS}1.00 EUR" in text
         assert str(second.number) in bill_page(client, cast, first)
 

@@ -215,22 +215,22 @@ class TestNextUnit:
         html = page(signed_in(priced.viewer), priced, "").content.decode()
 
         assert "1.00 USD for the next unit" in html
-        assert "40 unit more until 0.80 USD per unit" in html
+        assert "40 more unit until 0.80 USD per unit" in html
         assert "Going over it prices all 100 unit anew" in html
         assert "The next unit then changes the line by \u221219.20 USD" in html
 
     def test_the_overview_says_it_of_each_meter(self, priced: Cast, signed_in: Any) -> None:
         html = signed_in(priced.viewer).get(f"/a/{priced.ours.public_id}/").content.decode()
 
-        assert "40 unit more until 0.80 USD per unit" in html
-        assert "20 unit more until 0.80 USD per unit" in html
+        assert "40 more unit until 0.80 USD per unit" in html
+        assert "20 more unit until 0.80 USD per unit" in html
 
     def test_support_sees_the_same(self, priced: Cast, signed_in: Any) -> None:
         open_support_access(priced.ours, priced.staff, started_at=NOW)
 
         html = page(signed_in(priced.staff), priced, "").content.decode()
 
-        assert "40 unit more until 0.80 USD per unit" in html
+        assert "40 more unit until 0.80 USD per unit" in html
 
     def test_the_api_gives_figures_and_words(self, priced: Cast) -> None:
         _, key = make_api_key(priced.ours, created_by=priced.owner, scopes=["bills:read"])
