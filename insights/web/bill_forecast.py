@@ -16,7 +16,9 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
+from insights.billing.bill import Bill
 from insights.billing.bill_queries import has_bill
+from insights.billing.day_words import running_words
 from insights.billing.forecast import BillForecast
 from insights.billing.forecast_quantities import MeterForecast
 from insights.billing.forecast_queries import get_bill_forecast
@@ -45,7 +47,7 @@ def bill_forecast(request: Any, bill_uuid: UUID) -> HttpResponse:
         "nav": "bills",
         "head": bill.head,
         "period": period_of(bill.head.period, ZoneInfo(bill.head.zone)),
-        "forecast": forecast_context(found, list_priced_scales(request.account)),
+        "forecast": forecast_context(found, bill, list_priced_scales(request.account)),
     }
     part = "card" if request.htmx and request.htmx.target == CARD else "section"
     response = render_page(request, "bills/forecast.html", context, part=part)
@@ -64,7 +66,7 @@ def bill_forecast_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
 
 
 def forecast_context(
-    forecast: BillForecast | None, scales: Mapping[tuple[str, str], Scale]
+    forecast: BillForecast | None, bill: Bill, scales: Mapping[tuple[str, str], Scale]
 ) -> dict[str, Any] | None:
     """What a page shows of a forecast; None where there is nothing to look ahead to."""
     if forecast is None:
@@ -80,6 +82,7 @@ def forecast_context(
         "open_days": period_words(forecast.until, forecast.last_day) if forecast.until < forecast.end else "",
         "meters": [_meter(meter, scales.get((meter.key, meter.unit))) for meter in forecast.meters],
         "running": [(point.day, money_words(point.amount)) for point in forecast.running],
+        "running_words": running_words([point.amount for point in forecast.running], bill.lines),
         "figure": forecast_figure(forecast) if forecast.is_known else None,
     }
 

@@ -17,6 +17,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
+from insights.billing.day_words import day_rounding_words, quiet_days_words
+from insights.billing.own_price_queries import list_own_prices
 from insights.billing.price_words import (
     money_words,
     number_words,
@@ -87,6 +89,9 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         ),
         "running": running_figure(proof.days, currency=bill.head.currency),
         "unplaced": _unplaced(proof),
+        "quiet_days": quiet_days_words(line.terms, ((day.quantity, day.amount) for day in proof.days)),
+        "day_rounding": day_rounding_words(bill.head.currency),
+        "is_own_price": bool(list_own_prices(request.account, [line])),
         "dimensions": [
             (dimension, _value_rows(proof, dimension.name, dimension.shown()))
             for dimension in proof.dimensions

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from accounts.models import Account
 from insights.billing.bill import GROUP_TITLES, BillHead, LineGroup
+from insights.billing.day_words import day_rounding_words
 from insights.billing.price_words import money_words, scale_words
 from insights.explain.cost import Left, NotParted
 from insights.explain.cost_answer import BillCost, BillPart, CostAnswer, CostState, CurrencyCost
@@ -141,6 +142,11 @@ def _currency(
         "largest": max((group.amount.amount for group in one.groups), default=Decimal(0)),
         "unvalued": one.unvalued,
         "has_parts": one.has_parts,
+        "is_quiet": any(
+            bucket.quantity and bucket.amount is not None and bucket.amount.minor <= 0
+            for bucket in one.buckets
+        ),
+        "rounding": day_rounding_words(code),
         "takes_back": any(bucket.amount is not None and bucket.amount.minor < 0 for bucket in one.buckets),
         "rows": [
             {
