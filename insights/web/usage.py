@@ -26,7 +26,7 @@ from insights.metering.queries import Asked, answer_query
 from insights.metering.usage_filter import COST, UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
 from insights.templatetags.portal import day
-from insights.values.period import local_day, start_of_day
+from insights.values.period import local_day
 from insights.values.quantity import BYTE_UNITS, Scale
 from insights.web import usage_tables, words
 from insights.web.chart_notes import explorer_notes
@@ -36,6 +36,7 @@ from insights.web.known import known_context, known_control
 from insights.web.partials import render_page
 from insights.web.saved_views import views_beside
 from insights.web.usage_cost import cost_context, measure_choices
+from insights.web.usage_words import compare_words, summary
 
 ROWS_PER_PAGE = 100
 PAGE = "usage/explorer.html"
@@ -225,7 +226,7 @@ def _shown(
         "period": words.period_words(first, min(end - ONE_DAY, today)),
         "is_so_far": slots[-1].end < question.period(zone).end or complete != list(answer.buckets),
         "change": answer.change,
-        "compare_words": _compare_words(answer, zone=zone, clock=clock, count=len(complete)),
+        "compare_words": compare_words(answer, zone=zone, clock=clock, count=len(complete)),
         "completeness": words.completeness_badge(answer.completeness, end=slots[-1].end, zone=zone),
         "sources": words.sources_words(answer.completeness),
         "begins_later": all(bucket.kind is Kind.BEFORE for bucket in answer.buckets),
@@ -252,48 +253,9 @@ def _chart(answer: Exploration, *, zone: tzinfo, clock: tzinfo, priced: Scale | 
     drawn = coarser(answer, hours=hours)
     return {
         "figure": usage_figure(drawn, zone=zone, clock=clock, scale=scale_of(drawn, priced), hours=hours),
-        "summary": _summary(answer, zone=zone, clock=clock, priced=priced),
+        "summary": summary(answer, zone=zone, clock=clock, priced=priced),
         "chart_note": usage_tables.chart_note(answer, hours),
     }
-
-
-def _compare_words(answer: Exploration, *, zone: tzinfo, clock: tzinfo, count: int) -> str:
-    """The change in words; where some of it is not complete, they say what is compared."""
-    if answer.change is None:
-        return ""
-    if count == len(answer.buckets):
-        compared = _compared(answer, zone=zone, clock=clock, count=count)
-        return f"{words.change_words(answer.change)} {compared}"
-    unit = answer.filter.granularity
-    before = _compared(answer, zone=zone, clock=clock, count=count)
-    return words.complete_days_words(answer.change, count=count, unit=unit, before=before)
-
-
-def _compared(answer: Exploration, *, zone: tzinfo, clock: tzinfo, count: int) -> str:
-    """The stretch of the period before that the change is measured against."""
-    slots = answer.previous_slots[:count]
-    if answer.previous is None or not slots:
-        return ""
-    are_days = slots[-1].end == start_of_day(local_day(slots[-1].end, zone), zone)
-    if answer.filter.granularity == "hour" and not (are_days and clock == zone):
-        end = words.hour_words(slots[-1].end, clock)
-        return f"{words.hour_words(slots[0].start, clock)} to {end}"
-    first, end_day = days_of(slots, zone)
-    return words.period_words(first, end_day - ONE_DAY)
-
-
-def _summary(answer: Exploration, *, zone: tzinfo, clock: tzinfo, priced: Scale | None) -> str:
-    """The chart in one sentence, for those who do not see it."""
-    known = [bucket for bucket in answer.buckets if bucket.quantity is not None]
-    granularity = answer.filter.granularity
-    text = f"{answer.filter.meter.name} per {granularity}"
-    if answer.filter.group_by:
-        text += f" by {words.label(answer.filter.group_by)}"
-    if not known:
-        return f"{text}; no data in this period."
-    top = max(known, key=lambda bucket: bucket.quantity or Decimal(0))
-    named = words.slot_words(top.slot, granularity=granularity, zone=zone, clock=clock)
-    return f"{text}; highest {named} with {words.quantity_words(top.quantity, answer.unit, priced)}."
 
 
 def _pages(question: UsageFilter, page: int, last_page: int, count: int) -> dict[str, Any]:
