@@ -29,7 +29,7 @@ from insights.templatetags.portal import day
 from insights.values.period import local_day
 from insights.values.quantity import BYTE_UNITS, Scale
 from insights.web import usage_tables, words
-from insights.web.chart_notes import explorer_notes
+from insights.web.chart_notes import cost_notes, explorer_notes
 from insights.web.charts import scale_of, usage_figure
 from insights.web.filters import make_filter_bar, make_refused_bar, query_pairs, url
 from insights.web.known import known_context, known_control
@@ -124,6 +124,7 @@ def _in_money(
         "csv_query": question.query_string(),
         "pages": _pages(question, page, last_page, cost["count"]),
         **views_beside(request, question.query_string()),
+        **cost_notes(request, cost, question.query_string(), now=now, zone=zone),
     }
     return _with_address(request, render_page(request, PAGE, context, part=PART), question, page)
 

@@ -87,7 +87,7 @@ class TestAccountOverview:
         client = signed_in(used.owner)
         html = client.get(f"/a/{used.ours.public_id}/").content.decode()
 
-        links = [unescape(link) for link in re.findall(r'<h2><a href="([^"]+)"', html)]
+        links = [unescape(link) for link in re.findall(r'<h2><a href="([^"]+/usage/[^"]+)"', html)]
 
         assert len(links) == 2
         assert all(client.get(link).status_code == 200 for link in links)
