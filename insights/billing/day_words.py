@@ -23,11 +23,10 @@ _VOLUME = (
 )
 _OF_A_BILL = {
     LineKind.DISCOUNT: "a discount is taken off all of it",
-    LineKind.MINIMUM: "the minimum of the bill is due until the lines come to more",
     LineKind.MAXIMUM: "the bill is at its maximum",
-    LineKind.CREDIT: "a credit pays what is added until it is used up",
     LineKind.CORRECTION: "an earlier bill is corrected",
 }
+_NAMES_MAX = 2
 
 
 def quiet_days_words(terms: PriceTerms | None, days: Iterable[tuple[Decimal | None, Money | None]]) -> str:
@@ -75,29 +74,61 @@ def day_rounding_words(currency: str) -> str:
     )
 
 
-def running_words(amounts: Sequence[Money], lines: Iterable[BillLine]) -> str:
-    """Why what a bill had come to falls or stays from one point to the next; empty where it only rises."""
+def running_words(amounts: Sequence[Money], lines: Sequence[BillLine], minimum: str = "") -> str:
+    """Why what a bill had come to falls or stays from one point to the next; empty where it only rises.
+
+    `minimum` is the least that the plan lets a period come to, in words, whether or not it still adds anything.
+    """
     falls = any(later.minor < earlier.minor for earlier, later in pairwise(amounts))
     stays = any(later.minor == earlier.minor for earlier, later in pairwise(amounts))
     if not falls and not stays:
         return ""
-    reasons = list(dict.fromkeys(_reasons_of_a_bill(lines)))
+    reasons = [*_of_all_lines(lines, minimum), *_of_single_lines(lines)]
     what = "falls or stays level" if falls and stays else "falls" if falls else "stays level"
     if not reasons:
         return f"It {what} where a later day takes back usage, or adds none that is charged."
     return f"It {what} where {'; or where '.join(reasons)}."
 
 
-def _reasons_of_a_bill(lines: Iterable[BillLine]) -> Iterable[str]:
-    for line in lines:
-        if line.kind in _OF_A_BILL:
-            yield _OF_A_BILL[line.kind]
-        elif line.terms and line.meter_key:
-            if isinstance(line.terms.charge, Volume):
-                yield f"a cheaper tier of {line.name} is reached, which is then the price of all of it"
-            if line.terms.minimum:
-                yield f"the minimum of {line.name} is due until usage comes to more"
-            if line.terms.maximum:
-                yield f"{line.name} is at its maximum"
-            if line.terms.included:
-                yield f"included {line.name} lasts"
+def _of_all_lines(lines: Sequence[BillLine], minimum: str) -> Iterable[str]:
+    """What holds for the bill as a whole."""
+    kinds = {line.kind for line in lines}
+    has_minimum = minimum or LineKind.MINIMUM in kinds
+    least = f"the minimum of {minimum}" if minimum else "the minimum of the bill"
+    if has_minimum and LineKind.CREDIT in kinds:
+        yield f"a credit pays for usage, which takes the place of what {least} had added and a credit does not pay for"
+    elif has_minimum:
+        yield f"{least} is due until the lines come to more"
+    elif LineKind.CREDIT in kinds:
+        yield "a credit pays what is added until it is used up"
+    for kind, words in _OF_A_BILL.items():
+        if kind in kinds:
+            yield words
+
+
+def _of_single_lines(lines: Sequence[BillLine]) -> Iterable[str]:
+    """What a price does by itself, with the names of the lines that it is of."""
+    priced = [(line.name, line.terms) for line in lines if line.terms and line.meter_key]
+    cheaper = [
+        line.name
+        for line in lines
+        if line.terms
+        and isinstance(line.terms.charge, Volume)
+        and any((step.tier or 1) > 1 for step in line.steps)
+    ]
+    if cheaper:
+        yield f"all of {_names(cheaper)} gets the price of a cheaper tier"
+    for words, names in (
+        ("the minimum of {} is due until usage comes to more", [name for name, one in priced if one.minimum]),
+        ("{} is at a maximum", [name for name, one in priced if one.maximum]),
+        ("included usage of {} lasts", [name for name, one in priced if one.included]),
+    ):
+        if names:
+            yield words.format(_names(names))
+
+
+def _names(names: Sequence[str]) -> str:
+    """Each name once, at most two of them."""
+    shown = list(dict.fromkeys(names))
+    left = len(shown) - _NAMES_MAX
+    return f"{', '.join(shown[:_NAMES_MAX])}{f' and {left} more' if left > 0 else ''}"

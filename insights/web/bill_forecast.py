@@ -23,7 +23,7 @@ from insights.billing.forecast import BillForecast
 from insights.billing.forecast_quantities import MeterForecast
 from insights.billing.forecast_queries import get_bill_forecast
 from insights.billing.forecast_words import band_sentence, forecast_sentence
-from insights.billing.price_words import money_words
+from insights.billing.price_words import money_words, price_amount
 from insights.explain.priced_scale_queries import list_priced_scales
 from insights.exports.forecast_rows import forecast_rows
 from insights.values.quantity import Scale, for_column, scale_for
@@ -82,7 +82,9 @@ def forecast_context(
         "open_days": period_words(forecast.until, forecast.last_day) if forecast.until < forecast.end else "",
         "meters": [_meter(meter, scales.get((meter.key, meter.unit))) for meter in forecast.meters],
         "running": [(point.day, money_words(point.amount)) for point in forecast.running],
-        "running_words": running_words([point.amount for point in forecast.running], bill.lines),
+        "running_words": running_words(
+            [point.amount for point in forecast.running], bill.lines, _minimum_words(bill)
+        ),
         "figure": forecast_figure(forecast) if forecast.is_known else None,
     }
 
@@ -98,3 +100,10 @@ def _meter(meter: MeterForecast, priced: Scale | None) -> dict[str, Any]:
         "expected": outlook.expected,
         "high": outlook.high,
     }
+
+
+def _minimum_words(bill: Bill) -> str:
+    """The least that the plan in force last lets a period come to; empty without one."""
+    base = [segment.sheet for segment in bill.segments if not segment.is_add_on]
+    least = base[-1].minimum if base else None
+    return price_amount(least.amount, bill.head.currency) if least else ""

@@ -15,7 +15,7 @@ from insights.billing.day_words import day_rounding_words, quiet_days_words, run
 from insights.rating.charges import Package, Packages, PerUnit, Stairstep, Tier, Volume
 from insights.rating.invoice import LineKind
 from insights.rating.parts import cost_in_order
-from insights.rating.rate import Usage
+from insights.rating.rate import Usage, rate_line
 from insights.rating.terms import Bound, Discount, PriceTerms
 from insights.values.money import Money
 
@@ -92,13 +92,14 @@ def test_rounding_is_named_in_the_currency() -> None:
     assert "0.01 EUR more or less" in day_rounding_words("EUR")
 
 
-def line(kind: LineKind, priced: PriceTerms | None = None) -> BillLine:
+def line(kind: LineKind, priced: PriceTerms | None = None, used: str = "0") -> BillLine:
     day = datetime(2026, 5, 1, tzinfo=UTC)
     return BillLine(
         position=1, key="calls", kind=kind, name="Calls", price_key="calls", plan_key="plan", plan_version=1,
         meter_key="calls" if priced else "", meter_name="Calls", values={}, service_start=day, service_end=day,
-        metered_quantity=None, billed_quantity=None, unit="unit", terms=priced, terms_document=None, steps=(),
-        step_documents=(), amount=Money(0, "EUR"),
+        metered_quantity=None, billed_quantity=None, unit="unit", terms=priced, terms_document=None,
+        steps=rate_line(priced, Usage(Decimal(used))).steps if priced else (), step_documents=(),
+        amount=Money(0, "EUR"),
     )  # fmt: skip
 
 
@@ -119,17 +120,30 @@ def test_a_bill_that_only_rises_needs_no_words() -> None:
             "It falls where the minimum of the bill is due until the lines come to more.",
         ),
         (
-            line(LineKind.CHARGE, terms(VOLUME)),
-            "It falls where a cheaper tier of Calls is reached, which is then the price of all of it.",
+            line(LineKind.CHARGE, terms(VOLUME), "120"),
+            "It falls where all of Calls gets the price of a cheaper tier.",
         ),
         (
-            line(LineKind.CHARGE, terms(DIME)),
+            line(LineKind.CHARGE, terms(VOLUME), "20"),
             "It falls where a later day takes back usage, or adds none that is charged.",
+        ),
+        (
+            line(LineKind.CHARGE, terms(DIME, maximum=Bound(amount=Decimal(2))), "20"),
+            "It falls where Calls is at a maximum.",
         ),
     ],
 )
 def test_a_bill_that_falls_says_what_lowers_it(of: BillLine, words: str) -> None:
     assert running_words(euros(2, 1), [of]) == words
+
+
+def test_a_minimum_that_a_credit_does_not_pay_for_is_said_though_it_adds_nothing_any_more() -> None:
+    words = running_words(euros(3, 2, 2), [line(LineKind.CREDIT)], "6,000.00 EUR")
+
+    assert words == (
+        "It falls or stays level where a credit pays for usage, which takes the place of what the minimum of "
+        "6,000.00 EUR had added and a credit does not pay for."
+    )
 
 
 def test_a_bill_that_stays_says_so() -> None:
