@@ -156,7 +156,7 @@ def _currency(
         "unvalued": one.unvalued,
         "has_parts": one.has_parts,
         "is_quiet": any(
-            bucket.quantity and bucket.amount is not None and bucket.amount.minor <= 0
+            bucket.quantity and bucket.amount is not None and not bucket.amount.minor
             for bucket in one.buckets
         ),
         "rounding": day_rounding_words(code),
