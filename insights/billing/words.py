@@ -183,25 +183,27 @@ def _charged_words(charged: Sequence[Step], line: BillLine) -> str:
     return f"{amount} were charged" if quantity else f"{money_words(line.amount)} were charged"
 
 
+def _before_and_now(line: BillLine, before: Fraction, after: Fraction) -> str:
+    """What was used by the corrected bill and now, with what is included; else what was billed, in the price's unit."""
+    corrected = line.corrects
+    if corrected and corrected.metered_before is not None and corrected.metered_after is not None:
+        conversion = line.terms.conversion if line.terms else None
+        per = Fraction(conversion.units_per) if conversion else Fraction(1)
+        before, after = (Fraction(one) / per for one in (corrected.metered_before, corrected.metered_after))
+    return f"{quantity_words(before, line.unit)} before, {quantity_words(after, line.unit)} now"
+
+
 def _correction_sentence(line: BillLine) -> str:
     corrected = line.corrects
     if corrected is None:
         return "Corrects an earlier bill that had no such line."
     where = f"“{corrected.line_name}” of bill {corrected.number or corrected.bill_id}"
-    before, after = _used_before_and_now(line, corrected)
+    before, after = corrected.quantity_before, corrected.quantity_after
     if _is_for_later(line, corrected):
         return f"Takes back {where}, which was for a time after the end of the subscription."
     if before is None or after is None or before == after:
         return f"Corrects {where}."
-    return f"Corrects {where}: {quantity_words(before, line.unit)} before, {quantity_words(after, line.unit)} now."
-
-
-def _used_before_and_now(line: BillLine, corrected: CorrectedLine) -> tuple[Fraction | None, Fraction | None]:
-    """What was used by the corrected bill and now, with what is included, in the unit of the price."""
-    if line.terms is None or corrected.metered_before is None or corrected.metered_after is None:
-        return corrected.quantity_before, corrected.quantity_after
-    per = Fraction(line.terms.conversion.units_per) if line.terms.conversion else Fraction(1)
-    return Fraction(corrected.metered_before) / per, Fraction(corrected.metered_after) / per
+    return f"Corrects {where}: {_before_and_now(line, before, after)}."
 
 
 def _is_for_later(line: BillLine, corrected: CorrectedLine) -> bool:
