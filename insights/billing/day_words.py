@@ -34,13 +34,16 @@ def quiet_days_words(terms: PriceTerms | None, days: Iterable[tuple[Decimal | No
     amounts = [amount for quantity, amount in days if quantity and amount is not None and amount.minor <= 0]
     if terms is None or not amounts:
         return ""
-    takes_back = any(amount.minor < 0 for amount in amounts)
-    what = "costs nothing or less than nothing" if takes_back else "costs nothing"
-    reasons = "; or ".join(_reasons(terms))
+    takes_back, is_nothing = any(one.minor < 0 for one in amounts), any(not one.minor for one in amounts)
+    what = " or ".join(
+        words for words, holds in (("costs nothing", is_nothing), ("takes back", takes_back)) if holds
+    )
+    reasons = "; or ".join(_reasons(terms, is_nothing=is_nothing))
     return f"Why a day with usage {what}: {reasons}."
 
 
-def _reasons(terms: PriceTerms) -> list[str]:
+def _reasons(terms: PriceTerms, *, is_nothing: bool) -> list[str]:
+    """What the terms can do; rounding makes nothing of little, and takes nothing back."""
     if terms.exempt_reason:
         return [f"it is free: {terms.exempt_reason.rstrip('.')}"]
     charge, currency = terms.charge, terms.currency
@@ -60,9 +63,10 @@ def _reasons(terms: PriceTerms) -> list[str]:
         found.append(f"the line is at its maximum of {price_amount(terms.maximum.amount, currency)}")
     if any(discount.amount for discount in terms.discounts):
         found.append("a discount takes the first amounts")
-    found.append(
-        f"it comes to less than half of {money_words(Money(1, currency))}, which a later day then brings"
-    )
+    if is_nothing:
+        found.append(
+            f"it comes to less than half of {money_words(Money(1, currency))}, which a later day then brings"
+        )
     return found
 
 
