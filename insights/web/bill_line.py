@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -39,6 +40,7 @@ from insights.web.bills import bill_or_404, file_stem, period_of, values_of
 from insights.web.csv_files import csv_file
 
 _BAR_WIDTH = 1000
+_WINDOW = timedelta(hours=1)
 
 
 @account_page
@@ -54,6 +56,7 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
     line = proof.line
     largest = max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
     priced = scale_of_price(line.terms)
+    days = days_with_windows(proof.days)
     context = {
         "nav": "bills",
         "bill": bill,
@@ -80,14 +83,14 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
             for row in step_rows(line)
         ],
         "tiers": [_tier(bar) for bar in tier_bars(line)],
-        "days": [_day(day, zone) for day in proof.days],
+        "days": [_day(day, zone) for day in days],
         "figure": quantity_figure(
-            proof.days,
+            days,
             unit=proof.meter_unit,
             scale=priced or scale_for(proof.meter_unit, largest),
             until=bill.head.complete_to,
         ),
-        "running": running_figure(proof.days, currency=bill.head.currency),
+        "running": running_figure(days, currency=bill.head.currency),
         "unplaced": _unplaced(proof),
         "quiet_days": quiet_days_words(line.terms, ((day.quantity, day.amount) for day in proof.days)),
         "day_rounding": day_rounding_words(bill.head.currency),
@@ -153,6 +156,18 @@ def _tier(bar: TierBar) -> dict[str, Any]:
         "total": _BAR_WIDTH,
         "is_reached": bool(bar.quantity),
     }
+
+
+def days_with_windows(days: Sequence[DayPart]) -> list[DayPart]:
+    """The days without pieces in which no window can begin, as before the edge of a period off the whole hour."""
+    return [
+        day
+        for day in days
+        if day.records
+        or day.quantity is not None
+        or (day.amount is not None and day.amount.minor)
+        or day.slot.end - day.slot.start >= _WINDOW
+    ]
 
 
 def _day(day: DayPart, zone: tzinfo) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -11,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insights.billing.periods import BillingAnchor, period_number
+from insights.explain.line_proof import DayPart
+from insights.metering.windows import Slot
 from insights.values.period import Period
+from insights.web.bill_line import days_with_windows
 from insights.web.words import days_of, period_words
 
 ZONES = (
@@ -45,3 +50,12 @@ def test_a_month_is_called_so_where_midnight_is_inside_a_window_of_utc() -> None
     titles = [period_words(*days_of(one, kolkata)) for one in _periods(kolkata, date(2026, 10, 1))]
 
     assert titles == ["October 2026", "November 2026", "December 2026"]
+
+
+def test_a_piece_of_a_day_in_which_no_window_begins_is_no_row() -> None:
+    end = datetime(2026, 10, 31, 18, 30, tzinfo=UTC)
+    whole = DayPart(slot=Slot(end - timedelta(days=1), end, date(2026, 10, 31)), quantity=None, records=0)
+    piece = DayPart(slot=Slot(end, end + timedelta(minutes=30), date(2026, 11, 1)), quantity=None, records=0)
+    used = replace(piece, quantity=Decimal(1), records=1)
+
+    assert days_with_windows([whole, piece, used]) == [whole, used]
