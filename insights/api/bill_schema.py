@@ -193,6 +193,11 @@ DOWNLOAD_MOVED_RECORDS: dict[str, Any] = {
         **problems(404, 429),
     },
 }
+_WITHIN = query(
+    "within",
+    f"Minutes on either side of an edge; {MINUTES_DEFAULT} if absent.",
+    enum=[str(minutes) for minutes in MINUTES],
+)
 READ_EDGES: dict[str, Any] = {
     "operation_id": "read_invoice_edges",
     "description": (
@@ -203,15 +208,24 @@ READ_EDGES: dict[str, Any] = {
     "tags": _TAGS,
     "parameters": [
         path_id("invoice_id"),
-        query(
-            "within",
-            f"Minutes on either side of an edge; {MINUTES_DEFAULT} if absent.",
-            enum=[str(minutes) for minutes in MINUTES],
-        ),
+        _WITHIN,
         LIMIT,
         query("cursor", "`next_cursor` of the page before, of the same query."),
     ],
     "responses": {200: EdgesSerializer, **problems(404)},
+}
+DOWNLOAD_EDGES: dict[str, Any] = {
+    "operation_id": "download_invoice_edges",
+    "description": (
+        "Stream the records beside the edges of an invoice's period as CSV, with the invoice that each went to. An "
+        "answer that is cut short ends without its last chunk. For keys with `bills:read` and `usage:read`."
+    ),
+    "tags": _TAGS,
+    "parameters": [path_id("invoice_id"), _WITHIN],
+    "responses": {
+        (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="One line for each record."),
+        **problems(404),
+    },
 }
 LIST_CREDITS: dict[str, Any] = {
     "operation_id": "list_credits",

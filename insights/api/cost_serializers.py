@@ -22,7 +22,7 @@ class CostPointSerializer(serializers.Serializer[Json]):
     quantity = serializers.CharField(allow_null=True, help_text="As billed, in the meter's unit.")
     parts = serializers.ListField(
         child=serializers.CharField(),
-        help_text="By group, in their order; empty where a line is in several points, which its values do not cross.",
+        help_text="By group, in their order; empty where a line is in several points and of several values.",
     )
 
 

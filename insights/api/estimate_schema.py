@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
 
 from insights.api.bill_serializers import AMOUNT_HELP, InvoiceLineSerializer, UnpricedSerializer
@@ -100,4 +102,17 @@ MAKE_ESTIMATE: dict[str, Any] = {
     "tags": ["Bills"],
     "request": QuestionSerializer,
     "responses": {200: EstimateSerializer, **problems(408, 413, 415)},
+}
+MAKE_ESTIMATE_CSV: dict[str, Any] = {
+    "operation_id": "download_estimate",
+    "description": (
+        "The same question, answered as CSV: every line of both sides, the sums of each period and those of all. "
+        "Nothing is stored. For keys with `bills:read`."
+    ),
+    "tags": ["Bills"],
+    "request": QuestionSerializer,
+    "responses": {
+        (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="One line for each line and sum."),
+        **problems(408, 413, 415),
+    },
 }

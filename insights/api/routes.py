@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from insights.api.batches import BatchCollection, BatchDetail, BatchRejects
 from insights.api.bill_difference import InvoiceDifference
-from insights.api.bill_edges import InvoiceEdges
+from insights.api.bill_edges import InvoiceEdges, InvoiceEdgesCsv
 from insights.api.bill_forecast import InvoiceForecast
 from insights.api.bill_proof import InvoiceProof
 from insights.api.bill_then_and_now import InvoiceMovedRecords, InvoiceMovedRecordsCsv, InvoiceThenAndNow
@@ -22,7 +22,7 @@ from insights.api.bills import (
 )
 from insights.api.cost import NextUnitPrices
 from insights.api.downloads import DownloadDetail, UsageCsv
-from insights.api.estimates import EstimateCollection
+from insights.api.estimates import EstimateCollection, EstimateCsv
 from insights.api.notes import NoteDetail, NoteList
 from insights.api.usage import AccountDetail, MeterList, UsageDetail
 
@@ -72,8 +72,10 @@ ENDPOINTS: list[URLPattern] = [
         name="api-invoice-moved-records-csv",
     ),
     path("v1/invoices/<uuid:invoice_id>/edges", InvoiceEdges.as_view(), name="api-invoice-edges"),
+    path("v1/invoices/<uuid:invoice_id>/edges.csv", InvoiceEdgesCsv.as_view(), name="api-invoice-edges-csv"),
     path("v1/credits", CreditList.as_view(), name="api-credits"),
     path("v1/estimates", EstimateCollection.as_view(), name="api-estimates"),
+    path("v1/estimates.csv", EstimateCsv.as_view(), name="api-estimates-csv"),
     path("v1/prices", PriceList.as_view(), name="api-prices"),
     path("v1/next-unit-prices", NextUnitPrices.as_view(), name="api-next-unit-prices"),
 ]

@@ -70,7 +70,8 @@ _GROUP_OF_KIND: Mapping[LineKind, LineGroup] = {
 class CorrectedLine:
     """What a correction corrects: the bill, its line, and the line's quantity as it stood before, in its unit.
 
-    `number` is empty for a bill without one; quantities are None where the line has none.
+    `number` is empty for a bill without one; quantities are None where the line has none. Those metered are before
+    included usage, as a difference of two bills tells them, in the meter's unit.
     """
 
     bill_id: UUID
@@ -79,6 +80,8 @@ class CorrectedLine:
     line_name: str
     quantity_before: Fraction | None
     quantity_after: Fraction | None
+    metered_before: Decimal | None = None
+    metered_after: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 from insights.billing.bill import (
@@ -23,7 +25,7 @@ from insights.models import Invoice, InvoiceState, LineItem, Settlement
 from insights.rating.invoice import LineKind
 from insights.rating.sheet import parse_sheet
 from insights.rating.terms_json import parse_terms
-from insights.values.exact import exact_number_text, parse_exact_number
+from insights.values.exact import EXACT, exact_number_text, parse_exact_number
 from insights.values.money import Money
 from insights.values.period import Period
 from insights.values.step import parse_step
@@ -130,6 +132,7 @@ def with_correction(line: BillLine, row: LineItem, *, earlier: Sequence[LineItem
         more = _number(correction.billed_quantity)
         before = None if before is None or more is None else before + more
     change = line.billed_quantity
+    metered = _metered_before(corrected, earlier)
     return replace(
         line,
         corrects=CorrectedLine(
@@ -139,8 +142,20 @@ def with_correction(line: BillLine, row: LineItem, *, earlier: Sequence[LineItem
             line_name=corrected.name if corrected else line.name,
             quantity_before=before,
             quantity_after=None if before is None or change is None else before + change,
+            metered_before=metered,
+            metered_after=None
+            if metered is None or line.metered_quantity is None
+            else EXACT.add(metered, line.metered_quantity),
         ),
     )
+
+
+def _metered_before(corrected: LineItem | None, earlier: Sequence[LineItem]) -> Decimal | None:
+    """What was metered for a line when it was last billed: on its own bill, and by the corrections since."""
+    quantities = [Decimal(0) if corrected is None else corrected.metered_quantity]
+    quantities += [correction.metered_quantity for correction in earlier]
+    known = [quantity for quantity in quantities if quantity is not None]
+    return reduce(EXACT.add, known) if len(known) == len(quantities) else None
 
 
 def quantity_text(number: Fraction | None) -> str:

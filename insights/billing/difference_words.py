@@ -100,7 +100,11 @@ def causes_words(difference: BillDifference) -> str:
     bars = sorted(
         (bar for bar in difference.bars if bar.amount.minor), key=lambda bar: -abs(bar.amount.minor)
     )
-    said = [_bar_words(bar) for bar in bars[:_CAUSES_IN_SENTENCE_MAX]]
+    # Where the total did not change, nothing before the first cause has said the currency.
+    said = [
+        _bar_words(bar, names_currency=not number and not difference.change.minor)
+        for number, bar in enumerate(bars[:_CAUSES_IN_SENTENCE_MAX])
+    ]
     smaller = bars[_CAUSES_IN_SENTENCE_MAX:]
     if smaller:
         together = sum_money((bar.amount for bar in smaller), difference.change.currency)
@@ -110,8 +114,9 @@ def causes_words(difference: BillDifference) -> str:
     return ", ".join(said)
 
 
-def _bar_words(bar: Bar) -> str:
-    words = f"{_change_words(bar.amount)} for {_IN_A_SENTENCE[bar.effect]}"
+def _bar_words(bar: Bar, *, names_currency: bool) -> str:
+    size = money_words(_size(bar.amount)) if names_currency else f"{abs(bar.amount.amount):,f}"
+    words = f"{size} {_more(bar.amount)} for {_IN_A_SENTENCE[bar.effect]}"
     changed = [part for part in bar.parts if part.amount.minor and part.match.is_priced]
     names = list(dict.fromkeys(part.match.name for part in changed))
     if not names or bar.effect is Effect.ROUNDING:

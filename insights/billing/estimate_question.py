@@ -6,7 +6,7 @@ Read from a JSON object or from a form, strictly: what is not in its one form is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -27,6 +27,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _FIELDS = frozenset({"plan", "periods", "prices", "subscription", "currency", "quantities", "counts"})
 _QUANTITY, _COUNT = "quantity.", "count."
+_OF_PERIODS = ("prices", "subscription")
 _ENTRY = frozenset({"meter", "quantity", "values"})
 
 
@@ -79,6 +80,8 @@ def question_of_document(document: Mapping[str, Any]) -> EstimateQuestion:
         raise EstimateRefused(
             "periods", "periods", "Give either periods, from 1 to 12, or quantities, and not both."
         )
+    if entries is not None:
+        _refuse_of_periods(name for name in _OF_PERIODS if name in document)
     return EstimateQuestion(
         plan_key=_plan_key(document.get("plan")),
         periods=_periods(document["periods"]) if "periods" in document else None,
@@ -88,6 +91,16 @@ def question_of_document(document: Mapping[str, Any]) -> EstimateQuestion:
         quantities=() if entries is None else _entries(entries),
         counts=_counts(document.get("counts", {})),
     )
+
+
+def _refuse_of_periods(given: Iterable[str]) -> None:
+    """Refuse what is said of closed periods where quantities are given, since it would change nothing."""
+    for name in given:
+        raise EstimateRefused(
+            "only_of_periods",
+            name,
+            f"{name} is about closed periods; quantities are rated at the prices of today, so leave it out.",
+        )
 
 
 def _entries(entries: object) -> tuple[TypedQuantity, ...]:
@@ -195,6 +208,10 @@ def question_of_form(pairs: Sequence[tuple[str, str]]) -> EstimateQuestion:
             )
         values[name] = value.strip()
     is_typed = values.get("from") == "quantities"
+    if is_typed:
+        _refuse_of_periods(name for name in (*_OF_PERIODS, "periods") if values.get(name))
+    else:
+        _refuse_quantities(values)
     return EstimateQuestion(
         plan_key=_plan_key(values.get("plan")),
         periods=None if is_typed else _periods(values.get("periods", "")),
@@ -208,6 +225,16 @@ def question_of_form(pairs: Sequence[tuple[str, str]]) -> EstimateQuestion:
             if name.startswith(_COUNT) and value
         },
     )
+
+
+def _refuse_quantities(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if name.startswith(_QUANTITY) and value:
+            raise EstimateRefused(
+                "only_of_quantities",
+                name[:80],
+                "A quantity is for a form of quantities, and this one is of periods.",
+            )
 
 
 def _typed(values: Mapping[str, str]) -> Sequence[TypedQuantity]:

@@ -9,7 +9,7 @@ from insights.rating.charges import Graduated, GraduatedPercentage, Package, Sta
 from insights.rating.next_unit import Edge, EdgeKind, NextUnit
 from insights.rating.terms import PriceTerms
 from insights.values.exact import decimal_of, round_half_away
-from insights.values.quantity import grouped_text
+from insights.values.quantity import grouped_text, is_multiple
 from insights.values.step import StepKind
 
 _DIGITS = 2
@@ -42,7 +42,7 @@ def countdown_words(terms: PriceTerms, found: NextUnit) -> str:
         begins = isinstance(charge, Package) and edge.left == Fraction(charge.size)
         inside = "in the package that it begins" if begins else "left in the package that is begun"
         return f"{left} {inside}, then {behind} for another"
-    return f"{left} more until {_tier_words(terms, edge)}"
+    return f"{_units_words(edge.left, terms, more=True)} until {_tier_words(terms, edge)}"
 
 
 def reprice_words(terms: PriceTerms, found: NextUnit) -> str:
@@ -62,15 +62,17 @@ def effect_words(terms: PriceTerms, found: NextUnit) -> str:
     return f"The next {one} then changes the line by {price_amount(edge.amount, terms.currency)}"
 
 
-def _units_words(units: Fraction, terms: PriceTerms) -> str:
-    """So many units of the price, to a hundredth; units that are named by a number stand behind a cross."""
+def _units_words(units: Fraction, terms: PriceTerms, *, more: bool = False) -> str:
+    """So many units, to a hundredth: as they are metered where the price is for a pack of them, such as 100k units."""
+    unit = terms.priced_unit
+    if terms.conversion and not is_multiple(terms.unit, unit):
+        units, unit = units * Fraction(terms.conversion.units_per), terms.unit
     hundredths = units * 10**_DIGITS
     if hundredths.denominator == 1:
         number = number_words(units)
     else:
         number = f"about {grouped_text(decimal_of(round_half_away(hundredths), _DIGITS))}"
-    unit = terms.priced_unit
-    return f"{number} \u00d7 {unit}" if unit[:1].isdigit() else f"{number} {unit}".rstrip()
+    return f"{number} more {unit}".rstrip() if more else f"{number} {unit}".rstrip()
 
 
 def _tier_words(terms: PriceTerms, edge: Edge) -> str:

@@ -24,7 +24,7 @@ from insights.rating.sheet import SheetPrice
 from insights.rating.terms import Bound, Discount, FeeTiming, PriceTerms
 from insights.values.exact import decimal_of, exact_number_text, round_half_away
 from insights.values.money import Money, currency_decimals
-from insights.values.quantity import MINUS, exact_text, grouped_text
+from insights.values.quantity import BYTE_UNITS, MINUS, Scale, exact_text, grouped_text, priced_scale
 from insights.values.share import Share
 
 _TIMING_WORDS = {
@@ -33,6 +33,7 @@ _TIMING_WORDS = {
     FeeTiming.ONCE: "once",
 }
 _ROUNDED_DIGITS = 6
+_TIMES = "\u00d7"
 _DAY, _HOUR = 86_400, 3_600
 
 
@@ -76,8 +77,32 @@ def price_amount(amount: Decimal | Fraction, currency: str) -> str:
 
 
 def quantity_words(number: Fraction, unit: str) -> str:
-    """A quantity with every digit, and its unit."""
+    """A quantity with every digit, and its unit; a unit that is named by a number stands behind a cross."""
+    if unit[:1].isdigit():
+        return f"{number_words(number)} {_TIMES} {unit}"
     return f"{number_words(number)} {unit}".rstrip()
+
+
+def scale_of_price(terms: PriceTerms | None) -> Scale | None:
+    """The unit that a price names quantities in, for pages that show what was metered; None where it is the meter's."""
+    if terms is None or terms.conversion is None:
+        return None
+    return priced_scale(terms.unit, terms.conversion.unit, terms.conversion.units_per)
+
+
+def unit_size_words(terms: PriceTerms | None) -> str:
+    """How large the unit of a price is: 1 GB is 1,000,000,000 bytes (decimal). Empty where it is the meter's."""
+    scale = scale_of_price(terms)
+    if terms is None or terms.conversion is None or scale is None:
+        return ""
+    return scale_words(scale, terms.unit)
+
+
+def scale_words(scale: Scale, unit: str) -> str:
+    """How many of a meter's unit the unit of a scale is, and by which numbers it counts."""
+    size = 10**scale.exponent * 2**scale.binary
+    kind = "" if unit not in BYTE_UNITS else " (binary)" if scale.binary else " (decimal)"
+    return f"1 {scale.unit} is {size:,} {unit}{kind}"
 
 
 def share_words(share: Share) -> str:

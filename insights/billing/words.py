@@ -184,6 +184,16 @@ def _charged_words(charged: Sequence[Step], line: BillLine) -> str:
     return f"{amount} were charged" if quantity else f"{money_words(line.amount)} were charged"
 
 
+def _before_and_now(line: BillLine, before: Fraction, after: Fraction) -> str:
+    """What was used by the corrected bill and now, with what is included; else what was billed, in the price's unit."""
+    corrected = line.corrects
+    if corrected and corrected.metered_before is not None and corrected.metered_after is not None:
+        conversion = line.terms.conversion if line.terms else None
+        per = Fraction(conversion.units_per) if conversion else Fraction(1)
+        before, after = (Fraction(one) / per for one in (corrected.metered_before, corrected.metered_after))
+    return f"{quantity_words(before, line.unit)} before, {quantity_words(after, line.unit)} now"
+
+
 def _correction_sentence(line: BillLine) -> str:
     corrected = line.corrects
     if corrected is None:
@@ -194,7 +204,7 @@ def _correction_sentence(line: BillLine) -> str:
         return f"Takes back {where}, which was billed in advance. What of it is due is a line of its own."
     if before is None or after is None or before == after:
         return f"Corrects {where}."
-    return f"Corrects {where}: {quantity_words(before, line.unit)} before, {quantity_words(after, line.unit)} now."
+    return f"Corrects {where}: {_before_and_now(line, before, after)}."
 
 
 def _is_fee_ahead(line: BillLine) -> bool:

@@ -2,8 +2,8 @@
 
 A part is taken in the one way that a line is split (`line_proof.py`): by days as the line rose, by values as their
 share of its quantity. So the parts of a question add to the same sum by days and by values, and those of all of a
-line's time to what the line comes to. The two ways do not cross: what of a line is in several stretches of time has no
-parts by value inside each of them. Nothing here knows a price.
+line's time to what the line comes to. The two ways cross only where that needs no third one: what of a line is in
+several stretches of time and of several values has no parts by value inside each stretch. Nothing here knows a price.
 """
 
 from __future__ import annotations
@@ -68,6 +68,18 @@ class LineCost:
     def slot(self) -> int | None:
         """The stretch of time that all of it is in, if there is one: only then values have parts inside it."""
         return next(iter(self.by_slot)) if len(self.by_slot) == 1 and not self.undated else None
+
+    @property
+    def crosses(self) -> bool:
+        """Whether it is told by time and by value at once: all of it is in one stretch, or of one value."""
+        is_of_one_value = len(self.by_value) == 1 and not self.unvalued and not self.undated
+        return self.slot is not None or is_of_one_value
+
+    def part(self, slot: int, value: str) -> int:
+        """What of it is of a value in a stretch of time, where it crosses."""
+        if self.slot is not None:
+            return self.by_value.get(value, 0)
+        return self.by_slot.get(slot, 0) if value in self.by_value else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

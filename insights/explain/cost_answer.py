@@ -121,7 +121,7 @@ class CostGroup:
 class CurrencyCost:
     """The answer in one currency. `total` is the buckets and `undated`; with groups it is these and `unvalued` too.
 
-    `has_parts` says that every line is in one stretch of time, so that groups have parts in each.
+    `has_parts` says that every line is in one stretch of time or of one value, so that groups have parts in each.
     """
 
     total: Money
@@ -167,7 +167,7 @@ def currency_cost(
 ) -> CurrencyCost:
     """Put the parts of lines of one currency together; `states` say what stands behind each stretch of time."""
     plan = _plan(costs) if is_grouped else ()
-    has_parts = is_grouped and all(cost.slot is not None or not cost.amount for cost in costs)
+    has_parts = is_grouped and all(cost.crosses or not cost.amount for cost in costs)
     return CurrencyCost(
         total=Money(sum(cost.amount for cost in costs), currency),
         buckets=tuple(
@@ -211,7 +211,10 @@ def _bucket(
         state=state,
         amount=Money(sum(cost.by_slot[number] for cost in inside), currency) if is_known else None,
         quantity=reduce(EXACT.add, quantities) if quantities else None,
-        parts=tuple(Money(_sum_of(values, inside), currency) for values in plan),
+        parts=tuple(
+            Money(sum(cost.part(number, value) for value in values for cost in inside), currency)
+            for values in plan
+        ),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +31,8 @@ from insights.rating.invoice import LineKind
 from insights.values.period import Period
 
 _LONGEST_WINDOW = timedelta(days=1)
+# Records that a file reads at once, in one short transaction.
+ROWS_AT_ONCE = 1_000
 # A window touches an edge if it begins before the minutes after it end, and ends after the minutes before it begin.
 _TOUCHING = """
 WITH named AS MATERIALIZED (
@@ -120,6 +123,20 @@ def list_beside(
     refuse_archived_records(beside.account, beside.reach)
     bills = _Bills.around(beside, [record.entry_id for record in records])
     return tuple((record, bills.went(record)) for record in records)
+
+
+def each_beside(
+    beside: Beside, opened: Callable[[], AbstractContextManager[None]]
+) -> Iterator[tuple[EdgeRecord, Went]]:
+    """All records in the same order, read by pages; each transaction ends before what it read is sent."""
+    after: EdgePlace | None = None
+    while True:
+        with opened():
+            rows = list_beside(beside, after=after, limit=ROWS_AT_ONCE)
+        yield from rows
+        if len(rows) < ROWS_AT_ONCE:
+            return
+        after = rows[-1][0].at
 
 
 def _record(row: Sequence[Any]) -> EdgeRecord:

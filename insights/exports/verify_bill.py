@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks a bill without the company that made it: python verify_bill.py bill-TG-000042.zip
 
-Takes the proof of a bill (a zip), sums its usage records, applies its prices to them again and compares every line
+Takes the proof of a bill (the zip, or the folder that it was unpacked to; without an argument the folder that this
+file lies in), sums its usage records, applies its prices to them again and compares every line
 with the one that was issued. Prints `equal` or what stands and what it must be. Needs Python 3.9 or newer and nothing
 else, opens no connection and writes no file.
 
@@ -28,7 +29,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 # What a proof may be at most. Anything larger is refused before it is read.
 MEMBERS_MAX = 20_000
@@ -64,7 +66,7 @@ class Proof:
 
     def __init__(self, path: str) -> None:
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = _Folder(Path(path)) if Path(path).is_dir() else zipfile.ZipFile(path)
             infos = self._zip.infolist()
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
             raise NotInForm(f"{path} is not a zip that can be read: {error}") from None
@@ -77,6 +79,9 @@ class Proof:
             )
         self.members: dict[str, Document] = {each["name"]: each for each in self.manifest["members"]}
         expected = {*self.members, "manifest.json"}
+        if isinstance(self._zip, _Folder):
+            # A folder may hold more, such as the zip itself; nothing of that is read.
+            self._infos = {name: info for name, info in self._infos.items() if name in expected}
         for name in sorted(expected ^ set(self._infos)):
             where = (
                 "in the zip but not in the manifest"
@@ -167,6 +172,30 @@ class Proof:
 
 
 _NAME = re.compile(r"(?:(?:records|earlier)/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
+
+
+class _Folder:
+    """A proof that was unpacked, read as its zip is. Only plain files whose names a proof may have are seen."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def infolist(self) -> list[zipfile.ZipInfo]:
+        """The files, with their sizes; links are not followed."""
+        found = []
+        for folder in ("", "records/", "earlier/"):
+            inside = self._path / folder
+            for file in sorted(inside.iterdir()) if inside.is_dir() and not inside.is_symlink() else ():
+                name = f"{folder}{file.name}"
+                if _NAME.fullmatch(name) and ".." not in name and file.is_file() and not file.is_symlink():
+                    info = zipfile.ZipInfo(name)
+                    info.file_size = info.compress_size = file.stat().st_size
+                    found.append(info)
+        return found
+
+    def open(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        """A file, to be read."""
+        return (self._path / info.filename).open("rb")
 
 
 def _check_infos(infos: Sequence[zipfile.ZipInfo]) -> None:
@@ -1911,12 +1940,19 @@ def _compare_rest(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: one path."""
+    """The command line: one path, of a zip or of a folder; without one the folder that this file was unpacked to."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names on a bill may have letters that the terminal has not.
         sys.stdout.reconfigure(errors="replace")
+    beside = Path(__file__).resolve().parent
+    if not arguments and (beside / "manifest.json").is_file():
+        arguments = [str(beside)]
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
-        print("usage: python verify_bill.py bill-TG-000042.zip (the zip as it came, packed)", file=sys.stderr)
+        print(
+            "usage: python verify_bill.py bill-TG-000042.zip (the zip, or the folder that it was unpacked to; without "
+            "either, beside its manifest.json, this folder)",
+            file=sys.stderr,
+        )
         return 2
     try:
         return verify(arguments[0])

@@ -63,6 +63,9 @@ class SavedView(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "id"], name="savedview_account_id"),
             models.UniqueConstraint(fields=["account", "public_id"], name="savedview_public_id"),
-            models.UniqueConstraint(fields=["account", "owner", "name"], name="savedview_name_once"),
+            # Shared and private names do not meet, or who renames a shared view would learn of a private one.
+            models.UniqueConstraint(
+                fields=["account", "owner", "name", "is_shared"], name="savedview_name_once"
+            ),
             models.CheckConstraint(name="savedview_has_name", condition=~Q(name="")),
         ]

@@ -143,7 +143,7 @@ def save_view(*, account: Account, name: str, query: str, is_shared: bool, owner
     with transaction.atomic(using=current_alias()):
         _lock(account, f"views of {owner.pk}")
         own = SavedView.objects.for_account(account).filter(owner=owner)
-        _refuse_same_name(account, owner.pk, name)
+        _refuse_same_name(account, owner.pk, name, is_shared=is_shared)
         if own.count() >= VIEWS_OF_A_MEMBER_MAX:
             raise UnableToChange(
                 f"You have {VIEWS_OF_A_MEMBER_MAX} views, which is as many as there may be; delete one first.",
@@ -164,17 +164,23 @@ def save_view(*, account: Account, name: str, query: str, is_shared: bool, owner
 def change_view(
     *, account: Account, public_id: UUID, name: str, is_shared: bool, actor: User, now: datetime
 ) -> None:
-    """Rename a view, share it, or keep it to its owner; whether the actor may is asked before."""
+    """Rename a view, share it, or keep it to its owner; whether the actor may is asked before.
+
+    Whoever takes another member's view out of the account's sight does not learn which private names that member has:
+    the view gets a number behind its name where it needs one.
+    """
     _check_view_name(name)
     with transaction.atomic(using=current_alias()):
         row = SavedView.objects.for_account(account).filter(public_id=public_id).first()
         if row is None:
             raise UnableToChange("The view was deleted meanwhile.", field="name")
         _lock(account, f"views of {row.owner_id}")
-        if name.strip() != row.name:
-            _refuse_same_name(account, row.owner_id, name)
-        was_shared = row.is_shared
-        row.name, row.is_shared, row.changed_at = name.strip(), is_shared, now
+        was_shared, wanted = row.is_shared, name.strip()
+        if not is_shared and actor.pk != row.owner_id:
+            wanted = _free_private_name(account, row, wanted)
+        elif (wanted, is_shared) != (row.name, row.is_shared):
+            _refuse_same_name(account, row.owner_id, wanted, is_shared=is_shared)
+        row.name, row.is_shared, row.changed_at = wanted, is_shared, now
         row.save(update_fields=["name", "is_shared", "changed_at"])
         _record_view(account, row, actor, act="saved_view.change", was_shared=was_shared)
 
@@ -193,9 +199,20 @@ def _check_view_name(name: str) -> None:
     check_text(name, field="name", what="name", longest=VIEW_NAME_CHARACTERS_MAX)
 
 
-def _refuse_same_name(account: Account, owner_id: int, name: str) -> None:
-    if SavedView.objects.for_account(account).filter(owner_id=owner_id, name=name.strip()).exists():
+def _refuse_same_name(account: Account, owner_id: int, name: str, *, is_shared: bool) -> None:
+    """Refuse a name that another of the member's views has, of those that the account sees or of those it does not."""
+    own = SavedView.objects.for_account(account).filter(owner_id=owner_id, is_shared=is_shared)
+    if own.filter(name=name.strip()).exists():
         raise UnableToChange(f"There is a view “{name.strip()}” already; choose another name.", field="name")
+
+
+def _free_private_name(account: Account, row: SavedView, name: str) -> str:
+    """The name, or the first of it with a number that no private view of the member has; there are at most fifty."""
+    private = SavedView.objects.for_account(account).filter(owner_id=row.owner_id, is_shared=False)
+    taken = set(private.exclude(pk=row.pk).values_list("name", flat=True))
+    ends = ("", *(f" ({number})" for number in range(2, len(taken) + 3)))
+    numbered = (f"{name[: VIEW_NAME_CHARACTERS_MAX - len(end)]}{end}" for end in ends)
+    return next(one for one in numbered if one not in taken)
 
 
 def _record_view(

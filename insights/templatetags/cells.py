@@ -15,7 +15,9 @@ _LAST_DIGITS = tuple(Decimal(1).scaleb(-decimals) for decimals in range(10))
 
 def column_decimals(number: Decimal, scale: Scale) -> int:
     """How many decimals a column of a scale shows."""
-    if scale.exponent:
+    if scale.decimals is not None:
+        return scale.decimals
+    if scale.exponent or scale.binary:
         return 2
     return 0 if number == number.to_integral_value() else 3
 

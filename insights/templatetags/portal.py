@@ -24,7 +24,7 @@ from insights.templatetags.cells import column_decimals, fixed, with_exact
 from insights.templatetags.navigation import NAV_OF_URL
 from insights.templatetags.tones import COMPLETENESS, STATES, TONE_ICONS
 from insights.values.money import Money
-from insights.values.quantity import THIN_SPACE, Scale, grouped_text, scaled
+from insights.values.quantity import THIN_SPACE, Scale, exact_in, grouped_text, scaled
 
 register = template.Library()
 
@@ -57,6 +57,27 @@ def quantity_in(
     if decimals is None:
         decimals = column_decimals(number, scale)
     return with_exact(fixed(scale.number_of(number), decimals), number, unit)
+
+
+@register.simple_tag
+def quantity_as(value: Decimal | int | None, unit: str, scale: Scale | None = None) -> SafeString:
+    """Scale a quantity for reading as `quantity` does, in the unit of its price where there is one."""
+    if value is None:
+        return NO_DATA
+    number = Decimal(value)
+    return with_exact(str(scaled(number, unit, scale=scale)), number, unit)
+
+
+@register.simple_tag
+def exact_as(value: Decimal | int | None, unit: str, scale: Scale | None = None) -> SafeString:
+    """Write a quantity with every digit, in the unit of its price where there is one; never the unit's name.
+
+    A binary unit may take thirty decimals: then it is rounded to six, and says so. The title has what was metered.
+    """
+    if value is None:
+        return NO_DATA
+    number = Decimal(value)
+    return with_exact(exact_in(number, scale), number, unit)
 
 
 @register.filter

@@ -6,7 +6,7 @@ Refuses to round silently: only the scaled text for screens rounds, and it says 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
 
 INTEGER_DIGITS_MAX = 19
@@ -17,13 +17,15 @@ MINUS = "\u2212"
 _EXACT = Context(prec=100, traps=[Inexact])
 _ROUNDING = Context(prec=100, traps=[])
 _SIGNIFICANT_DIGITS = 4
+_COLUMN_DECIMALS = 2
+_LAST_SHOWN = Decimal(1).scaleb(-6)
 _BYTE_SCALES = (("B", 0), ("kB", 3), ("MB", 6), ("GB", 9), ("TB", 12), ("PB", 15))
 _COUNT_SCALES = (("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12))
-_BYTE_UNITS = frozenset({"B", "byte", "bytes"})
+BYTE_UNITS = frozenset({"B", "byte", "bytes"})
 _UNSCALED_UNITS = frozenset({"kWh", "Wh", "h", "hour", "hours"})
 # Decimal and binary multiples have names of their own, so that a price says which it means: GB or GiB.
 _BYTES: Mapping[str, int] = {
-    **dict.fromkeys(_BYTE_UNITS, 1),
+    **dict.fromkeys(BYTE_UNITS, 1),
     **{unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB", "PB"), start=1)},
     **{unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB", "PiB"), start=1)},
 }
@@ -56,13 +58,21 @@ class ScaledQuantity:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One power of ten and its unit, shared by all numbers of a column or an axis."""
+    """A unit that is `10 ** exponent * 2 ** binary` of the meter's, shared by all numbers of a column or an axis.
+
+    `decimals` is how many of them a column shows, None where that follows from the unit.
+    """
 
     unit: str
     exponent: int
+    binary: int = 0
+    decimals: int | None = None
 
     def number_of(self, quantity: Decimal) -> Decimal:
-        return quantity.scaleb(-self.exponent, context=_EXACT)
+        """The quantity in this unit, exactly: to halve is to take five times as much, one decimal further."""
+        if self.binary:
+            quantity = _EXACT.multiply(quantity, Decimal(5**self.binary))
+        return quantity.scaleb(-self.exponent - self.binary, context=_EXACT)
 
 
 def exact_text(quantity: Decimal) -> str:
@@ -111,6 +121,26 @@ def units_per(unit: str, larger_unit: str) -> int:
     raise UnknownConversion(f"how many {unit} make one {larger_unit} is not known")
 
 
+def priced_scale(unit: str, larger_unit: str, size: Decimal) -> Scale | None:
+    """The scale of a unit that holds `size` of another, so that pages name quantities as a price does: GB or GiB.
+
+    None where both do not measure the same, as packs of 100k units do not, or where a quotient may have no last digit.
+    """
+    if not is_multiple(unit, larger_unit) or size != size.to_integral_value():
+        return None
+    left, exponent, binary = int(size), 0, 0
+    while left > 1 and not left % 10:
+        left, exponent = left // 10, exponent + 1
+    while left > 1 and not left % 2:
+        left, binary = left // 2, binary + 1
+    return Scale(larger_unit, exponent, binary) if left == 1 else None
+
+
+def is_multiple(unit: str, larger_unit: str) -> bool:
+    """Whether both units by their names measure the same: bytes and GB, seconds and hours, not units and packs."""
+    return any(unit in sizes and larger_unit in sizes for sizes in (_BYTES, _SECONDS))
+
+
 def _without_trailing_zeros(quantity: Decimal) -> Decimal:
     trimmed = quantity.normalize(_EXACT)
     exponent = trimmed.as_tuple().exponent
@@ -121,7 +151,7 @@ def _without_trailing_zeros(quantity: Decimal) -> Decimal:
 
 def scale_for(unit: str, largest: Decimal) -> Scale:
     """The scale in which the largest of some numbers is easiest to read."""
-    if unit in _BYTE_UNITS:
+    if unit in BYTE_UNITS:
         return _fitting(_BYTE_SCALES, largest)
     if unit in _UNSCALED_UNITS:
         return Scale(unit, 0)
@@ -157,6 +187,22 @@ def scaled(quantity: Decimal, unit: str, *, scale: Scale | None = None) -> Scale
         unit=chosen.unit,
         exact=f"{exact_text(quantity)} {unit}".strip(),
     )
+
+
+def for_column(scale: Scale, largest: Decimal) -> Scale:
+    """The scale with so many decimals that the largest number of a column keeps its first digits."""
+    number = scale.number_of(largest)
+    wanted = _SIGNIFICANT_DIGITS - 1 - number.adjusted() if number else 0
+    return replace(scale, decimals=min(max(wanted, _COLUMN_DECIMALS), SCALE_MAX))
+
+
+def exact_in(quantity: Decimal, scale: Scale | None) -> str:
+    """Every digit of the quantity in the scale; with more decimals than a quantity has, six of them and “about”."""
+    number = quantity if scale is None else scale.number_of(quantity)
+    if scale is None or _scale_of(_without_trailing_zeros(number)) <= SCALE_MAX:
+        return grouped_text(number)
+    with localcontext(_ROUNDING):
+        return f"about {grouped_text(number.quantize(_LAST_SHOWN, rounding=ROUND_HALF_UP))}"
 
 
 def grouped_text(quantity: Decimal) -> str:

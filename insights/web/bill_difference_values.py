@@ -18,8 +18,10 @@ from accounts.access import account_page
 from accounts.models import Account
 from insights.billing.bill import Bill
 from insights.billing.difference_words import match_words, part_words
+from insights.billing.price_words import scale_of_price, unit_size_words
 from insights.explain.difference_queries import read_values
 from insights.exports.difference_rows import value_rows
+from insights.rating.terms import PriceTerms
 from insights.scenarios.by_value import UnableToSplit, ValueChange, split_usage
 from insights.scenarios.difference import BillDifference, Part
 from insights.scenarios.effects import Effect
@@ -109,6 +111,8 @@ def _split(
 
 def _context(account: Account, split: _Split, before: Bill, after: Bill) -> dict[str, Any]:
     part = split.part
+    terms = _terms(part)
+    scale = scale_of_price(terms)
     query = {WITH: str(before.head.public_id), **values_query(part.match)}
     return {
         "other": before.head,
@@ -117,7 +121,10 @@ def _context(account: Account, split: _Split, before: Bill, after: Bill) -> dict
         "words": part_words(part, {}),
         "amount": signed_number(part.amount, is_change=True),
         "currency": part.amount.currency,
-        "unit": _unit(part),
+        "metered_unit": terms.unit if terms else "",
+        "scale": scale,
+        "unit": scale.unit if scale else terms.unit if terms else "",
+        "unit_size": unit_size_words(terms),
         "dimensions": [
             {
                 "name": label(name),
@@ -131,9 +138,9 @@ def _context(account: Account, split: _Split, before: Bill, after: Bill) -> dict
     }
 
 
-def _unit(part: Part) -> str:
+def _terms(part: Part) -> PriceTerms | None:
     terms = [line.terms for side in (part.match.after, part.match.before) for line in side.charges]
-    return next((one.unit for one in terms if one), "")
+    return next((one for one in terms if one), None)
 
 
 def _row(account: Account, bill: Bill, part: Part, dimension: str, change: ValueChange) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,10 +13,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from accounts.access import StreamScope, account_page
+from accounts.access import account_page
 from insights.billing.bill_document import instant_text
 from insights.explain.edge_document import local_text
-from insights.explain.edge_queries import Beside, count_beside, list_beside
+from insights.explain.edge_queries import Beside, count_beside, each_beside, list_beside
 from insights.explain.edges import (
     MINUTES,
     MINUTES_DEFAULT,
@@ -34,7 +33,7 @@ from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.faults import UsageFilterRefused
 from insights.metering.meter_queries import list_dimension_keys
 from insights.web.bills import bill_or_404, file_stem, period_of
-from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
+from insights.web.csv_files import csv_stream
 from insights.web.record_places import read_record_place, write_record_place
 
 RECORDS_PER_PAGE = 50
@@ -94,24 +93,12 @@ def bill_edges_csv(request: Any, bill_uuid: UUID) -> HttpResponseBase:
     except UsageFilterRefused as refused:
         return _archived(request, refused)
     rows = edge_rows(
-        _every_record(beside, request.stream_scope),
+        each_beside(beside, request.stream_scope.open),
         edges=beside.edges,
         dimension_keys=list_dimension_keys(request.account),
         zone=ZoneInfo(bill.head.zone),
     )
     return csv_stream(request, rows, f"{file_stem(bill.head)}-edges-{minutes}-minutes.csv")
-
-
-def _every_record(beside: Beside, scope: StreamScope) -> Iterator[tuple[EdgeRecord, Went]]:
-    """All records, read by pages; each transaction ends before what it read is sent."""
-    after: EdgePlace | None = None
-    while True:
-        with scope.open():
-            rows = list_beside(beside, after=after, limit=ROWS_AT_ONCE)
-        yield from rows
-        if len(rows) < ROWS_AT_ONCE:
-            return
-        after = rows[-1][0].at
 
 
 def _minutes(request: Any) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -17,7 +18,15 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
-from insights.billing.price_words import money_words, number_words, tier_range
+from insights.billing.day_words import day_rounding_words, quiet_days_words
+from insights.billing.own_price_queries import list_own_prices
+from insights.billing.price_words import (
+    money_words,
+    number_words,
+    scale_of_price,
+    tier_range,
+    unit_size_words,
+)
 from insights.billing.words import line_price_words, line_sentence, step_rows
 from insights.explain.line_proof import DayPart, LineProof, Verdict
 from insights.explain.line_queries import prove_line
@@ -31,6 +40,7 @@ from insights.web.bills import bill_or_404, file_stem, period_of, values_of
 from insights.web.csv_files import csv_file
 
 _BAR_WIDTH = 1000
+_WINDOW = timedelta(hours=1)
 
 
 @account_page
@@ -44,9 +54,9 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         raise Http404
     zone = ZoneInfo(bill.head.zone)
     line = proof.line
-    scale = scale_for(
-        proof.meter_unit, max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
-    )
+    largest = max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
+    priced = scale_of_price(line.terms)
+    days = days_with_windows(proof.days)
     context = {
         "nav": "bills",
         "bill": bill,
@@ -56,6 +66,9 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         "sentence": line_sentence(line),
         "values": values_of(line, (*proof.neighbours, line)),
         "price": line_price_words(line),
+        "priced": priced,
+        "unit": priced.unit if priced else proof.meter_unit,
+        "unit_size": unit_size_words(line.terms),
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "amount": money_words(line.amount),
         "period": period_of(bill.head.period, zone),
@@ -70,12 +83,18 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
             for row in step_rows(line)
         ],
         "tiers": [_tier(bar) for bar in tier_bars(line)],
-        "days": [_day(day, zone) for day in proof.days],
+        "days": [_day(day, zone) for day in days],
         "figure": quantity_figure(
-            proof.days, unit=proof.meter_unit, scale=scale, until=bill.head.complete_to
+            days,
+            unit=proof.meter_unit,
+            scale=priced or scale_for(proof.meter_unit, largest),
+            until=bill.head.complete_to,
         ),
-        "running": running_figure(proof.days, currency=bill.head.currency),
+        "running": running_figure(days, currency=bill.head.currency),
         "unplaced": _unplaced(proof),
+        "quiet_days": quiet_days_words(line.terms, ((day.quantity, day.amount) for day in proof.days)),
+        "day_rounding": day_rounding_words(bill.head.currency),
+        "is_own_price": bool(list_own_prices(request.account, [line])),
         "dimensions": [
             (dimension, _value_rows(proof, dimension.name, dimension.shown()))
             for dimension in proof.dimensions
@@ -137,6 +156,18 @@ def _tier(bar: TierBar) -> dict[str, Any]:
         "total": _BAR_WIDTH,
         "is_reached": bool(bar.quantity),
     }
+
+
+def days_with_windows(days: Sequence[DayPart]) -> list[DayPart]:
+    """The days without pieces in which no window can begin, as before the edge of a period off the whole hour."""
+    return [
+        day
+        for day in days
+        if day.records
+        or day.quantity is not None
+        or (day.amount is not None and day.amount.minor)
+        or day.slot.end - day.slot.start >= _WINDOW
+    ]
 
 
 def _day(day: DayPart, zone: tzinfo) -> dict[str, Any]:

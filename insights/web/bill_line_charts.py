@@ -13,6 +13,7 @@ from insights.templatetags.portal import day as day_text
 from insights.templatetags.portal import day_short
 from insights.values.period import start_of_day
 from insights.values.quantity import Scale
+from insights.web.charts import heights_in
 
 Json = dict[str, Any]
 
@@ -48,7 +49,7 @@ def quantity_figure(days: Sequence[DayPart], *, unit: str, scale: Scale, until: 
             "x": _labels(days),
             "states": ["" for _ in days],
             "unit": unit,
-            "exponent": scale.exponent,
+            **heights_in(scale),
         },
         "layout": {"xaxis": {"type": "category", "nticks": 8}, "yaxis": {"title": {"text": scale.unit}}},
     }

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from insights.billing.basis import DraftLine
 from insights.billing.bill import Bill
-from insights.billing.price_words import cell_words
+from insights.billing.price_words import cell_words, scale_of_price, unit_size_words
 from insights.explain.then_and_now import LineChange, ThenAndNow
 from insights.explain.then_and_now_queries import compare_then_and_now
 from insights.exports.between_queries import (
@@ -158,6 +158,9 @@ def _shown(
         "found": found,
         "query": query,
         "lines": [_line(change, bill) for change in found.lines],
+        "unit_sizes": list(
+            dict.fromkeys(filter(None, (unit_size_words(change.line.terms) for change in found.lines)))
+        ),
         "unchanged": sum(change.is_same for change in found.lines),
         "records": [
             (record, _line_of(found, record), " ".join(filter(None, record.dimensions.values())))
@@ -177,7 +180,9 @@ def _line(change: LineChange, bill: Bill) -> dict[str, Any]:
         "change": change,
         "name": line.name,
         "values": _words_beside(line, bill),
-        "unit": line.terms.unit if line.terms else "",
+        "metered_unit": line.terms.unit if line.terms else "",
+        "scale": (scale := scale_of_price(line.terms)),
+        "unit": scale.unit if scale else line.terms.unit if line.terms else "",
         "is_new": change.then is None,
         "is_gone": change.now is None,
     }

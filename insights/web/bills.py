@@ -28,7 +28,8 @@ from insights.billing.bill_queries import (
     list_owed_bills,
     list_unissued_bills,
 )
-from insights.billing.price_words import money_words, number_words
+from insights.billing.own_price_queries import list_own_prices
+from insights.billing.price_words import money_words, number_words, unit_size_words
 from insights.billing.words import (
     StepRow,
     bill_answer,
@@ -110,6 +111,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
     now = timezone.now()
     bill = bill_or_404(request, bill_uuid, now=now)
     zone = ZoneInfo(bill.head.zone)
+    own = list_own_prices(request.account, bill.lines)
     context = {
         "nav": "bills",
         "bill": bill,
@@ -121,7 +123,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         "period_end": local_day(bill.head.period.end, zone),
         "issue_from": local_day(bill.issue_from, zone),
         "sections": [
-            (section, [_line_row(request.account, line, zone, section.lines) for line in section.lines])
+            (section, [_line_row(request.account, line, zone, section.lines, own) for line in section.lines])
             for section in bill.sections
         ],
         "subtotals": bill.sections,
@@ -235,7 +237,9 @@ def name_parts(line: BillLine, bill: Bill) -> tuple[str, ...]:
     return tuple(filter(None, (line.name, values_of(line, lines), days)))
 
 
-def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[BillLine]) -> dict[str, Any]:
+def _line_row(
+    account: Account, line: BillLine, zone: tzinfo, lines: Sequence[BillLine], own: frozenset[int]
+) -> dict[str, Any]:
     service = ""
     if line.service_start < line.service_end:
         service = period_of(Period(line.service_start, line.service_end), zone)
@@ -247,7 +251,9 @@ def _line_row(account: Account, line: BillLine, zone: tzinfo, lines: Sequence[Bi
         "service": service,
         "quantity": "" if line.billed_quantity is None else number_words(line.billed_quantity),
         "unit": line.unit,
+        "unit_size": unit_size_words(line.terms),
         "price": line_price_words(line),
+        "is_own_price": line.position in own,
         "amount": money_words(line.amount),
         "sentence": line_sentence(line),
         "steps": [_step(row) for row in step_rows(line)],

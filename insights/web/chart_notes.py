@@ -74,6 +74,21 @@ def explorer_notes(
     return notes_under(request, notes, back="usage", query=query, now=now, zone=zone)
 
 
+def cost_notes(
+    request: Any, cost: dict[str, Any], query: str, *, now: datetime, zone: tzinfo
+) -> dict[str, Any]:
+    """The same for the page in money, whose figures share their stretches of time, one for each currency."""
+    if not cost["count"]:
+        return {}
+    slots = cost["answer"].slots
+    notes = list_notes_between(request.account, start=slots[0].start, end=slots[-1].end)
+    starts = [slot.start for slot in slots]
+    for one in cost["currencies"] if notes else ():
+        one["figure"]["data"].append(_trace(notes, starts, one["figure"]["data"][0]["x"]))
+        one["legend"].append({"kind": "note", "label": "Note"})
+    return notes_under(request, notes, back="usage", query=query, now=now, zone=zone)
+
+
 def _trace(notes: Sequence[Note], starts: Sequence[datetime], labels: Sequence[str]) -> dict[str, Any]:
     """One mark for each bar with notes; their words are what is said of it."""
     by_bar: dict[int, list[Note]] = {}

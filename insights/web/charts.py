@@ -14,7 +14,7 @@ from typing import Any
 
 from insights.metering.explore import Bucket, Exploration, Group
 from insights.metering.windows import Kind
-from insights.values.quantity import Scale, scale_for
+from insights.values.quantity import Scale, for_column, scale_for
 from insights.web.colours import series_of
 from insights.web.words import KIND_WORDS, clock_words, group_words, hour_words, slot_words
 
@@ -37,7 +37,7 @@ def usage_figure(answer: Exploration, *, zone: tzinfo, clock: tzinfo, scale: Sca
             "x": labels,
             "states": [_state(bucket) for bucket in answer.buckets],
             "unit": answer.unit,
-            "exponent": scale.exponent,
+            **heights_in(scale),
             **(_of_wholes(answer, hours) if answer.groups and answer.stacks else {}),
         },
         "layout": {
@@ -60,13 +60,18 @@ def _labels(answer: Exploration, *, zone: tzinfo, clock: tzinfo, hours: int) -> 
     ]
 
 
-def scale_of(answer: Exploration) -> Scale:
-    """The scale in which the largest stretch of time is easiest to read; table and chart share it."""
+def heights_in(scale: Scale) -> Json:
+    """What the script divides quantities by, so that bars are as high as the scale says."""
+    return {"exponent": scale.exponent} | ({"binary": scale.binary} if scale.binary else {})
+
+
+def scale_of(answer: Exploration, priced: Scale | None = None) -> Scale:
+    """The unit of the price, else the scale in which the largest bar is easiest to read; table and chart share it."""
     shown = [
         one for bucket in answer.buckets for one in (bucket.quantity, bucket.previous) if one is not None
     ]
     largest = max(max(shown), -min(shown)) if shown else Decimal(0)
-    return scale_for(answer.unit, largest)
+    return for_column(priced, largest) if priced else scale_for(answer.unit, largest)
 
 
 def _of_wholes(answer: Exploration, hours: int) -> Json:

@@ -13,6 +13,7 @@ from insights.templatetags.portal import day_short
 from insights.values.money import Money
 from insights.web.charts import TICKS_MAX
 from insights.web.colours import series_of
+from insights.web.cost_before import CostBefore
 from insights.web.words import group_words, slot_words
 
 Json = dict[str, Any]
@@ -28,7 +29,9 @@ def bucket_label(bucket: CostBucket, question: UsageFilter, zone: tzinfo) -> str
     return slot_words(bucket.slot, granularity=question.granularity, zone=zone, clock=zone)
 
 
-def cost_figure(one: CurrencyCost, question: UsageFilter, *, zone: tzinfo) -> Json:
+def cost_figure(
+    one: CurrencyCost, question: UsageFilter, *, zone: tzinfo, before: CostBefore | None = None
+) -> Json:
     """Amounts as texts, so that none is rounded on its way."""
     labels = [bucket_label(bucket, question, zone) for bucket in one.buckets]
     open_bars = [number for number, each in enumerate(one.buckets) if each.state is CostState.SO_FAR]
@@ -45,8 +48,11 @@ def cost_figure(one: CurrencyCost, question: UsageFilter, *, zone: tzinfo) -> Js
     else:
         traces = [_trace(question.meter.name, 1, [bucket.amount for bucket in one.buckets], one.buckets)]
     for trace in traces:
-        trace["x"] = labels
         trace["meta"]["incomplete"] = open_bars
+    if before is not None:
+        traces.append(_previous_trace(before, question, zone=zone))
+    for trace in traces:
+        trace["x"] = labels
     return {
         "data": traces,
         "layout": {
@@ -78,6 +84,24 @@ def _trace(
             for amount, bucket in zip(amounts, buckets, strict=True)
         ],
         "meta": {"series": series},
+    }
+
+
+def _previous_trace(before: CostBefore, question: UsageFilter, *, zone: tzinfo) -> Json:
+    """The period before as a line, each point with the words of its own stretch."""
+    labels = [
+        slot_words(slot, granularity=question.granularity, zone=zone, clock=zone) for slot in before.slots
+    ]
+    labels += [""] * (len(before.amounts) - len(labels))
+    return {
+        "type": "scatter",
+        "name": "Period before",
+        "y": [None if amount is None else money_number(amount) for amount in before.amounts],
+        "customdata": [
+            ["No price" if amount is None else money_words(amount), label, ""]
+            for amount, label in zip(before.amounts, labels, strict=False)
+        ],
+        "meta": {"series": "previous"},
     }
 
 

@@ -73,7 +73,7 @@ def estimate(request: Any) -> HttpResponse:
         "is_typed": values.get("from") == "quantities",
         "numbers": [str(number) for number in range(1, PERIODS_MAX + 1)],
         "periods": values.get("periods") or "3",
-        "fields": _fields(account, values, plans, now=now, may_take_any=may_take_any),
+        "fields": _fields(account, values, plans, asked, now=now, may_take_any=may_take_any),
         "fault": asked.fault,
         "fault_field": asked.field,
         "zone": account.billing_zone,
@@ -144,16 +144,23 @@ def _fields(
     account: Account,
     values: dict[str, str],
     plans: tuple[PlanChoice, ...],
+    asked: _Asked,
     *,
     now: datetime,
     may_take_any: bool,
 ) -> list[dict[str, str]]:
-    """A field for each part of each price of the chosen plan; none until quantities are to be typed in."""
-    key = values.get("plan", "")
-    if values.get("from") != "quantities" or key not in {plan.key for plan in plans}:
+    """A field for each counted fee of the chosen plan, and for each part of each price where quantities are typed in.
+
+    Of closed periods the first plan is the one that the form shows as chosen.
+    """
+    is_typed, key = values.get("from") == "quantities", values.get("plan", "")
+    keys = [plan.key for plan in plans]
+    if key not in keys and (is_typed or not keys):
         return []
-    sheet = find_prices(account, key, now=now, may_take_any=may_take_any)
-    return [*_quantity_fields(sheet, values), *_count_fields(sheet, values)]
+    sheet = find_prices(account, key if key in keys else keys[0], now=now, may_take_any=may_take_any)
+    if not is_typed:
+        return _count_fields(sheet, values, asked)
+    return [*_quantity_fields(sheet, values), *_count_fields(sheet, values, asked)]
 
 
 def _quantity_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str, str]]:
@@ -167,13 +174,30 @@ def _quantity_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str
             label = f"{meter.name}, {cell_words(of)}" if of else meter.name
             if names and not of:
                 label = f"{meter.name}, everything else"
-            found.append({"name": name, "label": label, "unit": meter.unit, "value": values.get(name, "")})
+            found.append(
+                {
+                    "name": name,
+                    "label": label,
+                    "unit": meter.unit,
+                    "value": values.get(name, ""),
+                    "empty": "0",
+                }
+            )
     return found
 
 
-def _count_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str, str]]:
+def _count_fields(sheet: PriceSheet, values: dict[str, str], asked: _Asked) -> list[dict[str, str]]:
+    """How many of each counted fee; where it is left empty, what the newest period of the answer was rated with."""
+    newest = asked.estimate.periods[0].counts if asked.estimate else {}
+    otherwise = "1" if values.get("from") == "quantities" else "as billed, else 1"
     return [
-        {"name": name, "label": price.name, "unit": "", "value": values.get(name, "")}
+        {
+            "name": name,
+            "label": f"How many: {price.name}",
+            "unit": "",
+            "value": values.get(name, ""),
+            "empty": newest.get(price.key, otherwise),
+        }
         for price in sheet.prices
         if price.is_counted and (name := count_field(price.key))
     ]

@@ -12,6 +12,7 @@ from insights.metering.faults import Fault
 from insights.metering.known import BatchSince, Since
 from insights.metering.known_moment import KNOWN_PARAMETERS, KnownAt
 from insights.metering.usage_filter import Pairs, UsageFilter
+from insights.values.quantity import Scale
 from insights.web.filters import url
 from insights.web.words import instant_words, quantity_words
 
@@ -79,7 +80,7 @@ def known_context(
         "moment_note": f"{changed}, position {known.position}." if changed else "Nothing had come by then.",
         "now_url": url(replace(answer.filter, known=None)),
         "since": since,
-        "since_words": since_words(since, answer.unit),
+        "since_words": since_words(since, answer.unit, shown["priced"]),
         "records_words": records_words(since),
         "batches": [(batch, batch_words(batch)) for batch in (since.batches or ())[:BATCHES_SHOWN]],
         "batches_left": max(len(since.batches or ()) - BATCHES_SHOWN, 0),
@@ -99,14 +100,14 @@ def known_context(
     return context
 
 
-def since_words(since: Since, unit: str) -> str:
+def since_words(since: Since, unit: str, scale: Scale | None = None) -> str:
     """Then and now in one sentence."""
     if since.then == since.now:
-        return f"Then and now it is {quantity_words(since.now, unit)}."
-    size = quantity_words(abs(since.difference), unit)
+        return f"Then and now it is {quantity_words(since.now, unit, scale)}."
+    size = quantity_words(abs(since.difference), unit, scale)
     side = "more" if since.difference > 0 else "less"
     difference = f": {size} {side} now" if since.difference else ""
-    return f"Then {quantity_words(since.then, unit)}, now {quantity_words(since.now, unit)}{difference}."
+    return f"Then {quantity_words(since.then, unit, scale)}, now {quantity_words(since.now, unit, scale)}{difference}."
 
 
 def records_words(since: Since) -> str:

@@ -18,7 +18,9 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from accounts.models import Account
 from insights.billing.bill_queries import find_running_draft
+from insights.billing.price_words import scale_words
 from insights.explain.next_unit_queries import NextUnitPrice, list_next_units
+from insights.explain.priced_scale_queries import list_priced_scales
 from insights.feeds.part_queries import find_reading
 from insights.metering.overview import AccountOverview, MeterOverview, TrendPoint
 from insights.metering.overview_queries import get_account_overview
@@ -26,7 +28,7 @@ from insights.metering.usage_filter import COST, meter_name
 from insights.metering.windows import ONE_DAY, Kind, MonthSoFar
 from insights.templatetags.portal import day, percent
 from insights.values.period import period_of_days, start_of_day
-from insights.values.quantity import THIN_SPACE, grouped_text
+from insights.values.quantity import BYTE_UNITS, THIN_SPACE, Scale, grouped_text, scale_for
 from insights.web import words
 from insights.web.bills import period_of
 from insights.web.chart_notes import mark_days, notes_of_days, notes_under
@@ -45,6 +47,8 @@ class Card:
     name: str
     description: str
     unit: str
+    scale: Scale
+    unit_size: str
     url: str
     value: Decimal | None
     change: Decimal | None
@@ -75,8 +79,16 @@ def account_overview(request: HttpRequest) -> HttpResponse:
         return render_page(request, "usage/nothing_yet.html", nothing, part="usage-explorer")
     usage_url = reverse("usage-explorer", args=[account.public_id])
     prices = list_next_units(account, now=now)
+    scales = list_priced_scales(account)
     cards = [
-        _card(one, overview.month, usage_url=usage_url, zone=zone, prices=_prices_of(one, prices))
+        _card(
+            one,
+            overview.month,
+            usage_url=usage_url,
+            zone=zone,
+            prices=_prices_of(one, prices),
+            priced=scales.get((one.meter.key, one.unit)),
+        )
         for one in overview.meters
     ]
     days = [point.day for point in overview.meters[0].trend]
@@ -93,6 +105,7 @@ def account_overview(request: HttpRequest) -> HttpResponse:
         "period": words.period_words(overview.month.first, overview.month.today),
         "zone": str(zone),
         "sources": words.sources_words(overview.completeness),
+        "unit_sizes": list(dict.fromkeys(card.unit_size for card in cards if card.unit_size)),
         "completeness": _completeness(overview, zone),
         "missing": overview.completeness.missing,
         "draft": draft,
@@ -118,24 +131,30 @@ def _card(
     usage_url: str,
     zone: tzinfo,
     prices: Sequence[NextUnitPrice],
+    priced: Scale | None,
 ) -> Card:
     meter = meter_name(one.meter)
+    # One scale for the whole card, so that its numbers can be compared.
+    largest = max(abs(one.so_far or Decimal(0)), abs(one.previous_whole or Decimal(0)))
+    scale = priced or scale_for(one.unit, largest)
     query = {"meter": meter, "period": "this-month"}
     end = start_of_day(month.today + ONE_DAY, zone)
     return Card(
         name=one.meter.name,
         description=one.meter.description,
         unit=one.unit,
+        scale=scale,
+        unit_size=scale_words(scale, one.unit) if one.unit in BYTE_UNITS and scale.unit != "B" else "",
         url=f"{usage_url}?{urlencode(query)}",
         value=one.so_far,
         change=one.change,
         compared=_compared(one, month),
         previous_whole=one.previous_whole,
         previous_name=words.month_name(month.previous_first),
-        points=[_point(point, one.unit) for point in one.trend],
+        points=[_point(point, one.unit, scale) for point in one.trend],
         points_summary=f"{one.meter.name} per day, {words.period_words(one.trend[0].day, one.trend[-1].day)}",
         share_title=f"{one.meter.name} by {words.label(one.share_by)}, {words.month_name(month.first)} so far",
-        parts=_parts(one),
+        parts=_parts(one, scale),
         completeness=words.short_badge(
             words.completeness_badge(one.completeness, end=end, zone=zone), one.completeness, zone
         ),
@@ -153,8 +172,8 @@ def _compared(one: MeterOverview, month: MonthSoFar) -> str:
     return words.period_words(month.previous_first, last).removesuffix(f" {last.year}")
 
 
-def _point(point: TrendPoint, unit: str) -> dict[str, Any]:
-    said = words.quantity_words(point.quantity, unit)
+def _point(point: TrendPoint, unit: str, scale: Scale) -> dict[str, Any]:
+    said = words.quantity_words(point.quantity, unit, scale)
     state = words.KIND_WORDS[point.kind]
     is_measured = point.quantity is not None and point.kind is not Kind.ZERO
     title = (
@@ -165,7 +184,7 @@ def _point(point: TrendPoint, unit: str) -> dict[str, Any]:
     return {"y": point.quantity, "kind": _POINT_KINDS.get(point.kind, "value"), "title": title}
 
 
-def _parts(one: MeterOverview) -> list[dict[str, Any]]:
+def _parts(one: MeterOverview, scale: Scale) -> list[dict[str, Any]]:
     whole = sum((share.quantity for share in one.shares), Decimal(0))
     colours = series_of(share.value for share in one.shares if not share.is_rest)
     return [
@@ -173,7 +192,7 @@ def _parts(one: MeterOverview) -> list[dict[str, Any]]:
             "label": words.group_words(share.value, is_rest=share.is_rest, members=share.members),
             "series": "other" if share.is_rest else colours[share.value],
             "weight": share.quantity,
-            "value": words.quantity_words(share.quantity, one.unit),
+            "value": words.quantity_words(share.quantity, one.unit, scale),
             "exact": f"{grouped_text(share.quantity)}{THIN_SPACE}{one.unit}",
             "share": percent(share.quantity / whole, 0) if whole else "",
         }

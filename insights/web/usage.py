@@ -15,6 +15,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.models import Account
+from insights.billing.price_words import scale_words
+from insights.explain.priced_scale_queries import list_priced_scales
 from insights.feeds.part_queries import find_reading
 from insights.metering.coarser import coarser, hours_a_bar
 from insights.metering.explore import Exploration
@@ -24,16 +26,17 @@ from insights.metering.queries import Asked, answer_query
 from insights.metering.usage_filter import COST, UsageFilter
 from insights.metering.windows import ONE_DAY, Kind, days_of
 from insights.templatetags.portal import day
-from insights.values.period import local_day, start_of_day
-from insights.values.quantity import Scale
+from insights.values.period import local_day
+from insights.values.quantity import BYTE_UNITS, Scale
 from insights.web import usage_tables, words
-from insights.web.chart_notes import explorer_notes
+from insights.web.chart_notes import cost_notes, explorer_notes
 from insights.web.charts import scale_of, usage_figure
 from insights.web.filters import make_filter_bar, make_refused_bar, query_pairs, url
 from insights.web.known import known_context, known_control
 from insights.web.partials import render_page
 from insights.web.saved_views import views_beside
 from insights.web.usage_cost import cost_context, measure_choices
+from insights.web.usage_words import compare_words, summary
 
 ROWS_PER_PAGE = 100
 PAGE = "usage/explorer.html"
@@ -63,7 +66,8 @@ def usage_explorer(request: HttpRequest) -> HttpResponse:
             return _refused(request, told, asked.question, zone=zone, now=now, is_page_wrong=False)
     if asked.answer is None or page is None:
         return _refused(request, asked, asked.question, zone=zone, now=now, is_page_wrong=page is None)
-    context = _context(asked.answer, page=page, zone=zone, now=now)
+    priced = list_priced_scales(account).get((asked.question.meter.key, asked.answer.unit))
+    context = _context(asked.answer, page=page, zone=zone, now=now, priced=priced)
     bar = make_filter_bar(asked.question, meters=asked.meters, values=asked.values, zone=zone, now=now)
     context["known_control"] = known_control(asked.question, zone=zone)
     if asked.question.known is not None:
@@ -120,6 +124,7 @@ def _in_money(
         "csv_query": question.query_string(),
         "pages": _pages(question, page, last_page, cost["count"]),
         **views_beside(request, question.query_string()),
+        **cost_notes(request, cost, question.query_string(), now=now, zone=zone),
     }
     return _with_address(request, render_page(request, PAGE, context, part=PART), question, page)
 
@@ -166,10 +171,12 @@ def _refused(
     return render_page(request, PAGE, context, part=PART, status=status)
 
 
-def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> dict[str, Any]:
+def _context(
+    answer: Exploration, *, page: int, zone: tzinfo, now: datetime, priced: Scale | None
+) -> dict[str, Any]:
     question = answer.filter
     clock = UTC if question.clock == "utc" else zone
-    scale = scale_of(answer)
+    scale = scale_of(answer, priced)
     context: dict[str, Any] = {
         "answer": answer,
         "question": question,
@@ -179,6 +186,10 @@ def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> 
         "is_on_another_clock": clock is UTC and str(zone) != "UTC",
         "unit": answer.unit,
         "scale": scale,
+        "priced": priced,
+        "unit_size": scale_words(scale, answer.unit)
+        if answer.unit in BYTE_UNITS and scale.unit != "B"
+        else "",
         "filter_words": words.filter_words(question),
         "permalink": url(question.permanent()),
         "csv_query": question.query_string(),
@@ -188,11 +199,20 @@ def _context(answer: Exploration, *, page: int, zone: tzinfo, now: datetime) -> 
         first = question.first_day
         return context | {"starts_later": words.period_words(first, question.last_day)}
     today = local_day(now, zone)
-    return context | _shown(answer, page=page, zone=zone, clock=clock, scale=scale, today=today)
+    return context | _shown(
+        answer, page=page, zone=zone, clock=clock, scale=scale, priced=priced, today=today
+    )
 
 
 def _shown(
-    answer: Exploration, *, page: int, zone: tzinfo, clock: tzinfo, scale: Scale, today: date
+    answer: Exploration,
+    *,
+    page: int,
+    zone: tzinfo,
+    clock: tzinfo,
+    scale: Scale,
+    priced: Scale | None,
+    today: date,
 ) -> dict[str, Any]:
     question = answer.filter
     slots = tuple(bucket.slot for bucket in answer.buckets)
@@ -207,12 +227,12 @@ def _shown(
         "period": words.period_words(first, min(end - ONE_DAY, today)),
         "is_so_far": slots[-1].end < question.period(zone).end or complete != list(answer.buckets),
         "change": answer.change,
-        "compare_words": _compare_words(answer, zone=zone, clock=clock, count=len(complete)),
+        "compare_words": compare_words(answer, zone=zone, clock=clock, count=len(complete)),
         "completeness": words.completeness_badge(answer.completeness, end=slots[-1].end, zone=zone),
         "sources": words.sources_words(answer.completeness),
         "begins_later": all(bucket.kind is Kind.BEFORE for bucket in answer.buckets),
         "has_usage": any(bucket.records for bucket in answer.buckets),
-        **_chart(answer, zone=zone, clock=clock),
+        **_chart(answer, zone=zone, clock=clock, priced=priced),
         "caption": usage_tables.caption(answer),
         "whole": Decimal(1),
         "compare_note": usage_tables.compare_note(answer, len(complete)),
@@ -229,53 +249,14 @@ def _shown(
     }
 
 
-def _chart(answer: Exploration, *, zone: tzinfo, clock: tzinfo) -> dict[str, Any]:
+def _chart(answer: Exploration, *, zone: tzinfo, clock: tzinfo, priced: Scale | None) -> dict[str, Any]:
     hours = hours_a_bar(answer)
     drawn = coarser(answer, hours=hours)
     return {
-        "figure": usage_figure(drawn, zone=zone, clock=clock, scale=scale_of(drawn), hours=hours),
-        "summary": _summary(answer, zone=zone, clock=clock),
+        "figure": usage_figure(drawn, zone=zone, clock=clock, scale=scale_of(drawn, priced), hours=hours),
+        "summary": summary(answer, zone=zone, clock=clock, priced=priced),
         "chart_note": usage_tables.chart_note(answer, hours),
     }
-
-
-def _compare_words(answer: Exploration, *, zone: tzinfo, clock: tzinfo, count: int) -> str:
-    """The change in words; where some of it is not complete, they say what is compared."""
-    if answer.change is None:
-        return ""
-    if count == len(answer.buckets):
-        compared = _compared(answer, zone=zone, clock=clock, count=count)
-        return f"{words.change_words(answer.change)} {compared}"
-    unit = answer.filter.granularity
-    before = _compared(answer, zone=zone, clock=clock, count=count)
-    return words.complete_days_words(answer.change, count=count, unit=unit, before=before)
-
-
-def _compared(answer: Exploration, *, zone: tzinfo, clock: tzinfo, count: int) -> str:
-    """The stretch of the period before that the change is measured against."""
-    slots = answer.previous_slots[:count]
-    if answer.previous is None or not slots:
-        return ""
-    are_days = slots[-1].end == start_of_day(local_day(slots[-1].end, zone), zone)
-    if answer.filter.granularity == "hour" and not (are_days and clock == zone):
-        end = words.hour_words(slots[-1].end, clock)
-        return f"{words.hour_words(slots[0].start, clock)} to {end}"
-    first, end_day = days_of(slots, zone)
-    return words.period_words(first, end_day - ONE_DAY)
-
-
-def _summary(answer: Exploration, *, zone: tzinfo, clock: tzinfo) -> str:
-    """The chart in one sentence, for those who do not see it."""
-    known = [bucket for bucket in answer.buckets if bucket.quantity is not None]
-    granularity = answer.filter.granularity
-    text = f"{answer.filter.meter.name} per {granularity}"
-    if answer.filter.group_by:
-        text += f" by {words.label(answer.filter.group_by)}"
-    if not known:
-        return f"{text}; no data in this period."
-    top = max(known, key=lambda bucket: bucket.quantity or Decimal(0))
-    named = words.slot_words(top.slot, granularity=granularity, zone=zone, clock=clock)
-    return f"{text}; highest {named} with {words.quantity_words(top.quantity, answer.unit)}."
 
 
 def _pages(question: UsageFilter, page: int, last_page: int, count: int) -> dict[str, Any]:

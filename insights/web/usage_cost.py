@@ -14,16 +14,20 @@ from django.urls import reverse
 
 from accounts.models import Account
 from insights.billing.bill import GROUP_TITLES, BillHead, LineGroup
-from insights.billing.price_words import money_words
+from insights.billing.day_words import day_rounding_words
+from insights.billing.price_words import money_words, scale_words
 from insights.explain.cost import Left, NotParted
 from insights.explain.cost_answer import BillCost, BillPart, CostAnswer, CostState, CurrencyCost
 from insights.explain.cost_queries import read_cost
 from insights.explain.next_unit_queries import list_next_units
+from insights.explain.priced_scale_queries import list_priced_scales
 from insights.metering.usage_filter import COST, USAGE, UsageFilter
 from insights.metering.windows import ONE_DAY, days_of
 from insights.values.period import Period, local_day
+from insights.values.quantity import Scale, for_column, scale_for
 from insights.web import words
 from insights.web.bills import period_of
+from insights.web.cost_before import CostBefore, cost_before, read_cost_before
 from insights.web.cost_charts import STATE_WORDS, bucket_label, cost_figure, group_series
 from insights.web.filters import Choice, url, with_value
 from insights.web.next_unit import next_unit_rows
@@ -40,6 +44,8 @@ def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: 
     """Everything the page shows about cost; `shown` are the rows of its table. Raises UsageFilterRefused."""
     zone = ZoneInfo(account.billing_zone)
     answer = read_cost(account, question, now)
+    priced = list_priced_scales(account).get((question.meter.key, answer.unit))
+    before = read_cost_before(account, answer, now=now)
     next_units = [
         one
         for one in list_next_units(account, now=now)
@@ -53,19 +59,32 @@ def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: 
         }
     first, end = days_of(answer.slots, zone)
     last = min(end - ONE_DAY, local_day(now, zone))
+    earlier = {one.total.currency: cost_before(one, before, zone=zone, now=now) for one in answer.currencies}
     return {
         "count": len(answer.slots),
         "answer": answer,
         "period": words.period_words(first, last),
+        "priced": priced,
+        "unit": answer.unit,
+        "unit_size": scale_words(priced, answer.unit) if priced else "",
         "amounts": " and ".join(money_words(one.total) for one in answer.currencies if _is_priced(one)),
         "is_so_far": any(
             bucket.state is CostState.SO_FAR for one in answer.currencies for bucket in one.buckets
         ),
         "filter_words": words.filter_words(question),
         "unpriced": _unpriced_words(answer, zone),
+        "compared": " and ".join(one.words for one in earlier.values() if one and one.words),
         "currencies": [
-            _currency(account, answer, one, zone=zone, shown=shown)
-            for one in answer.currencies
+            _currency(
+                account,
+                answer,
+                one,
+                zone=zone,
+                shown=shown,
+                priced=priced,
+                before=earlier[one.total.currency],
+            )
+            for one in sorted(answer.currencies, key=lambda one: not _is_priced(one))
             if _is_priced(one) or one.bills
         ],
         "next_units": next_unit_rows(next_units),
@@ -109,25 +128,38 @@ def _unpriced_words(answer: CostAnswer, zone: tzinfo) -> str:
 
 
 def _currency(
-    account: Account, answer: CostAnswer, one: CurrencyCost, *, zone: tzinfo, shown: slice
+    account: Account,
+    answer: CostAnswer,
+    one: CurrencyCost,
+    *,
+    zone: tzinfo,
+    shown: slice,
+    priced: Scale | None,
+    before: CostBefore | None,
 ) -> dict[str, Any]:
     question = answer.filter
     code = one.total.currency
     groups = _groups(one, question)
+    earlier = before.amounts if before else (None,) * len(one.buckets)
     return {
         "code": code,
+        "scale": _scale_of(one, answer.unit, priced),
         "is_priced": _is_priced(one),
         "figure_id": f"cost-figure-{code}",
-        "figure": cost_figure(one, question, zone=zone),
+        "figure": cost_figure(one, question, zone=zone, before=before),
+        "before": before,
         "summary": _summary(one, question, zone),
         "caption": _caption(one, question),
-        "legend": [{"series": group["series"], "label": group["label"]} for group in groups]
-        if one.has_parts
-        else [],
+        "legend": _legend(groups if one.has_parts else [], has_before=before is not None),
         "groups": groups,
         "largest": max((group.amount.amount for group in one.groups), default=Decimal(0)),
         "unvalued": one.unvalued,
         "has_parts": one.has_parts,
+        "is_quiet": any(
+            bucket.quantity and bucket.amount is not None and not bucket.amount.minor
+            for bucket in one.buckets
+        ),
+        "rounding": day_rounding_words(code),
         "takes_back": any(bucket.amount is not None and bucket.amount.minor < 0 for bucket in one.buckets),
         "rows": [
             {
@@ -136,14 +168,27 @@ def _currency(
                 "amount": bucket.amount,
                 "parts": bucket.parts,
                 "quantity": bucket.quantity,
+                "earlier": amount,
             }
-            for bucket in one.buckets[shown]
+            for bucket, amount in list(zip(one.buckets, earlier, strict=True))[shown]
         ],
         "undated": one.undated,
         "total": one.total,
         "bills": [_bill(account, bill, answer, zone) for bill in one.bills],
         "left": [_left(account, left) for left in one.left],
     }
+
+
+def _legend(groups: list[dict[str, Any]], *, has_before: bool) -> list[dict[str, Any]]:
+    legend = [{"series": group["series"], "label": group["label"]} for group in groups]
+    return [*legend, {"kind": "previous", "label": "Period before"}] if has_before else legend
+
+
+def _scale_of(one: CurrencyCost, unit: str, priced: Scale | None) -> Scale:
+    """What the quantities of a table are written in, so that they stand under each other."""
+    quantities = [abs(bucket.quantity) for bucket in one.buckets if bucket.quantity is not None]
+    largest = max((*quantities, *(abs(group.quantity) for group in one.groups)), default=Decimal(0))
+    return for_column(priced, largest) if priced else scale_for(unit, largest)
 
 
 def _groups(one: CurrencyCost, question: UsageFilter) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ class RowWriter:
             cells.append(self._cell(bucket.previous, "num muted"))
         if self.has_change:
             cells.append(f'<td class="num">{_change(bucket)}</td>')
-        cells += [self._cell(part, "num") for part in bucket.parts]
+        cells += [self._cell(part, "num phone-out") for part in bucket.parts]
         return SafeString(f"{begin}{self._heading(bucket)}{''.join(cells)}</tr>")
 
     def _heading(self, bucket: Bucket) -> str:

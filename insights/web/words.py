@@ -12,13 +12,14 @@ from insights.metering.windows import Kind, Slot
 from insights.templatetags.portal import day as day_text
 from insights.templatetags.portal import day_short, percent
 from insights.values.period import Period, local_day, months_after
-from insights.values.quantity import scaled
+from insights.values.quantity import Scale, scaled
 
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 _ONE_DAY = timedelta(days=1)
+_WINDOW = timedelta(hours=1)
 # Some pages of three months; an hour is called the same on each of them.
 _HOURS_KEPT = 8_000
 PRESET_WORDS = {
@@ -40,8 +41,13 @@ KIND_WORDS = {
 
 
 def days_of(period: Period, zone: tzinfo) -> tuple[date, date]:
-    """The first and the last local day of a period, both included."""
-    return local_day(period.start, zone), local_day(period.end - timedelta(microseconds=1), zone)
+    """The first and the last local day of a period, both included.
+
+    In a zone off the whole hour a period ends with the first window that begins after midnight; the half hour before
+    that is in a window of the day before, so that the next period's first day is not this one's last.
+    """
+    last = max(period.start, period.end - _WINDOW)
+    return local_day(period.start, zone), local_day(last, zone)
 
 
 def period_words(first: date, last: date) -> str:
@@ -186,9 +192,9 @@ def filter_words(question: UsageFilter) -> str:
     return f"only {' and '.join(parts)}" if parts else ""
 
 
-def quantity_words(quantity: Decimal | None, unit: str) -> str:
-    """A quantity scaled for reading, as plain text."""
-    return "no data" if quantity is None else str(scaled(quantity, unit))
+def quantity_words(quantity: Decimal | None, unit: str, scale: Scale | None = None) -> str:
+    """A quantity scaled for reading, as plain text; in the unit of its price where there is one."""
+    return "no data" if quantity is None else str(scaled(quantity, unit, scale=scale))
 
 
 def label(key: str) -> str:

@@ -5,7 +5,8 @@
 //   {..., "points": {...}}                       what all traces say of a point, so that it is sent once
 //
 //   points.x, points.states  label and completeness of each point, for traces that have no x
-//   points.unit, points.exponent  the unit of a quantity, and the power of ten that heights are given in
+//   points.unit, points.exponent  the unit of a quantity, and the power of ten that heights are given in; and of two
+//                                 where they are in a binary unit (points.binary)
 //   points.wholes, points.of  where parts add up: the quantities they are shares of, and how to say so
 //
 //   trace.quantities       of each of `points`, every digit as a text, or null for no data: heights and words follow
@@ -87,7 +88,7 @@
   }
 
   function heightsOf(trace, points) {
-    return trace.quantities.map((quantity) => (quantity === null ? null : Number(quantity) / 10 ** points.exponent));
+    return trace.quantities.map((quantity) => (quantity === null ? null : Number(quantity) / 10 ** points.exponent / 2 ** (points.binary || 0)));
   }
 
   // From one amount to another: up and down differ by colour and by the sign that stands on each bar.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -43,10 +45,10 @@ def plans(cast: Cast) -> None:
     make_plans(cast.ours, cast.other)
 
 
-def ask(reader: Caller, body: Any, content_type: str = JSON_TYPE) -> Any:
+def ask(reader: Caller, body: Any, content_type: str = JSON_TYPE, path: str = PATH) -> Any:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     return reader.client.generic(
-        "POST", PATH, text, headers={"Authorization": f"Bearer {reader.key}"}, CONTENT_TYPE=content_type
+        "POST", path, text, headers={"Authorization": f"Bearer {reader.key}"}, CONTENT_TYPE=content_type
     )
 
 
@@ -131,6 +133,8 @@ HOSTILE: list[tuple[Any, str, str]] = [
     ({"plan": "growth", "periods": 1}, "no_closed_period", "periods"),
     ({"plan": "growth", "periods": 1, "prices": "later"}, "prices", "prices"),
     ({"plan": "growth", "periods": 1, "prices": {}}, "prices", "prices"),
+    ({"plan": "growth", "quantities": [], "prices": "now"}, "only_of_periods", "prices"),
+    ({"plan": "growth", "quantities": [], "subscription": None}, "only_of_periods", "subscription"),
     ({"plan": "growth", "periods": 1, "subscription": "1"}, "unknown_subscription", "subscription"),
     (
         {"plan": "growth", "periods": 1, "subscription": "00000000-0000-4000-8000-000000000000"},
@@ -225,3 +229,22 @@ def test_another_account_sees_neither_our_plan_nor_our_periods(
     problem_of(ask(theirs, {"plan": "growth", "periods": 1}), status=400, code="no_closed_period")
     named = {"plan": "growth", "periods": 1, "subscription": str(asking.subscription.public_id)}
     problem_of(ask(theirs, named), status=400, code="unknown_subscription")
+
+
+def test_as_csv_it_is_the_same_answer_and_the_same_refusals(cast: Cast, reader: Caller) -> None:
+    make_asking(cast.ours, cast.other)
+    asked = {"plan": "growth", "periods": 2}
+
+    answer = ask(reader, asked, path=f"{PATH}.csv")
+    refused = ask(reader, {"plan": "growth", "periods": 99}, path=f"{PATH}.csv")
+
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    totals = {row["side"]: row["amount"] for row in rows if row["row"] == "total"}
+    document = ask(reader, asked).json()
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert totals == {
+        "billed": document["billed"],
+        "estimate": document["estimated"],
+        "difference": document["difference"],
+    }
+    problem_of(refused, status=400, code="periods")

@@ -100,7 +100,7 @@ def test_a_correction_names_the_line_and_its_quantities(account: Account) -> Non
     [correction] = [line for line in bill.lines if line.group is LineGroup.CORRECTIONS]
     assert correction.amount == Money(10, "EUR")
     assert line_sentence(correction) == (
-        f"Corrects “Data out” of bill {first.number}: 57.5 GB before, 58.5 GB now."
+        f"Corrects “Data out” of bill {first.number}: 62.5 GB before, 63.5 GB now."
     )
     assert corrected.corrected_by == ((second.public_id, second.number),)
 

@@ -174,7 +174,7 @@ STATES = {
     "explorer-refused": ("owner", "/a/{account}/usage/?from=2026-11-20&to=2026-11-10"),
     "explorer-future": ("owner", "/a/{account}/usage/?from=2099-01-01&to=2099-01-31"),
     "explorer-before-first": ("owner", "/a/{account}/usage/?from=2020-01-01&to=2020-01-31"),
-    "explorer-in-money": ("owner", "/a/{account}/usage/?measure=cost&group_by=region"),
+    "explorer-in-money": ("owner", "/a/{account}/usage/?measure={measure}&group_by=region"),
     "explorer-in-money-by-month": (
         "owner",
         "/a/{account}/usage/?measure=cost&period=last-12-months&granularity=month&group_by=region",
@@ -294,3 +294,43 @@ def test_the_admin(world: World, visit: Visit) -> None:
         visitor.complaints.clear()
 
     assert not any(faults.values()), "\n".join(f"{path}: {found}" for path, found in faults.items() if found)
+
+
+SCROLLING_TABLES = """[...document.querySelectorAll(".table-wrap")]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.getAttribute("aria-label"))"""
+# Of these no table scrolls inside its box on a phone: columns leave there, or a row becomes a block.
+READ_ON_A_PHONE = (
+    "bill-list",
+    "bill-detail",
+    "bill-line",
+    "bill-difference",
+    "bill-then-and-now",
+    "bill-edges",
+    "bill-forecast",
+    "credit-list",
+    "estimate",
+)
+
+
+@pytest.mark.parametrize("name", READ_ON_A_PHONE)
+def test_tables_of_bills_fit_a_phone(name: str, world: World, visit: Visit) -> None:
+    visitor = visit("owner")
+    visitor.page.set_viewport_size({"width": NARROW, "height": 900})
+    address = next(one for one in PAGES if one.name == name)
+
+    visitor.open(path_of(address, world) + ("?plan=pro&periods=3" if name == "estimate" else ""))
+    visitor.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+    visitor.settle()
+
+    assert visitor.page.evaluate(SCROLLING_TABLES) == []
+
+
+@pytest.mark.parametrize("measure", ["usage", "cost"])
+def test_usage_and_cost_fit_a_phone(measure: str, world: World, visit: Visit) -> None:
+    visitor = visit("owner")
+    visitor.page.set_viewport_size({"width": NARROW, "height": 900})
+
+    visitor.open(f"/a/{world.values('account')['account_uuid']}/usage/?measure={measure}&group_by=region")
+    visitor.settle()
+
+    assert visitor.page.evaluate(SCROLLING_TABLES) == []

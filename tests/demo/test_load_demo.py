@@ -69,6 +69,8 @@ def _stored_totals() -> dict[tuple[str, ...], tuple[int, int]]:
 def test_what_is_loaded_comes_to_the_expected_totals(loading: Any, small_company: Company) -> None:
     said = loading()
 
+    assert load_demo.LEDGER_TIMES in said
+
     assert _stored_totals() == {
         (total.account, total.source, total.meter, total.month): (total.records, total.quantity)
         for total in expected_totals(small_company)

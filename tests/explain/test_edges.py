@@ -200,7 +200,7 @@ class TestPage:
         _, march = edges_scene(world)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("insights.web.bill_edges.ROWS_AT_ONCE", 4)
+            patch.setattr("insights.explain.edge_queries.ROWS_AT_ONCE", 4)
             response = self.get(signed_in(world.viewer), world, "bill-edges-csv", march, "?within=60")
             rows = list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
 

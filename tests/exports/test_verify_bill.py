@@ -263,6 +263,51 @@ def test_it_runs_alone_and_says_how_it_went(proof: bytes, tmp_path: Path) -> Non
     assert re.search(r"^1\. .+: equal$", run.stdout, re.MULTILINE)
 
 
+def unpacked(proof: bytes, folder: Path) -> Path:
+    with zipfile.ZipFile(io.BytesIO(proof)) as opened:
+        opened.extractall(folder)
+    return folder
+
+
+def test_unpacked_it_needs_no_argument(proof: bytes, tmp_path: Path) -> None:
+    """From anywhere, with the zip and other things beside it, which it does not read."""
+    folder = unpacked(proof, tmp_path / "bill")
+    (folder / "bill-TG-1.zip").write_bytes(proof)
+    (folder / "records" / "notes.txt").write_text("mine")
+    (folder / "earlier").mkdir(exist_ok=True)
+
+    runs = [
+        subprocess.run(
+            [sys.executable, "-I", "-S", str(folder / "verify_bill.py"), *arguments],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for arguments, place in (((), folder), ((), tmp_path), ((str(folder),), tmp_path))
+    ]
+
+    assert [(run.returncode, run.stderr) for run in runs] == [(0, "")] * 3
+    assert len({run.stdout for run in runs}) == 1
+    assert re.fullmatch(r"all [0-9]+ lines equal", runs[0].stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["invoice.json", "lines.csv"])
+def test_unpacked_a_file_that_was_changed_or_is_gone_is_named(
+    proof: bytes, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = unpacked(proof, tmp_path / "bill")
+    (folder / "README.txt").write_text("another")
+    assert verify_bill.main([str(folder)]) == 1
+    assert "manifest: README.txt is not what the manifest says" in capsys.readouterr().out
+    # A link is no file of a proof, wherever it leads.
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+
+    assert verify_bill.main([str(folder)]) == 2
+    assert f"{name} is " in capsys.readouterr().err
+
+
 def test_it_is_one_file_of_the_standard_library_for_old_pythons() -> None:
     tree = ast.parse(PROGRAM.read_text(encoding="utf-8"), feature_version=(3, 9))
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import pytest
@@ -308,6 +309,41 @@ class TestViews:
         assert post(signed_in(cast.owner), cast.ours, "view-delete", view.public_id).status_code == 302
         with as_owner():
             assert not SavedView.objects.exists()
+
+    def test_an_owner_who_renames_a_shared_one_learns_of_no_private_name(
+        self, cast: Cast, signed_in: Any
+    ) -> None:
+        deliver_some(cast.ours)
+        self.save(signed_in(cast.viewer), cast.ours, "Secret")
+        self.save(signed_in(cast.viewer), cast.ours, "Shared", is_shared="on")
+        with as_owner():
+            view = SavedView.objects.get(name="Shared")
+        owner = signed_in(cast.owner)
+
+        renamed = post(owner, cast.ours, "view-change", view.public_id, name="Secret", is_shared="on")
+        hidden = post(owner, cast.ours, "view-change", view.public_id, name="Secret")
+
+        assert (renamed.status_code, hidden.status_code) == (302, 302)
+        with as_owner():
+            names = SavedView.objects.filter(owner=cast.viewer, is_shared=False).values_list(
+                "name", flat=True
+            )
+            assert sorted(names) == ["Secret", "Secret (2)"]
+
+    def test_a_member_is_told_of_their_own_names_when_they_take_a_view_back(
+        self, cast: Cast, signed_in: Any
+    ) -> None:
+        deliver_some(cast.ours)
+        client = signed_in(cast.viewer)
+        self.save(client, cast.ours, "Month")
+        assert self.save(client, cast.ours, "Month", is_shared="on").status_code == 302
+        with as_owner():
+            shared = SavedView.objects.get(is_shared=True)
+
+        answer = post(client, cast.ours, "view-change", shared.public_id, name="Month")
+
+        assert answer.status_code == 422
+        assert "There is a view “Month” already" in unescape(answer.content.decode())
 
     @pytest.mark.parametrize("name", ["", " ", "x" * 81, "a\u200bb", "Taken"])
     def test_a_name_that_will_not_do_is_said(self, cast: Cast, signed_in: Any, name: str) -> None:

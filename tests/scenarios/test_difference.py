@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from insights.billing.difference_words import difference_sentence
 from insights.rating.charges import Flat, Graduated, Package, Packages, Percentage, PerUnit, Stairstep, Tier
 from insights.rating.invoice import LineKind
 from insights.rating.rate import Segment, Usage, correct_line, rate_line
@@ -336,3 +337,23 @@ class TestWhatFollows:
     def test_bills_of_different_currencies_have_no_difference(self) -> None:
         with pytest.raises(DifferentCurrencies):
             compare_bills(bill(), bill(currency="JPY"))
+
+
+def test_causes_that_cancel_out_say_their_currency() -> None:
+    before = bill(used(per_unit(), "100"), whole(LineKind.TAX, 500))
+    after = bill(used(per_unit(), "110"), whole(LineKind.TAX, 400))
+
+    found = compare_bills(before, after)
+
+    assert not found.change.minor
+    assert difference_sentence(found, "March 2026") == (
+        "As much as March 2026: 1.00 USD more for usage (Requests), 1.00 less for tax."
+    )
+
+
+def test_causes_of_a_change_leave_the_currency_to_the_change() -> None:
+    found = compare_bills(bill(used(per_unit(), "100")), bill(used(per_unit(), "110")))
+
+    assert difference_sentence(found, "March 2026") == (
+        "1.00 USD more than March 2026: 1.00 more for usage (Requests)."
+    )

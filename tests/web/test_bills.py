@@ -218,7 +218,7 @@ class TestBill:
 
         text = bill_page(client, cast, second)
 
-        assert f"Corrects “Data out” of bill {first.number}: 57.5 GB before, 47.5 GB now." in text
+        assert f"Corrects “Data out” of bill {first.number}: 62.5 GB before, 52.5 GB now." in text
         assert f"{MINUS}1.00 EUR" in text
         assert str(second.number) in bill_page(client, cast, first)
 
@@ -298,6 +298,28 @@ class TestPrices:
         assert page(client, cast, "price-list").count("Your own price") == 1
         rows = table(client, cast, "prices-csv")
         assert [row["own_price"] for row in rows] == ["no", "yes", "no"]
+        assert bill_page(client, cast, invoice).count("Your own price") == 1
+        of_line = {
+            position: page(client, cast, "bill-line", invoice.public_id, position) for position in (1, 2)
+        }
+        assert "your own price, agreed instead of the plan's" in of_line[2]
+        assert "own price" not in of_line[1]
+
+    def test_a_price_of_ones_own_of_another_time_is_not_marked(self, cast: Cast, signed_in: Any) -> None:
+        invoice = make_invoice(cast.ours, period=NOVEMBER)
+        own = invoice.details["segments"][0]["sheet"]["prices"][1]
+        with as_owner():
+            plan = Plan.objects.create(key="payg", name="Pay as you go", currency="EUR")
+            PriceOverride.objects.create(
+                account=cast.ours,
+                plan=plan,
+                price_key=own["key"],
+                terms=terms_document(gigabytes()),
+                starts_at=NOVEMBER[1],
+                reason="agreed",
+            )
+
+        assert "Your own price" not in bill_page(signed_in(cast.viewer), cast, invoice)
 
     def test_nothing_yet(self, cast: Cast, signed_in: Any) -> None:
         assert "You have no prices yet." in page(signed_in(cast.viewer), cast, "price-list")

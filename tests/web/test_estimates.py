@@ -6,15 +6,18 @@ import csv
 import io
 import re
 from decimal import Decimal
+from html import unescape
 from typing import Any
 
 import pytest
 import time_machine
 from django.urls import reverse
 
+from accounts.tenancy import as_worker
+from insights.models import Plan
 from tests import factories
 from tests.billing.estimates import NOW, make_asking, make_plans
-from tests.billing.scene import instant, make_profile, meters
+from tests.billing.scene import bill, change_plan, complete, deliver, instant, make_profile, meters
 from tests.conftest import Cast
 
 pytestmark = pytest.mark.database
@@ -107,6 +110,10 @@ def test_quantities_are_typed_into_a_field_for_each_part_of_a_price(cast: Cast, 
         "?from=quantities&plan=growth&quantity.requests=NaN",
         "?from=quantities&plan=growth&quantity.requests=" + "9" * 3000,
         "?from=quantities&plan=growth&quantity.doors=1",
+        "?from=quantities&plan=growth&quantity.requests=1&prices=now",
+        "?from=quantities&plan=growth&quantity.requests=1&periods=1",
+        "?from=quantities&plan=growth&quantity.requests=1&subscription=00000000-0000-4000-8000-000000000000",
+        "?plan=growth&periods=1&quantity.requests=1",
         "?from=quantities&plan=growth&quantity.bytes:colour%3Dred=1",
         "?from=quantities&plan=growth&" + "&".join(f"quantity.m{n}=1" for n in range(1500)),
         "?" + "&".join(f"a{n}=1" for n in range(3000)),
@@ -123,6 +130,40 @@ def test_a_question_without_an_answer_is_refused_in_words(cast: Cast, signed_in:
     answer = client.get(reverse("estimate-csv", args=[cast.ours.public_id]) + query)
     led_to = reverse("estimate", args=[cast.ours.public_id]) + (query if len(query) < 1500 else "")
     assert (answer.status_code, answer.url) == (302, led_to)
+
+
+def test_closed_periods_have_a_field_for_each_counted_fee(cast: Cast, signed_in: Any) -> None:
+    make_asking(cast.ours, cast.other)
+    client = signed_in(cast.viewer)
+    address = reverse("estimate", args=[cast.ours.public_id])
+
+    empty = client.get(f"{address}?plan=seats&periods=1").content.decode()
+    seven = page(client, cast, "?plan=seats&periods=1&count.seats=7")
+
+    assert re.search(r'<input [^>]*name="count.seats" value="" placeholder="1"', empty)
+    assert 'name="count.' not in client.get(f"{address}?plan=growth&periods=1").content.decode()
+    assert "Fees that are counted: 1 \u00d7 Seats." in unescape(empty)
+    assert "Fees that are counted: 7 \u00d7 Seats." in seven
+    assert "58.31 USD" in seven, "7 times 7 USD with 19 % of tax"
+
+
+def test_a_count_that_is_left_empty_is_the_one_that_was_billed(cast: Cast, signed_in: Any) -> None:
+    asking = make_asking(cast.ours, cast.other)
+    with as_worker():
+        seats = Plan.objects.get(key="seats")
+    change_plan(asking.subscription, seats, "2026-04-01", counts={"seats": "12"})
+    deliver(factories.make_source("april"), cast.ours, [("bytes", "2026-04-02", "0")])
+    complete(cast.ours, "2026-05-02")
+    bill(asking.subscription, "2026-05-02")
+    with time_machine.travel(instant("2026-05-02T12"), tick=False):
+        html = (
+            signed_in(cast.viewer)
+            .get(reverse("estimate", args=[cast.ours.public_id]) + "?plan=seats&periods=1&prices=now")
+            .content.decode()
+        )
+
+    assert re.findall(r'name="count.seats" value="[^"]*" placeholder="([^"]*)"', html) == ["12"]
+    assert "Fees that are counted: 12 \u00d7 Seats." in unescape(html)
 
 
 def test_without_plans_the_page_says_so(cast: Cast, signed_in: Any) -> None:

@@ -87,7 +87,7 @@ class TestAccountOverview:
         client = signed_in(used.owner)
         html = client.get(f"/a/{used.ours.public_id}/").content.decode()
 
-        links = [unescape(link) for link in re.findall(r'<h2><a href="([^"]+)"', html)]
+        links = [unescape(link) for link in re.findall(r'<h2><a href="([^"]+/usage/[^"]+)"', html)]
 
         assert len(links) == 2
         assert all(client.get(link).status_code == 200 for link in links)
@@ -141,8 +141,9 @@ class TestAccountOverview:
             client.get(f"/a/{used.ours.public_id}/")
 
         usage = [query for query in captured if "insights_" in query["sql"]]
-        # The last three ask what the running bill comes to so far, what its next units cost, and for notes.
-        assert len(usage) == 10
+        # The last four ask what the running bill comes to so far, what its next units cost, by which units prices are,
+        # and for notes.
+        assert len(usage) == 11
 
     def test_says_that_usage_is_being_read(self, used: Cast, signed_in: Any) -> None:
         client = signed_in(used.owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -15,9 +16,14 @@ import pytest
 import time_machine
 from django.test import Client
 
+from accounts.tenancy import account_scope
 from insights.api.cost_serializers import CostSerializer
 from insights.api.explain_serializers import NextUnitPricesSerializer
-from insights.rating.charges import Graduated, Tier, Volume
+from insights.notebook.operations import add_note
+from insights.rating.charges import Graduated, PerUnit, Tier, Volume
+from insights.rating.matrix import Cell, Matrix
+from insights.rating.sheet import SheetPrice
+from insights.rating.terms import PriceTerms
 from tests.api.test_bills import assert_shape
 from tests.billing import scene
 from tests.conftest import Cast
@@ -215,22 +221,22 @@ class TestNextUnit:
         html = page(signed_in(priced.viewer), priced, "").content.decode()
 
         assert "1.00 USD for the next unit" in html
-        assert "40 unit more until 0.80 USD per unit" in html
+        assert "40 more unit until 0.80 USD per unit" in html
         assert "Going over it prices all 100 unit anew" in html
         assert "The next unit then changes the line by \u221219.20 USD" in html
 
     def test_the_overview_says_it_of_each_meter(self, priced: Cast, signed_in: Any) -> None:
         html = signed_in(priced.viewer).get(f"/a/{priced.ours.public_id}/").content.decode()
 
-        assert "40 unit more until 0.80 USD per unit" in html
-        assert "20 unit more until 0.80 USD per unit" in html
+        assert "40 more unit until 0.80 USD per unit" in html
+        assert "20 more unit until 0.80 USD per unit" in html
 
     def test_support_sees_the_same(self, priced: Cast, signed_in: Any) -> None:
         open_support_access(priced.ours, priced.staff, started_at=NOW)
 
         html = page(signed_in(priced.staff), priced, "").content.decode()
 
-        assert "40 unit more until 0.80 USD per unit" in html
+        assert "40 more unit until 0.80 USD per unit" in html
 
     def test_the_api_gives_figures_and_words(self, priced: Cast) -> None:
         _, key = make_api_key(priced.ours, created_by=priced.owner, scopes=["bills:read"])
@@ -272,3 +278,84 @@ def test_a_stranger_gets_what_an_absent_account_gets(cast: Cast, signed_in: Any)
     absent = client.get("/a/00000000-0000-4000-8000-000000000000/usage/?measure=cost")
 
     assert page(client, cast, "").content == absent.content
+
+
+class TestBeside:
+    """What stands in the chart of cost beside the cost: the period before, notes, and parts of a day."""
+
+    @pytest.fixture
+    def priced(self, cast: Cast) -> Cast:
+        """Ten calls a day at a price by region, in April and until the twentieth of May; twice as many in May."""
+        scene.meters("calls", dimensions=["region"])
+        scene.make_profile(cast.ours)
+        terms = {
+            amount: PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal(amount)), unit="unit")
+            for amount in ("0.10", "0.20")
+        }
+        cells = tuple(
+            Cell(values=(region,), terms=terms[amount]) for region, amount in (("eu", "0.10"), ("us", "0.20"))
+        )
+        matrix = Matrix(dimensions=("region",), cells=cells)
+        price = SheetPrice(key="calls", name="Calls", meter_key="calls", matrix=matrix)
+        subscription = scene.subscribe(cast.ours, scene.make_plan("plan", [price]), "2026-04-01")
+        source = make_source()
+        for region in ("eu", "us"):
+            rows = [("calls", f"2026-04-{day:02}", "10") for day in range(1, 31)]
+            rows += [("calls", f"2026-05-{day:02}", "20") for day in range(1, 20)]
+            scene.deliver(source, cast.ours, rows, region=region)
+        scene.complete(cast.ours, "2026-05-20T12")
+        scene.bill(subscription, NOW.strftime("%Y-%m-%dT%H"))
+        return cast
+
+    def figure(self, html: str) -> dict[str, Any]:
+        found = re.search(r'<script id="cost-figure-USD"[^>]*>(.*?)</script>', html, re.S)
+        assert found
+        return dict(json.loads(found[1]))
+
+    def test_days_are_compared_with_those_of_the_period_before(self, priced: Cast, signed_in: Any) -> None:
+        client = signed_in(priced.viewer)
+        query = "&from=2026-05-01&to=2026-05-31&granularity=day"
+
+        html = page(client, priced, query).content.decode()
+        alone = page(client, priced, f"{query}&compare=none").content.decode()
+
+        assert "its 19 complete days are 100.0\u202f% above 1 to 19 Apr 2026." in unescape(html)
+        trace = self.figure(html)["data"][-1]
+        assert (trace["name"], trace["y"][:2], trace["customdata"][0][:2]) == (
+            "Period before",
+            ["3.00", "3.00"],
+            ["3.00 USD", "1 Apr 2026"],
+        )
+        assert "Period before" in html.partition("<table")[2]
+        assert "Period before" not in alone
+
+    def test_days_are_stacked_where_each_line_is_for_one_value(self, priced: Cast, signed_in: Any) -> None:
+        query = "&from=2026-05-01&to=2026-05-31&granularity=day&group_by=region&compare=none"
+
+        figure = self.figure(page(signed_in(priced.viewer), priced, query).content.decode())
+
+        assert figure["layout"]["barmode"] == "stack"
+        assert {trace["name"]: trace["y"][0] for trace in figure["data"]} == {"us": "4.00", "eu": "2.00"}
+
+    def test_notes_stand_in_the_chart_and_under_it(self, priced: Cast, signed_in: Any) -> None:
+        with account_scope(priced.ours.pk, user_id=priced.viewer.pk):
+            add_note(
+                account=priced.ours,
+                at=scene.instant("2026-05-04T10"),
+                text="released v2",
+                author=priced.viewer,
+            )
+
+        html = page(signed_in(priced.viewer), priced, "&from=2026-05-01&to=2026-05-31").content.decode()
+
+        marks = [trace for trace in self.figure(html)["data"] if trace["name"] == "Note"]
+        assert [trace["customdata"] for trace in marks] == [[["released v2"]]]
+        assert "released v2" in html.partition('id="notes"')[2]
+
+    def test_the_overview_says_where_no_bill_runs(self, cast: Cast, signed_in: Any) -> None:
+        scene.meters("calls", dimensions=["region"])
+        scene.deliver(make_source(), cast.ours, [("calls", "2026-05-02", "1")], region="eu")
+
+        html = signed_in(cast.viewer).get(f"/a/{cast.ours.public_id}/").content.decode()
+
+        assert "No bill runs, so this usage has no amount and none is expected." in html

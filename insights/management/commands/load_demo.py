@@ -26,6 +26,10 @@ from usage_portal.demo.company import Company, build_company
 from usage_portal.demo.deliveries import list_deliveries
 from usage_portal.demo.files import DemoBatch, iter_batches
 
+LEDGER_TIMES = (
+    "A year of windows is received in the minutes of the first start, since a ledger takes no time but its own:\n"
+    "ask what was known then by position, as each bill names it, and not by an instant of the year."
+)
 KEY_PREFIX = "demo:"
 HOUR_FORM = "%Y-%m-%dT%H"
 LOOK_EVERY_SECONDS = 0.25
@@ -125,6 +129,7 @@ class Command(BaseCommand):
             self.stdout.write(f"  {who:22} {email}")
         shown = key or "was printed at the first start; make another under Settings"
         self.stdout.write(f"  {'API key':22} {shown}\n")
+        self.stdout.write(LEDGER_TIMES)
 
 
 def _stored_keys() -> frozenset[str]:

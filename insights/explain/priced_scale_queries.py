@@ -1,0 +1,40 @@
+"""Reads the unit that each meter's price is for, so that usage is named as on the bill; inside the account's scope.
+
+From the newest bills: what an account pays for is what their lines say. One statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from django.db.models.fields.json import KeyTransform
+
+from accounts.models import Account
+from insights.models import Invoice, LineItem
+from insights.rating.invoice import LineKind
+from insights.values.quantity import Scale, priced_scale
+
+
+def list_priced_scales(account: Account) -> Mapping[tuple[str, str], Scale]:
+    """The scale of each meter that is priced by a larger unit, such as GB, by the meter's key and its own unit."""
+    newest = (
+        Invoice.objects.for_account(account)
+        .filter(kind="period")
+        .order_by("subscription_id", "-period_start", "-pk")
+        .distinct("subscription_id")
+    )
+    rows = (
+        LineItem.objects.for_account(account)
+        .filter(invoice__in=newest.values("pk"), kind=LineKind.CHARGE, terms__conversion__isnull=False)
+        .exclude(meter_key="")
+        .order_by("meter_key", "-meter_version", "-pk")
+        .distinct("meter_key")
+        .values_list("meter_key", KeyTransform("unit", "terms"), KeyTransform("conversion", "terms"))
+    )
+    found = {
+        (meter_key, unit): priced_scale(unit, conversion["unit"], Decimal(conversion["units_per"]))
+        for meter_key, unit, conversion in rows
+        if conversion
+    }
+    return {key: scale for key, scale in found.items() if scale is not None}

@@ -1,0 +1,90 @@
+"""Cost against the period before: the same question of the same number of days just before, stretch by stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account
+from insights.explain.cost_answer import CostAnswer, CurrencyCost
+from insights.explain.cost_queries import read_cost
+from insights.metering.explore import change_of
+from insights.metering.faults import UsageFilterRefused
+from insights.metering.windows import ONE_DAY, Slot, days_of, slots_before
+from insights.values.money import Money
+from insights.values.period import local_day, start_of_day
+from insights.web import words
+
+
+@dataclass(frozen=True, slots=True)
+class CostBefore:
+    """The amounts of one currency in the period before, beside those shown, and what complete stretches changed by."""
+
+    slots: tuple[Slot, ...]
+    amounts: tuple[Money | None, ...]
+    change: Decimal | None
+    words: str
+
+
+def read_cost_before(account: Account, answer: CostAnswer, *, now: datetime) -> CostAnswer | None:
+    """What the period before cost; None where it is not asked for, or where it cannot be told."""
+    question, zone = answer.filter, ZoneInfo(account.billing_zone)
+    if not question.compares or not answer.is_priced:
+        return None
+    slots = slots_before(
+        question.period(zone), granularity=question.granularity, zone=zone, count=len(answer.slots)
+    )
+    if not slots:
+        return None
+    first, end = days_of(slots, zone)
+    earlier = replace(question, preset="", first_day=first, last_day=end - ONE_DAY, group_by="")
+    try:
+        return read_cost(account, earlier, now)
+    except UsageFilterRefused:
+        return None
+
+
+def cost_before(
+    one: CurrencyCost, before: CostAnswer | None, *, zone: tzinfo, now: datetime
+) -> CostBefore | None:
+    """The currency in the period before, or None where it had no price there."""
+    found = (
+        [each for each in before.currencies if each.total.currency == one.total.currency] if before else []
+    )
+    if before is None or not found or all(bucket.amount is None for bucket in found[0].buckets):
+        return None
+    amounts = [bucket.amount for bucket in found[0].buckets][: len(one.buckets)]
+    amounts += [None] * (len(one.buckets) - len(amounts))
+    today = start_of_day(local_day(now, zone), zone)
+    complete = list(_complete(one, amounts, today))
+    change = change_of(
+        sum((later for later, _ in complete), Decimal(0)),
+        sum((earlier for _, earlier in complete), Decimal(0)),
+    )
+    return CostBefore(
+        slots=tuple(bucket.slot for bucket in found[0].buckets),
+        amounts=tuple(amounts),
+        change=change,
+        words=_words(before, change, count=len(complete), zone=zone) if complete else "",
+    )
+
+
+def _complete(
+    one: CurrencyCost, amounts: list[Money | None], today: datetime
+) -> Iterator[tuple[Decimal, Decimal]]:
+    """The amounts of both periods, as far as days are over and both have a price."""
+    for bucket, earlier in zip(one.buckets, amounts, strict=True):
+        if bucket.slot.end > today or bucket.amount is None or earlier is None:
+            return
+        yield bucket.amount.amount, earlier.amount
+
+
+def _words(before: CostAnswer, change: Decimal | None, *, count: int, zone: tzinfo) -> str:
+    first, end = days_of(before.slots[:count], zone)
+    unit = before.filter.granularity
+    return words.complete_days_words(
+        change, count=count, unit=unit, before=words.period_words(first, end - ONE_DAY)
+    )
