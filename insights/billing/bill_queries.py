@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, prefetch_related_objects
 
 from accounts.models import Account
 from insights.billing.bill import Bill, BillHead, BillLine, BillStatus, PlanSegment
@@ -131,7 +131,7 @@ def find_running_draft(account: Account, *, now: datetime) -> BillHead | None:
 
 
 def get_bill(account: Account, *, public_id: UUID, now: datetime) -> Bill | None:
-    """Read one whole bill, or None where the account has no such bill; at most seven statements.
+    """Read one whole bill, or None where the account has no such bill; at most eight statements.
 
     Raises InvalidStep or InvalidTerms when what is stored is not in its form.
     """
@@ -247,11 +247,12 @@ def _heads(account: Account, invoices: Sequence[Any], now: datetime) -> list[Bil
 
 
 def _lines(account: Account, invoice: Invoice) -> list[BillLine]:
-    rows = list(
-        LineItem.objects.for_account(account)
-        .filter(invoice=invoice)
-        .select_related("corrects", "corrects_invoice")
-        .order_by("position")
+    rows = list(LineItem.objects.for_account(account).filter(invoice=invoice).order_by("position"))
+    # Few bills correct others, so that what is corrected is not joined to every line of every bill.
+    prefetch_related_objects(
+        [row for row in rows if row.corrects_invoice_id],
+        Prefetch("corrects", LineItem.objects.for_account(account)),
+        Prefetch("corrects_invoice", Invoice.objects.for_account(account).defer("details")),
     )
     names = meter_names({row.meter_key for row in rows if row.meter_key})
     earlier = _earlier_corrections(account, invoice, [row.corrects_id for row in rows if row.corrects_id])
@@ -292,8 +293,12 @@ def _earlier_corrections(
     return found
 
 
-def _correcting(account: Account, invoice: Invoice) -> list[Invoice]:
-    """The issued bills with corrections of this one, in order."""
-    lines = LineItem.objects.filter(account=account, corrects_invoice=invoice, invoice=OuterRef("pk"))
-    later = Invoice.objects.for_account(account).filter(state=InvoiceState.ISSUED).only("public_id", "number")
-    return list(later.filter(Exists(lines)).order_by("period_start", "id"))
+def _correcting(account: Account, invoice: Invoice) -> list[tuple[UUID, str]]:
+    """The ids and numbers of the issued bills with corrections of this one, in order."""
+    lines = LineItem.objects.for_account(account).filter(
+        corrects_invoice=invoice, invoice__state=InvoiceState.ISSUED
+    )
+    found = lines.order_by("invoice__period_start", "invoice_id").values_list(
+        "invoice__public_id", "invoice__number"
+    )
+    return [(public_id, number or "") for public_id, number in dict.fromkeys(found)]
