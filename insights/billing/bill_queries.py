@@ -135,18 +135,25 @@ def get_bill(account: Account, *, public_id: UUID, now: datetime) -> Bill | None
 
     Raises InvalidStep or InvalidTerms when what is stored is not in its form.
     """
-    invoice = _invoices(account).filter(public_id=public_id).first()
-    if invoice is None:
-        return None
-    settlement = Settlement.objects.for_account(account).filter(invoice=invoice).first()
-    head = head_of(invoice, settlement, now=now, is_filed=invoice.is_filed)
-    return bill_of(
-        head,
-        invoice,
-        _lines(account, invoice),
-        settlement=settlement,
-        corrected_by=_correcting(account, invoice),
-    )
+    return get_bills(account, public_ids=[public_id], now=now).get(public_id)
+
+
+def get_bills(account: Account, *, public_ids: Iterable[UUID], now: datetime) -> dict[UUID, Bill]:
+    """Read some whole bills by their ids, in as many statements as one; ids that are not the account's are left out."""
+    invoices = list(_invoices(account).filter(public_id__in=list(public_ids)))
+    settlements = _settlements(account, invoices)
+    lines = _lines(account, invoices)
+    correcting = _correcting(account, invoices)
+    return {
+        invoice.public_id: bill_of(
+            head_of(invoice, settlements.get(invoice.pk), now=now, is_filed=invoice.is_filed),
+            invoice,
+            lines[invoice.pk],
+            settlement=settlements.get(invoice.pk),
+            corrected_by=correcting[invoice.pk],
+        )
+        for invoice in invoices
+    }
 
 
 def has_bill(account: Account, *, public_id: UUID) -> bool:
@@ -234,27 +241,39 @@ def _of_status(status: BillStatus, now: datetime) -> Q:
 
 
 def _heads(account: Account, invoices: Sequence[Any], now: datetime) -> list[BillHead]:
-    settlements = {
-        settlement.invoice_id: settlement
-        for settlement in Settlement.objects.for_account(account).filter(
-            invoice__in=[invoice.pk for invoice in invoices]
-        )
-    }
+    settlements = _settlements(account, invoices)
     return [
         head_of(invoice, settlements.get(invoice.pk), now=now, is_filed=invoice.is_filed)
         for invoice in invoices
     ]
 
 
-def _lines(account: Account, invoice: Invoice) -> list[BillLine]:
-    rows = list(LineItem.objects.for_account(account).filter(invoice=invoice).order_by("position"))
+def _settlements(account: Account, invoices: Sequence[Invoice]) -> dict[int, Settlement]:
+    found = Settlement.objects.for_account(account).filter(invoice__in=[invoice.pk for invoice in invoices])
+    return {settlement.invoice_id: settlement for settlement in found}
+
+
+def _lines(account: Account, invoices: Sequence[Invoice]) -> dict[int, list[BillLine]]:
+    """The lines of each invoice in their order."""
+    by_invoice: dict[int, list[LineItem]] = {invoice.pk: [] for invoice in invoices}
+    rows = list(
+        LineItem.objects.for_account(account).filter(invoice__in=list(by_invoice)).order_by("position")
+    )
     # Few bills correct others, so that what is corrected is not joined to every line of every bill.
     prefetch_related_objects(
         [row for row in rows if row.corrects_invoice_id],
         Prefetch("corrects", LineItem.objects.for_account(account)),
         Prefetch("corrects_invoice", Invoice.objects.for_account(account).defer("details")),
     )
+    for row in rows:
+        by_invoice[row.invoice_id].append(row)
     names = meter_names({row.meter_key for row in rows if row.meter_key})
+    return {invoice.pk: _lines_of(account, invoice, by_invoice[invoice.pk], names) for invoice in invoices}
+
+
+def _lines_of(
+    account: Account, invoice: Invoice, rows: Sequence[LineItem], names: Mapping[str, str]
+) -> list[BillLine]:
     earlier = _earlier_corrections(account, invoice, [row.corrects_id for row in rows if row.corrects_id])
     return [
         with_correction(
@@ -293,12 +312,16 @@ def _earlier_corrections(
     return found
 
 
-def _correcting(account: Account, invoice: Invoice) -> list[tuple[UUID, str]]:
-    """The ids and numbers of the issued bills with corrections of this one, in order."""
+def _correcting(account: Account, invoices: Sequence[Invoice]) -> dict[int, list[tuple[UUID, str]]]:
+    """The ids and numbers of the issued bills with corrections of each, in order."""
     lines = LineItem.objects.for_account(account).filter(
-        corrects_invoice=invoice, invoice__state=InvoiceState.ISSUED
+        corrects_invoice__in=[invoice.pk for invoice in invoices], invoice__state=InvoiceState.ISSUED
     )
-    found = lines.order_by("invoice__period_start", "invoice_id").values_list(
-        "invoice__public_id", "invoice__number"
+    rows = lines.order_by("invoice__period_start", "invoice_id").values_list(
+        "corrects_invoice_id", "invoice__public_id", "invoice__number"
     )
-    return [(public_id, number or "") for public_id, number in dict.fromkeys(found)]
+    found: dict[int, list[tuple[UUID, str]]] = {invoice.pk: [] for invoice in invoices}
+    # A bill has many lines that correct the same one.
+    for corrected, public_id, number in dict.fromkeys(rows):
+        found[corrected].append((public_id, number or ""))
+    return found
