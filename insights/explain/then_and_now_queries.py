@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from decimal import Decimal
 from functools import reduce
@@ -107,7 +107,8 @@ def compare_then_and_now(account: Account, bill: Bill, *, known: KnownAt | None)
         _read(part, then.position) if id(part) in touched else read
         for part, read in zip(made.parts, read_now, strict=True)
     ]
-    sides = [_side(made, then, read_then), _side(made, now, read_now)]
+    side_now = _side(made, now, read_now)
+    sides = [_side(made, then, read_then) if touched else replace(side_now, moment=then), side_now]
     found = _pair(bill, sides, keyed, between, moved)
     refuse_archived_records(account, bill.head.period)
     return found

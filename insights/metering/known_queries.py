@@ -151,20 +151,21 @@ class KnownReading:
 
     def rows(self, slots: tuple[Slot, ...], plan: Plan, *, by_hour: bool) -> tuple[SlotRow, ...]:
         """Rows of stretches and groups, out of days unless hours are asked for or windows are shared."""
-        return self._rows(slots, plan, ways=known_sql.EACH, by_hour=by_hour)[0]
+        found, _ = self._read(slots, plan, ways=known_sql.EACH, by_hour=by_hour)
+        return tuple(map(SlotRow._make, found))
 
     def rows_both_ways(self, slots: tuple[Slot, ...], plan: Plan, *, by_hour: bool) -> RowsBothWays:
         """Rows of stretches in all, and of groups over all stretches: for what adds over time and over groups."""
-        rows, is_current = self._rows(slots, plan, ways=known_sql.BOTH_WAYS, by_hour=by_hour)
+        found, is_current = self._read(slots, plan, ways=known_sql.BOTH_WAYS, by_hour=by_hour)
         return RowsBothWays(
-            stretches=tuple(row for row in rows if row.group_no is None),
-            groups=tuple(row for row in rows if row.group_no is not None),
+            stretches=tuple(SlotRow._make(row) for row in found if row[1] is None),
+            groups=tuple(SlotRow._make(row) for row in found if row[0] is None),
             is_current=is_current,
         )
 
-    def _rows(
+    def _read(
         self, slots: tuple[Slot, ...], plan: Plan, *, ways: str, by_hour: bool
-    ) -> tuple[tuple[SlotRow, ...], bool]:
+    ) -> tuple[list[Any], bool]:
         """The rows, and whether they are sure to be those of now too."""
         aggregation = self.question.meter.aggregation
         # Without groups, the windows that two of them share are one window.
@@ -177,7 +178,7 @@ class KnownReading:
             is_current = not (found and found[-1][:2] == (None, None))
             if not is_current:
                 found = rows_of(known_sql.slot_rows_known(aggregation, ways=ways), parameters)
-        return tuple(map(SlotRow._make, found)), is_current
+        return found, is_current
 
 
 def _array(numbers: Iterable[int]) -> str:

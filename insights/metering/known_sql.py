@@ -155,9 +155,8 @@ _LATEST = "max(window_start), (array_agg(quantity ORDER BY window_start DESC, ro
 # Of each stretch and each group; or of each stretch in all and of each group over all stretches, read in one go.
 EACH = "slot_no, group_no"
 BOTH_WAYS = "GROUPING SETS ((slot_no), (group_no))"
-_UNTOUCHED_DAYS = """insights_usagerollup r JOIN chosen c ON c.series_id = r.series_id
-    WHERE r.account_id = %(account)s AND r.meter_id = %(meter)s
-        AND r.day >= %(first_day)s AND r.day < %(end_day)s AND NOT (SELECT is_so FROM touched)"""
+_IN_SLOTS = """r JOIN chosen c ON c.series_id = r.series_id
+    CROSS JOIN LATERAL (SELECT width_bucket(r.day, %(slot_days)s::date[]) AS slot_no) s"""
 
 
 def slot_rows_known(aggregation: str, *, ways: str = EACH) -> str:
@@ -168,8 +167,7 @@ def slot_rows_known(aggregation: str, *, ways: str = EACH) -> str:
         else "0",
         latest=_LATEST if aggregation == "latest" else "NULL::timestamptz, NULL::numeric",
     )
-    parts = _parts_of_days(aggregation, "known r JOIN chosen c ON c.series_id = r.series_id")
-    return f"WITH {days}, {parts} {_of_parts(ways)}"
+    return _rows_of_days(days, aggregation, f"known {_IN_SLOTS}", ways)
 
 
 def slot_rows_untouched(aggregation: str, *, ways: str = EACH) -> str:
@@ -177,28 +175,27 @@ def slot_rows_untouched(aggregation: str, *, ways: str = EACH) -> str:
 
     Most bills are read so: what came since is of later months. Planning a look into records takes longer than this.
     """
-    parts = _parts_of_days(aggregation, _UNTOUCHED_DAYS)
-    return f"""WITH {_CHOSEN}, {SINCE}, {_PAST}, {_BROUGHT}, touched AS MATERIALIZED (
+    touched = f"""{_CHOSEN}, {SINCE}, {_PAST}, {_BROUGHT}, touched AS MATERIALIZED (
     SELECT EXISTS (SELECT FROM brought) OR EXISTS (SELECT FROM ended)
         OR EXISTS (SELECT FROM since WHERE is_revert) AS is_so
-), {parts} {_of_parts(ways)}
+)"""
+    days = f"""insights_usagerollup {_IN_SLOTS}
+    WHERE r.account_id = %(account)s AND r.meter_id = %(meter)s
+        AND r.day >= %(first_day)s AND r.day < %(end_day)s AND NOT (SELECT is_so FROM touched)"""
+    return f"""{_rows_of_days(touched, aggregation, days, ways)}
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL FROM touched WHERE is_so"""
 
 
-def _parts_of_days(aggregation: str, days: str) -> str:
+def _rows_of_days(tables: str, aggregation: str, days: str, ways: str) -> str:
     aggregate = AGGREGATES[aggregation]
-    series = ", c.series_id" if aggregate.is_per_series else ""
-    return f"""parts AS (
-    SELECT width_bucket(r.day, %(slot_days)s::date[]) AS slot_no, c.group_no, {aggregate.over_rollups} AS value,
-        sum(r.records) AS records, false AS is_daily
-    FROM {days}
-    GROUP BY 1, 2{series}
-)"""
-
-
-def _of_parts(ways: str) -> str:
-    return f"""
-SELECT slot_no - 1, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY {ways}"""
+    if not aggregate.is_per_series:
+        return f"""WITH {tables}
+SELECT slot_no - 1, group_no, {aggregate.over_rollups}, sum(r.records)::bigint, false FROM {days} GROUP BY {ways}"""
+    return f"""WITH {tables}, parts AS (
+    SELECT slot_no, group_no, {aggregate.over_rollups} AS value, sum(r.records) AS records
+    FROM {days} GROUP BY slot_no, group_no, c.series_id
+)
+SELECT slot_no - 1, group_no, sum(value), sum(records)::bigint, false FROM parts GROUP BY {ways}"""
 
 
 def slot_rows_of_known_records(aggregation: str, *, ways: str = EACH) -> str:
@@ -219,7 +216,8 @@ def slot_rows_of_known_records(aggregation: str, *, ways: str = EACH) -> str:
         {aggregate.over_records} AS value, count(*) AS records, bool_or(c.window_seconds > 3600) AS is_daily
     FROM known u JOIN chosen c ON c.series_id = u.series_id
     GROUP BY 1, 2{series}
-) {_of_parts(ways)}"""
+)
+SELECT slot_no - 1, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY {ways}"""
 
 
 # Of each series the first row that was known; nearly always the first one there is.
