@@ -106,8 +106,8 @@ class DraftLine:
 class StoredLine:
     """A line of an earlier invoice, with its id. The number is empty while that invoice is a draft.
 
-    Of lines that were due in advance `taxes` and `discounts` of that invoice are known, in percent, and whether a
-    credit paid for a part of the line.
+    Of lines that were due in advance `taxes` and `discounts` of that invoice are known, in percent, whether a credit
+    paid for a part of the line, and whether the invoice had bounds or a discount by an amount.
     """
 
     id: int
@@ -117,6 +117,7 @@ class StoredLine:
     taxes: Mapping[str, Decimal] = field(default_factory=dict)
     discounts: tuple[Decimal, ...] = ()
     is_paid_by_credit: bool = False
+    is_by_amount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +125,14 @@ class IssuedBill:
     """An issued invoice as its re-rating needs it: what it was made of, and what corrections came since.
 
     `credits` are those it had, as they stood then; `credits_used`, by their keys, what it and its corrections took.
-    `comes_back` are ids of its lines for a time after the subscription's end. `priced_elsewhere` as in `Basis`.
+    `comes_back` are ids of its fees billed ahead that are no part of it any more. `priced_elsewhere` as in `Basis`.
     """
 
     id: int
     number: str
     period: Period
     whole: Period
+    is_opening: bool = False
     segments: tuple[ServiceSegment, ...]
     taxes: Mapping[str, Decimal]
     credits: tuple[CreditOffer, ...]
@@ -148,6 +150,11 @@ class IssuedBill:
         """
         is_elsewhere = meter_key in self.priced_elsewhere and meter_key not in lost
         return is_elsewhere or meter_key in counted_meters(self.segments)
+
+    @property
+    def used_segments(self) -> tuple[ServiceSegment, ...]:
+        """The segments that it bills usage of: none if it opened a subscription."""
+        return () if self.is_opening else self.segments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

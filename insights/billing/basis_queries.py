@@ -1,7 +1,7 @@
 """Loads bases: everything a period's invoice follows from but the usage, for many subscriptions at once.
 
-A fixed number of statements however many there are, and three more for each invoice that usage came late for. Runs as
-the worker, inside the caller's transaction.
+A fixed number of statements however many there are, and three more for each invoice that is rated again. Runs as the
+worker, inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from insights.billing.basis import (
 )
 from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill, beginning_at, taxes_of
 from insights.billing.bounds import EARLIER_MIN
+from insights.billing.given_back import came_back_before, rated_out
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.meter_claims import priced_by_others
 from insights.billing.periods import period_containing
@@ -105,13 +106,13 @@ class _Loader:
             billed_ahead=() if is_closing else self._billed_ahead(to_bill),
             taxes=taxes_of(profile),
             credits=() if is_opening else self._credits(to_bill, segments),
-            to_correct=() if is_opening else self._bills_to_correct(to_bill, before),
             priced_elsewhere=self._priced_elsewhere(to_bill, segments),
             problems=problems,
         )
+        to_correct = () if is_opening else self._bills_to_correct(to_bill, before, rated_out(basis))
         return LoadedBasis(
             to_bill=to_bill,
-            basis=basis,
+            basis=replace(basis, to_correct=to_correct),
             profile=profile,
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
             earlier_records=tuple(self.made_of[invoice.pk].records for invoice in before[-EARLIER_MIN:]),
@@ -135,29 +136,40 @@ class _Loader:
         )
 
     def _bills_to_correct(
-        self, to_bill: PeriodToBill, before: Sequence[EarlierInvoice]
+        self,
+        to_bill: PeriodToBill,
+        before: Sequence[EarlierInvoice],
+        returned: Mapping[int, frozenset[int]],
     ) -> tuple[IssuedBill, ...]:
-        """Earlier bills that usage came late for, and the one with fees for a time after the end.
+        """Earlier bills that usage came late for, and those with fees that come back by rating them again.
 
         Also those that lately could not be corrected, and those whose corrections were voided since: where all of that
         is billed already, rating them again makes no line.
         """
         late = self.late.get(to_bill.account.pk, ())
-        unused = self._unused_ahead(to_bill)
+        unused = {**returned, **self._unused_ahead(to_bill)}
         again = self.voided_corrections | unused.keys()
         again |= {pk for invoice in self._recent(to_bill) for pk in self.made_of[invoice.pk].uncorrected}
+        is_next = self._is_next_to_issue(to_bill)
+        opening = [one for one in self._opened(to_bill) if one.pk in returned]
         bills = (
             load_issued_bill(
                 Invoice.objects.get(account=invoice.account_id, pk=invoice.pk),
                 comes_back=unused.get(invoice.pk, frozenset()),
             )
-            for invoice in before
-            if self._is_next_to_issue(to_bill)
-            and not self._is_archived(invoice)
-            and (invoice.pk in again or is_touched(late, invoice))
+            for invoice in (*opening, *before)
+            if not self._is_archived(invoice)
+            and (invoice.pk in returned or (is_next and (invoice.pk in again or is_touched(late, invoice))))
         )
-        return tuple(
-            replace(bill, priced_elsewhere=self._priced_elsewhere(to_bill, bill.segments)) for bill in bills
+        return tuple(self._as_it_stands(to_bill, bill) for bill in bills)
+
+    def _as_it_stands(self, to_bill: PeriodToBill, bill: IssuedBill) -> IssuedBill:
+        """The bill without fees that came back before, and with what other subscriptions price in its time."""
+        before = came_back_before(bill.lines, (line.corrects_id for line in bill.corrections))
+        return replace(
+            bill,
+            comes_back=bill.comes_back | before,
+            priced_elsewhere=self._priced_elsewhere(to_bill, bill.used_segments),
         )
 
     def _priced_elsewhere(
@@ -197,7 +209,9 @@ class _Loader:
     def _is_archived(self, invoice: EarlierInvoice) -> bool:
         """Whether a part of its usage is in files by now: nothing new is taken for it, and it cannot be read anew."""
         until = self.archived_until.get(invoice.account_id)
-        return until is not None and invoice.period_start.date() <= until
+        return (
+            until is not None and invoice.kind != InvoiceKind.OPENING and invoice.period_start.date() <= until
+        )
 
     def _is_next_to_issue(self, to_bill: PeriodToBill) -> bool:
         """Whether no earlier period is still to be issued, whose invoice then has the corrections."""
@@ -207,6 +221,13 @@ class _Loader:
             and invoice.period_end <= to_bill.corrects_until
             for invoice in self.invoices.get(to_bill.subscription.pk, ())
         )
+
+    def _opened(self, to_bill: PeriodToBill) -> list[EarlierInvoice]:
+        return [
+            invoice
+            for invoice in self.invoices.get(to_bill.subscription.pk, ())
+            if (invoice.kind, invoice.state) == (InvoiceKind.OPENING, InvoiceState.ISSUED)
+        ]
 
     def _issued_before(self, to_bill: PeriodToBill) -> list[EarlierInvoice]:
         return [

@@ -1,4 +1,4 @@
-"""Late and corrected usage: an issued invoice is rated again as a whole, and what differs becomes lines of the next.
+"""Late and corrected usage, and fees that come back: an issued invoice is rated again, and lines of the next differ.
 
 At the stored prices, tax and credits of the invoice that is corrected. A correction names the line it corrects and is
 what that line comes to now, less what it was billed at, less what earlier corrections of it came to. So billed lines
@@ -36,13 +36,15 @@ _ZERO = Decimal(0)
 class Corrections:
     """Lines for the next invoice, and how much more of each grant they take (below zero: give back).
 
-    `skipped` are ids of bills that cannot be rated any more, and are left as they were.
+    `skipped` are ids of bills that cannot be rated any more, and are left as they were; `came_back` ids of the fees
+    that are left out of bills that were rated again.
     """
 
     lines: tuple[DraftLine, ...] = ()
     credit_uses: Mapping[int, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     skipped: tuple[int, ...] = ()
+    came_back: frozenset[int] = frozenset()
 
 
 def correct_bills(
@@ -51,7 +53,7 @@ def correct_bills(
     usage: Mapping[int, MeteredUsage],
     lost: Mapping[int, frozenset[str]],
 ) -> Corrections:
-    """Correct every bill of the basis that usage came late for.
+    """Correct every bill of the basis that usage came late for, or of which a fee billed ahead comes back.
 
     By the bill's id: `usage` as known now, and keys of meters with usage that nobody priced then.
     """
@@ -59,6 +61,7 @@ def correct_bills(
     problems: list[Problem] = []
     uses: dict[int, int] = {}
     skipped: list[int] = []
+    came_back: set[int] = set()
     for stored in basis.to_correct:
         left = {offer.grant_id: offer.credit.remaining_minor for offer in credits_left(basis.credits, uses)}
         offers = credits_for_correction(stored.credits, stored.credits_used, left)
@@ -68,6 +71,7 @@ def correct_bills(
         if not again.is_whole:
             skipped.append(bill.id)
             continue
+        came_back |= bill.comes_back
         found = list(_differences(bill, again.lines, basis.currency))
         lines += found
         for offer in bill.credits:
@@ -75,7 +79,13 @@ def correct_bills(
             changed = sum(line.minor for line in found if line.key == name)
             if offer.grant_id is not None and changed:
                 uses[offer.grant_id] = uses.get(offer.grant_id, 0) - changed
-    return Corrections(lines=tuple(lines), credit_uses=uses, problems=tuple(problems), skipped=tuple(skipped))
+    return Corrections(
+        lines=tuple(lines),
+        credit_uses=uses,
+        problems=tuple(problems),
+        skipped=tuple(skipped),
+        came_back=frozenset(came_back),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +113,7 @@ def rate_again(
     The corrections on it are lines of it as they are: they decide with the others how much credit was to be used.
     """
     taxes = tuple(bill.taxes)
-    plans = [segment for segment in bill.segments if segment.add_on_id is None]
+    plans = [segment for segment in bill.used_segments if segment.add_on_id is None]
     used = usage_lines(bill.whole, plans, meters, metered, taxes=taxes)
     problems = [
         replace(problem, message=f"Late usage for invoice {bill.number}: {problem.message}")
@@ -130,7 +140,7 @@ def rate_again(
         segments=bill.segments,
         taxes=bill.taxes,
         credits=bill.credits,
-        is_opening=False,
+        is_opening=bill.is_opening,
         is_closing=False,
         to_correct=(),
     )

@@ -6,7 +6,7 @@ an invoice that is rated again all come from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from insights.billing.basis import (
@@ -16,27 +16,14 @@ from insights.billing.basis import (
     DraftLine,
     MeterOfBill,
     Problem,
-    StoredLine,
     Unpriced,
 )
 from insights.billing.corrections import correct_bills, credits_left
-from insights.billing.fee_lines import fee_lines, fees_ahead, given_back
+from insights.billing.fee_lines import fee_lines, fees_ahead
+from insights.billing.given_back import came_to_nothing, rated_out
 from insights.billing.usage_lines import MeteredUsage, usage_lines
 from insights.billing.whole_lines import carried_line, total_lines, whole_lines
 from insights.rating.invoice import RatedInvoice
-
-_TAXES_CHANGED = Problem(
-    code="taxes_changed",
-    message="A fee that was billed ahead comes back, and the taxes it bore are others now.",
-)
-_DISCOUNTS_CHANGED = Problem(
-    code="discounts_changed",
-    message="A fee that was billed ahead comes back, and the discount it was billed with is another now.",
-)
-_CREDIT_GIVEN_BACK = Problem(
-    code="credit_given_back",
-    message="A fee that was billed ahead comes back in money, and a credit had paid for it, or for a part of it.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +50,14 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     taxes = tuple(basis.taxes)
     if basis.is_opening:
         return _finish(basis, fees_ahead(basis.whole, basis.segments, taxes=taxes), (), (), {})
-    fees = fee_lines(basis.whole, basis.segments, billed_ahead=basis.billed_ahead, taxes=taxes)
-    ahead = fees_ahead(basis.next_whole, basis.ahead, taxes=taxes) if basis.next_whole else ()
-    changed = _changed_since(given_back(fees, basis.billed_ahead), basis)
-    used = usage_lines(basis.whole, basis.plans, usage.meters, usage.current, taxes=taxes)
     corrected = correct_bills(basis, usage.meters, usage.earlier, usage.earlier_lost)
+    returned = rated_out(basis)
+    came_back = corrected.came_back | came_to_nothing(basis.billed_ahead, returned)
+    billed_ahead = tuple(one for one in basis.billed_ahead if one.id not in came_back)
+    fees = fee_lines(basis.whole, basis.segments, billed_ahead=billed_ahead, taxes=taxes)
+    ahead = fees_ahead(basis.next_whole, basis.ahead, taxes=taxes) if basis.next_whole else ()
+    stuck = _unable_to_give_back(basis, returned, came_back)
+    used = usage_lines(basis.whole, basis.plans, usage.meters, usage.current, taxes=taxes)
     lines = (*fees, *ahead, *used.lines, *corrected.lines)
     if corrected.credit_uses:
         # Corrections come first, so that they and the invoice's own lines never take the same credit.
@@ -75,24 +65,23 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     elsewhere = tuple(one for one in used.unpriced if basis.is_priced(one.meter_key, usage.lost))
     unpriced = tuple(one for one in used.unpriced if one not in elsewhere)
     draft = _finish(
-        basis, lines, unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
+        basis, lines, unpriced, (*stuck, *used.problems, *corrected.problems), corrected.credit_uses
     )
     return replace(draft, priced_elsewhere=elsewhere, uncorrected=corrected.skipped)
 
 
-def _changed_since(returned: Iterable[StoredLine], basis: Basis) -> Iterator[Problem]:
-    """What keeps a fee billed ahead from coming back as it was paid: other taxes, other discounts, or a credit."""
-    last = basis.plans[-1].sheet.discounts if basis.plans else ()
-    percents = tuple(discount.percent for discount in last if discount.percent is not None)
-    returned = tuple(returned)
-    if any(
-        stored.taxes.get(name) != basis.taxes.get(name) for stored in returned for name in stored.line.taxes
-    ):
-        yield _TAXES_CHANGED
-    if any(stored.discounts != percents for stored in returned):
-        yield _DISCOUNTS_CHANGED
-    if any(stored.is_paid_by_credit for stored in returned):
-        yield _CREDIT_GIVEN_BACK
+def _unable_to_give_back(
+    basis: Basis, returned: Mapping[int, frozenset[int]], came_back: frozenset[int]
+) -> Iterator[Problem]:
+    """Fees that come back at other terms than they were billed at, of bills that cannot be made again."""
+    numbers = {stored.invoice_id: stored.invoice_number for stored in basis.billed_ahead}
+    for invoice_id, lines in returned.items():
+        if not lines <= came_back:
+            message = (
+                f"A fee that invoice {numbers[invoice_id]} billed ahead comes back at other terms, and that invoice "
+                "cannot be rated again: its usage is archived, or has no price any more."
+            )
+            yield Problem(code="unable_to_give_back", message=message)
 
 
 def _finish(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -124,17 +123,6 @@ def line_of(row: LineItem) -> DraftLine:
 def stored_line(row: LineItem, number: str) -> StoredLine:
     """A line with its id and its invoice's number, empty for a draft's."""
     return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
-
-
-def line_ahead(row: LineItem, invoice: Invoice) -> StoredLine:
-    """A line that was due in advance, with what its invoice took of it and added to it, in percent."""
-    details = invoice.details
-    last = details["segments"][-1]["sheet"]["discounts"] if details["segments"] else ()
-    return replace(
-        stored_line(row, invoice.number or ""),
-        taxes={name: Decimal(text) for name, text in details["taxes"].items()},
-        discounts=tuple(Decimal(one["percent"]) for one in last if one["percent"] is not None),
-    )
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import QuerySet
+
 from insights.billing.basis import CreditOffer, DraftLine, IssuedBill, StoredLine, Unpriced
 from insights.billing.corrections import correction_key
+from insights.billing.given_back import came_back_before
 from insights.billing.invoice_mapping import credits_of, line_of, segments_of, stored_line
 from insights.billing.row_queries import EarlierInvoice
 from insights.metering.late_queries import Stretch, read_late
@@ -49,22 +52,12 @@ def is_touched(late: Iterable[Stretch], invoice: EarlierInvoice) -> bool:
 def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset()) -> IssuedBill:
     """An issued invoice with its lines, and every correction of it on an issued invoice that counts.
 
-    `comes_back` are ids of its lines for a time after the subscription's end.
+    `comes_back` are ids of its fees billed ahead that are no part of it any more.
     """
     rows = list(LineItem.objects.filter(account=invoice.account_id, invoice=invoice.pk).order_by("position"))
     number = invoice.number or ""
     lines = tuple(stored_line(row, number) for row in rows)
-    corrections = tuple(
-        line_of(row)
-        for row in LineItem.objects.filter(
-            account=invoice.account_id,
-            corrects_invoice=invoice.pk,
-            kind=LineKind.CORRECTION,
-            invoice__state=InvoiceState.ISSUED,
-        )
-        .exclude(invoice__settlements__state=SettlementState.VOID)
-        .order_by("invoice_id", "position")
-    )
+    corrections = tuple(map(line_of, _corrections(invoice.account_id, invoice.pk)))
     details = invoice.details
     offers = credits_of(details["credits"])
     return IssuedBill(
@@ -73,6 +66,7 @@ def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset
         period=Period(invoice.period_start, invoice.period_end),
         # As it was then: the anchor and the zone of a subscription may have changed since.
         whole=Period(*map(datetime.fromisoformat, details["whole"])),
+        is_opening=invoice.kind == InvoiceKind.OPENING,
         segments=segments_of(details["segments"]),
         taxes={name: Decimal(text) for name, text in details["taxes"].items()},
         credits=offers,
@@ -85,6 +79,24 @@ def load_issued_bill(invoice: Invoice, *, comes_back: frozenset[int] = frozenset
         ),
         comes_back=comes_back,
     )
+
+
+def _corrections(account_id: int, invoice_id: int) -> QuerySet[LineItem]:
+    """What issued invoices that are not void correct of this one, in their order."""
+    rows = LineItem.objects.filter(
+        account=account_id,
+        corrects_invoice=invoice_id,
+        kind=LineKind.CORRECTION,
+        invoice__state=InvoiceState.ISSUED,
+    )
+    return rows.exclude(invoice__settlements__state=SettlementState.VOID).order_by("invoice_id", "position")
+
+
+def list_fees_that_came_back(account_id: int, bill: IssuedBill) -> tuple[tuple[int, int], ...]:
+    """List ids of the bill's fees that later bills took back by making it again, with the positions of these."""
+    rows = _corrections(account_id, bill.id).values_list("corrects_id", "invoice__usage_as_of")
+    positions = dict(rows)
+    return tuple((line, positions[line]) for line in sorted(came_back_before(bill.lines, positions)))
 
 
 def _used(

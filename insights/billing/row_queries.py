@@ -17,9 +17,9 @@ from django.db.models import Max, Sum
 from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
+from insights.billing.ahead_mapping import line_ahead
 from insights.billing.basis import CreditOffer, StoredLine
 from insights.billing.draft_credits import Place, Uses
-from insights.billing.invoice_mapping import line_ahead
 from insights.billing.meter_claims import PricedTime
 from insights.billing.timeline import AddOnFacts, PhaseFacts
 from insights.models import (

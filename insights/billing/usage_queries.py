@@ -52,7 +52,7 @@ class UsageRead:
 
     def asks(self, basis: Basis) -> Iterator[Ask]:
         """All that a basis asks for: of its own period, and of the periods of bills to correct."""
-        for segments in (basis.segments, *(bill.segments for bill in basis.to_correct)):
+        for segments in (basis.segments, *(bill.used_segments for bill in basis.to_correct)):
             for _, _, ask in self._asks_of(basis, segments):
                 yield ask
         places: tuple[Basis | IssuedBill, ...] = (basis, *basis.to_correct)
@@ -71,7 +71,7 @@ class UsageRead:
         return BilledUsage(
             meters=self._meters,
             current=current,
-            earlier={bill.id: self._of_segments(basis, bill.segments) for bill in basis.to_correct},
+            earlier={bill.id: self._of_segments(basis, bill.used_segments) for bill in basis.to_correct},
             records=records,
             lost=self._lost(basis, basis),
             earlier_lost={bill.id: self._lost(basis, bill) for bill in basis.to_correct},

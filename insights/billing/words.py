@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from insights.billing.bill import Bill, BillLine, BillStatus, CorrectedLine, LineGroup
+from insights.billing.bill import Bill, BillLine, BillStatus, LineGroup
 from insights.billing.price_words import (
     cell_words,
     exact_words,
@@ -23,6 +23,7 @@ from insights.billing.price_words import (
 )
 from insights.rating.charges import Package
 from insights.rating.invoice import LineKind
+from insights.rating.terms import FeeTiming
 from insights.values.exact import exact_number_text
 from insights.values.money import Money
 from insights.values.step import Step, StepKind
@@ -189,16 +190,16 @@ def _correction_sentence(line: BillLine) -> str:
         return "Corrects an earlier bill that had no such line."
     where = f"“{corrected.line_name}” of bill {corrected.number or corrected.bill_id}"
     before, after = corrected.quantity_before, corrected.quantity_after
-    if _is_for_later(line, corrected):
-        return f"Takes back {where}, which was for a time after the end of the subscription."
+    if _is_fee_ahead(line):
+        return f"Takes back {where}, which was billed in advance. What of it is due is a line of its own."
     if before is None or after is None or before == after:
         return f"Corrects {where}."
     return f"Corrects {where}: {quantity_words(before, line.unit)} before, {quantity_words(after, line.unit)} now."
 
 
-def _is_for_later(line: BillLine, corrected: CorrectedLine) -> bool:
-    """Whether it is a fee billed ahead for a period after the corrected bill's: corrected only when that never was."""
-    return not line.meter_key and line.service_start >= corrected.period.end
+def _is_fee_ahead(line: BillLine) -> bool:
+    """Whether it is of a fee that was billed ahead: these are corrected by nothing but being taken back as a whole."""
+    return not line.meter_key and line.terms is not None and line.terms.timing is FeeTiming.IN_ADVANCE
 
 
 def values_words(line: BillLine) -> str:

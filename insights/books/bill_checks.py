@@ -191,7 +191,8 @@ PERIODS = Check(
     """,
 )
 # What a line came to first, with all its corrections, stays on its side of zero: nobody is given back more than they
-# were billed, and no discount or credit becomes a charge. But where a fee comes back, its discount does too.
+# were billed, and no discount or credit becomes a charge. But where a fee comes back, its discount does too. A fee is
+# corrected by being left out of its bill, for good.
 CORRECTIONS = Check(
     name="corrections are of issued lines and within them",
     rows=count_rows("insights_lineitem", where="corrects_invoice_id IS NOT NULL"),
@@ -219,6 +220,16 @@ CORRECTIONS = Check(
            OR (o.kind = 'discount' AND o.amount_minor + c.minor > 0 AND NOT EXISTS (
                 SELECT FROM insights_lineitem back WHERE back.account_id = o.account_id
                   AND back.invoice_id = o.invoice_id AND back.kind = 'charge' AND back.corrects_id IS NOT NULL))
+        UNION ALL
+        SELECT format('line %%s of invoice %%s: a fee that later invoices took back otherwise than in full', o.id,
+            o.invoice_id)
+        FROM insights_lineitem o JOIN (
+            SELECT l.account_id, l.corrects_id, sum(l.amount_minor) AS minor
+            FROM insights_lineitem l JOIN insights_invoice i ON i.account_id = l.account_id AND i.id = l.invoice_id
+            WHERE {of_account("l")} AND i.state = 'issued' AND NOT {_IS_VOID.format(i="i")}
+              AND l.kind = 'correction' AND l.corrects_id IS NOT NULL GROUP BY 1, 2
+        ) c ON c.account_id = o.account_id AND c.corrects_id = o.id
+        WHERE o.kind = 'charge' AND o.meter_key = '' AND o.amount_minor + c.minor <> 0
     """,
 )
 BILL_CHECKS = (

@@ -1,7 +1,8 @@
 """A whole bill as it was known at one ledger position against the bill as it would be at a later one. Pure.
 
 Both sides are the same stored bill rated again by the function that makes corrections: same plans, prices, fees, taxes
-and credits. Only the usage differs, so that every difference has its cause in records that came or went in between.
+and credits. Only the usage differs, and fees billed ahead that a later bill took back by making this one again. So
+every difference has its cause in records that came or went in between, or in such a fee, whose line is gone.
 """
 
 from __future__ import annotations

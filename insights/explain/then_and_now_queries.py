@@ -13,14 +13,9 @@ from accounts.models import Account
 from insights.billing.basis import Basis, DraftLine, IssuedBill, MeterOfBill, ServiceSegment, counted_meters
 from insights.billing.bill import Bill, BillLine
 from insights.billing.corrections import rate_again
-from insights.billing.issued_bill_queries import load_issued_bill
+from insights.billing.issued_bill_queries import list_fees_that_came_back, load_issued_bill
 from insights.billing.left_out_queries import list_left_out
-from insights.billing.usage_lines import (
-    Quantities,
-    meter_is_current,
-    price_for,
-    usage_line_key,
-)
+from insights.billing.usage_lines import Quantities, meter_is_current, price_for, usage_line_key
 from insights.billing.usage_places import find_usage_line
 from insights.billing.usage_queries import meter_of_bill
 from insights.billing.whole_lines import carried_line
@@ -63,10 +58,14 @@ class _Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
-    """What a bill was made of but the usage, and where its usage is."""
+    """What a bill was made of but the usage, and where its usage is.
+
+    `came_back` are ids of its fees that later bills took back by making it again, with the positions of these.
+    """
 
     basis: Basis
     stored: IssuedBill
+    came_back: tuple[tuple[int, int], ...]
     meters: tuple[MeterOfBill, ...]
     parts: tuple[_Part, ...]
 
@@ -107,8 +106,13 @@ def compare_then_and_now(account: Account, bill: Bill, *, known: KnownAt | None)
         _read(part, then.position) if id(part) in touched else read
         for part, read in zip(made.parts, read_now, strict=True)
     ]
-    side_now = _side(made, now, read_now)
-    sides = [_side(made, then, read_then) if touched else replace(side_now, moment=then), side_now]
+    # A bill that took a fee back may have been made at the very position of this one.
+    is_own = then.position == bill.usage_as_of
+    gone = frozenset(line for line, position in made.came_back if not is_own and position <= then.position)
+    sides = [
+        _side(made, then, read_then, gone),
+        _side(made, now, read_now, frozenset(line for line, _ in made.came_back)),
+    ]
     found = _pair(bill, sides, keyed, between, moved)
     refuse_archived_records(account, bill.head.period)
     return found
@@ -187,6 +191,7 @@ def _made_of(account: Account, bill: Bill) -> _Made | None:
     return _Made(
         basis=_basis(account, bill, stored),
         stored=stored,
+        came_back=list_fees_that_came_back(account.pk, stored),
         meters=meters,
         parts=tuple(_parts(account, bill, stored, meters, left_out)),
     )
@@ -269,7 +274,7 @@ def _read(part: _Part, position: int) -> _Read:
     return read_line_by_values(part.scope, part.names, position=position)
 
 
-def _side(made: _Made, moment: Moment, read: Sequence[_Read]) -> Side:
+def _side(made: _Made, moment: Moment, read: Sequence[_Read], gone: frozenset[int]) -> Side:
     usage: dict[tuple[int, int], Quantities] = {}
     raw: dict[str, Decimal] = {}
     for part, (by_values, by_series) in zip(made.parts, read, strict=True):
@@ -280,7 +285,7 @@ def _side(made: _Made, moment: Moment, read: Sequence[_Read]) -> Side:
                 for key, series in part.lines.items()
                 if key is not None
             }
-    again = rate_again(made.basis, made.stored, made.meters, usage)
+    again = rate_again(made.basis, replace(made.stored, comes_back=gone), made.meters, usage)
     total = sum(line.minor for line in again.lines)
     carried = (carried_line(made.stored.period, -total),) if total < 0 else ()
     return Side(moment=moment, lines=(*again.lines, *carried), raw=raw, is_whole=again.is_whole)

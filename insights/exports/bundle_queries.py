@@ -49,7 +49,9 @@ def load_bundle(account: Account, *, public_id: UUID) -> Bundle | None:
     catalogue = list(Meter.objects.all())
     meters = {meter.pk: _meter(meter, invoice.issued_at) for meter in catalogue}
     used = set(Series.objects.for_account(account).values_list("meter", flat=True).distinct())
-    archived = {one.pk: _archived(account, one) for one in (invoice, *corrected)}
+    # A bill that opened a subscription has no usage.
+    used_on = [invoice, *(one for one in corrected if one.kind != InvoiceKind.OPENING)]
+    archived = {one.pk: _archived(account, one) for one in used_on}
     return Bundle(
         bill=_text(invoice, lines),
         sha256=bytes(invoice.sha256).hex(),
@@ -66,14 +68,12 @@ def load_bundle(account: Account, *, public_id: UUID) -> Bundle | None:
                 is_corrected=one is not invoice,
                 source=_records(account, one, meter_id, position=invoice.usage_as_of),
             )
-            for one in (invoice, *corrected)
+            for one in used_on
             if one.kind == InvoiceKind.PERIOD and not archived[one.pk]
             for meter_id, meter in sorted(meters.items())
             if meter_id in used
         ),
-        not_contained=tuple(
-            (one.number, archived[one.pk]) for one in (invoice, *corrected) if archived[one.pk]
-        ),
+        not_contained=tuple((one.number, archived[one.pk]) for one in used_on if archived[one.pk]),
     )
 
 

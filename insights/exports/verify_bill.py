@@ -1247,37 +1247,95 @@ def fees_ahead(bill: Bill) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
 
 
-def fees_settled(bill: Bill, earlier: Sequence[Bill]) -> Iterator[dict[str, Any]]:
-    """What was billed ahead for this period and not used comes back; what was used and not billed is charged."""
+def fees_settled(
+    bill: Bill, earlier: Sequence[Bill], left_out: Mapping[str, set[str]]
+) -> Iterator[dict[str, Any]]:
+    """What was billed ahead for this period and not used comes back; what was used and not billed is charged.
+
+    `left_out` are fees that come back by making their bills again, by the bills' numbers.
+    """
     due = {line["key"]: line for line in fees_due(bill, "in_advance")}
+    for before, line in _billed_ahead(bill, earlier):
+        if line["key"] in left_out.get(before.number, ()):
+            continue
+        same = due.pop(line["key"], None)
+        found = _change_of_fee(same, line)
+        if found is not None:
+            yield {
+                **with_figures(line, found),
+                "key": line_key("correction", before.number, line["key"]),
+                "allotted": {},
+                "taxes": [name for name in line["taxes"] if name in bill.taxes],
+                "takes_credit": False,
+            }
+    yield from due.values()
+
+
+def _billed_ahead(bill: Bill, earlier: Sequence[Bill]) -> Iterator[tuple[Bill, Document]]:
+    """The fees for this bill's period that others had in advance."""
     for before in earlier:
         for line in before.lines:
             is_for_this = (
                 bill.start <= instant(line["service_start"]) and instant(line["service_end"]) <= bill.whole[1]
             )
-            if (
-                not is_fee_ahead(line)
-                or not is_for_this
-                or (before.head["kind"], before.start) == (bill.head["kind"], bill.start)
-            ):
-                continue
-            same = due.pop(line["key"], None)
-            found = less(priced_of(same), priced_of(line))
-            is_equal = same is not None and _has_same_figures(same, line)
-            if not is_equal and (found.minor or found.steps):
-                yield {
-                    **with_figures(line, found),
-                    "key": line_key("correction", before.number, line["key"]),
-                    "allotted": {},
-                    "taxes": [name for name in line["taxes"] if name in bill.taxes],
-                    "takes_credit": False,
-                }
-    yield from due.values()
+            is_this = (before.head["kind"], before.start) == (bill.head["kind"], bill.start)
+            if is_fee_ahead(line) and is_for_this and not is_this:
+                yield before, line
 
 
-def _has_same_figures(one: Document, other: Document) -> bool:
+def _change_of_fee(due: Document | None, billed: Document) -> Priced | None:
+    """How much more a fee comes to than was billed of it; None where it is as it was billed."""
     names = ("amount_minor", "service_start", "service_end", "steps")
-    return all(one[name] == other[name] for name in names)
+    if due is not None and all(due[name] == billed[name] for name in names):
+        return None
+    found = less(priced_of(due), priced_of(billed))
+    return found if found.minor or found.steps else None
+
+
+def fees_left_out(bill: Bill, earlier: Sequence[Bill], corrected: Sequence[str]) -> dict[str, set[str]]:
+    """Which fees billed ahead are no part of the bills that are made again, by the bills' numbers.
+
+    Those for a time after the end of a subscription that this bill closes. On any other bill, all that comes back of
+    a bill if one of its fees would be given back otherwise than it was paid; of one that is not made again, what came
+    to nothing.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    if bill.head["kind"] == "closing":
+        for before in earlier:
+            late = [line for line in before.lines if instant(line["service_start"]) >= bill.end]
+            found[before.number] |= {line["key"] for line in late if is_fee_ahead(line)}
+        return found
+    due = {line["key"]: line for line in fees_due(bill, "in_advance")}
+    unlike = set()
+    for before, line in _billed_ahead(bill, earlier):
+        if _change_of_fee(due.get(line["key"]), line) is not None:
+            if before.number in corrected or not (minor_of(line) or line["steps"]):
+                found[before.number].add(line["key"])
+            if not _is_borne_alike(bill, before, line):
+                unlike.add(before.number)
+    return {name: keys for name, keys in found.items() if name in unlike}
+
+
+def _is_borne_alike(bill: Bill, before: Bill, line: Document) -> bool:
+    """Whether a charge on this bill has the discounts and taxes that a line had on its own, and no amount decides."""
+    percents = [
+        [number(one["percent"]) for one in each.plans[-1].sheet["discounts"] if one["percent"] is not None]
+        if each.plans
+        else []
+        for each in (bill, before)
+    ]
+    taxes = [{name: number(percent) for name, percent in each.taxes.items()} for each in (bill, before)]
+    is_taxed_alike = taxes[0] == taxes[1] or bool(taxes[1] and not line["taxes"])
+    # An opening bill has neither bounds nor a discount by an amount.
+    plans = [*bill.plans, *(() if before.head["kind"] == "opening" else before.plans)]
+    is_paid = any(one["kind"] == "credit" and one["allotted"].get(line["key"]) for one in before.lines)
+    is_by_amount = any(_goes_by_amount(plan.sheet) for plan in plans)
+    return percents[0] == percents[1] and is_taxed_alike and not (is_by_amount or is_paid)
+
+
+def _goes_by_amount(sheet: Document) -> bool:
+    has_amount = any(one["amount"] is not None for one in sheet["discounts"])
+    return has_amount or sheet["minimum"] is not None or sheet["maximum"] is not None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1472,7 +1530,7 @@ def _use(whole: Whole, credit: Credit, still_open: dict[str, int], prices: Mappi
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Corrections: an earlier bill is made again with the usage known by now
+# Corrections: an earlier bill is made again with the usage known by now, and without fees that come back
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -1485,7 +1543,11 @@ class Usage:
 
 
 def corrections(
-    bill: Bill, earlier: Sequence[Bill], corrected: Sequence[str], usage: Usage
+    bill: Bill,
+    earlier: Sequence[Bill],
+    corrected: Sequence[str],
+    usage: Usage,
+    left_out: Mapping[str, set[str]],
 ) -> list[dict[str, Any]]:
     """What each line of the corrected bills comes to now, less what it was billed at, less earlier corrections."""
     by_number = {one.number: one for one in earlier}
@@ -1494,7 +1556,7 @@ def corrections(
     for name in corrected:
         old = by_number[name]
         others = [line for one in earlier for line in one.lines if line["kind"] == "correction"]
-        lines = _corrections_of(bill, old, others, usage, left)
+        lines = _corrections_of(old, others, usage, left, left_out.get(name, set()))
         for credit in credits_of(old):
             key = line_key("correction", old.number, f"credit {credit.key}")
             changed = sum(minor_of(line) for line in lines if line["key"] == key)
@@ -1516,22 +1578,24 @@ def _credits_before_corrections(bill: Bill, corrected: Sequence[Bill]) -> dict[s
 
 
 def _corrections_of(
-    bill: Bill, old: Bill, others: Sequence[Document], usage: Usage, left: Mapping[str, int]
+    old: Bill, others: Sequence[Document], usage: Usage, left: Mapping[str, int], left_out: set[str]
 ) -> list[dict[str, Any]]:
-    used, _, unrated = usage_lines(old, usage.meters, usage.metered[old.number])
+    used, unrated = _used_again(old, usage)
     if any(line["price_key"] in unrated for line in old.lines):
         # One of its lines cannot be rated any more, and the others say nothing then: it stays as it was.
         return []
+    earlier = _corrections_by_key(old, others)
     kept = [
         line
         for line in old.lines
-        if line["kind"] == "charge" and not line["meter_key"] and not _comes_back(bill, line)
-    ]
+        if line["kind"] == "charge" and not line["meter_key"] and line["key"] not in left_out
+        # A fee is corrected by nothing but being left out, and stays so.
+        and not (is_fee_ahead(line) and line_key("correction", old.number, line["key"]) in earlier)
+    ]  # fmt: skip
     before = [line for line in old.lines if line["kind"] == "correction"]
     base = [*kept, *used, *before]
     now = [*base, *whole_lines(old, base, _credits_for(old, others, left))]
     billed = {line["key"]: line for line in old.lines if line["kind"] != "correction"}
-    earlier = _corrections_by_key(old, others)
     found: list[dict[str, Any]] = []
     for line in now:
         if line["kind"] not in ("correction", "carried"):
@@ -1551,11 +1615,12 @@ def _corrections_of(
     return found
 
 
-def _comes_back(bill: Bill, line: Document) -> bool:
-    """Whether a fee was billed ahead for a time after the end of the subscription that this bill closes."""
-    return (
-        bill.head["kind"] == "closing" and is_fee_ahead(line) and instant(line["service_start"]) >= bill.end
-    )
+def _used_again(old: Bill, usage: Usage) -> tuple[list[dict[str, Any]], set[str]]:
+    """The lines of usage of a bill that is made again, and prices that cannot be applied; an opening bill has none."""
+    if old.head["kind"] == "opening":
+        return [], set()
+    used, _, unrated = usage_lines(old, usage.meters, usage.metered[old.number])
+    return used, unrated
 
 
 def _corrections_by_key(old: Bill, others: Sequence[Document]) -> dict[str, list[Document]]:
@@ -1718,7 +1783,8 @@ def _usage(
     not_billed = frozenset(bill.details["not_billed"])
     metered: dict[str, Metered] = {}
     records: int | None = None
-    for one in (bill, *(old for old in earlier if old.number in proof.manifest["corrected"])):
+    corrected = [old for old in earlier if old.number in proof.manifest["corrected"]]
+    for one in (bill, *(old for old in corrected if old.head["kind"] != "opening")):
         if one.number in archived:
             months = ", ".join(month["month"] for month in archived[one.number])
             print(
@@ -1738,17 +1804,18 @@ def expected_lines(
     if bill.head["kind"] == "opening":
         opening = list(fees_due(bill, "in_advance"))
         return [*opening, *whole_lines(bill, opening, [])], {}
+    left_out = fees_left_out(bill, earlier, corrected)
     if bill.head["kind"] == "closing":
-        changes = corrections(bill, earlier, corrected, usage)
+        changes = corrections(bill, earlier, corrected, usage, left_out)
         return [*changes, *whole_lines(bill, changes, credits_of(bill))], {}
     used, unpriced, _ = usage_lines(bill, usage.meters, usage.metered[bill.number])
     lines: list[Document] = [
         *fees_due(bill, "in_arrears"),
         *fees_due(bill, "once"),
-        *fees_settled(bill, earlier),
+        *fees_settled(bill, earlier, left_out),
         *fees_ahead(bill),
         *used,
-        *corrections(bill, earlier, corrected, usage),
+        *corrections(bill, earlier, corrected, usage, left_out),
     ]
     return [*lines, *whole_lines(bill, lines, credits_of(bill))], unpriced
 

@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
+from accounts.models import Account
 from insights.billing.credit_balance import CreditGrantFacts
-from insights.billing.credit_queries import get_credit_balance
+from insights.billing.credit_queries import get_credit_balance, list_left_over
 from insights.billing.price_words import money_words
 from insights.exports.bill_rows import credit_rows
 from insights.values.period import local_day
@@ -38,11 +39,27 @@ def credit_list(request: Any) -> HttpResponse:
     context = {
         "nav": "bills",
         "left": " and ".join(money_words(money) for money in left),
+        "left_over": left_over_words(request.account),
         "grants": [_grant(grant, now=now, zone=zone) for grant in balance.grants],
         "uses": [(grant, use, -use.amount) for grant in balance.grants for use in grant.uses],
         "zone": request.account.billing_zone,
     }
     return render(request, "bills/credits.html", context)
+
+
+def left_over_words(account: Account) -> str:
+    """What a closed account is paid out, in a sentence; empty for any other, and where nothing is left."""
+    found = () if account.closed_at is None else list_left_over(account)
+    if not found:
+        return ""
+    amounts = " and ".join(money_words(one.amount) for one in found)
+    # What a bill below zero leaves is money of the account's; other credits only ever lower bills.
+    if all(one.is_final for one in found):
+        return f"The account is closed and has no bill to come: {amounts} from your bills is to be paid out to you."
+    return (
+        f"The account is closed. {amounts} from your bills lowers those that are still to come; what is then left is "
+        "to be paid out to you."
+    )
 
 
 @account_page

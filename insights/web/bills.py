@@ -43,6 +43,7 @@ from insights.values.money import Money, sum_money
 from insights.values.period import Period, local_day
 from insights.web import words
 from insights.web.bill_charts import totals_figure
+from insights.web.bill_credits import left_over_words
 from insights.web.bill_ruler import ruler_context
 from insights.web.csv_files import ROWS_AT_ONCE, csv_file, csv_stream
 from insights.web.partials import render_page
@@ -67,6 +68,7 @@ def bill_list(request: Any) -> HttpResponse:
         "bars": [_row(request.account, head) for head in bars],
         "figure": totals_figure(bars),
         "answer": owed_words(list_owed_bills(request.account, now=now), unissued, now=now),
+        "left_over": left_over_words(request.account),
         "zone": request.account.billing_zone,
         "page": {
             "summary": "Newest first",

@@ -16,7 +16,7 @@ from django.utils.text import slugify
 
 from accounts.models import Account
 from insights.billing.catalogue_queries import PlanFacts, list_plans
-from insights.billing.credit_queries import list_grant_balances
+from insights.billing.credit_queries import list_grant_balances, list_left_over
 from insights.billing.profile_queries import find_billing_profile
 from insights.billing.subscription_queries import issued_until, overrides_of, subscriptions_with_phases
 from insights.billing.subscription_rule_queries import period_end
@@ -155,6 +155,7 @@ def render_billing(
         "overrides": [_override(each, now, form, failed_which) for each in overrides_of(account.pk)],
         "profile": find_billing_profile(account),
         "credits": list_grant_balances(account),
+        "left_over": list_left_over(account),
         "start_form": form("start"),
         "override_form": form("override"),
         "profile_form": form("profile"),

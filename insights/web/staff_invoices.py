@@ -20,6 +20,7 @@ from accounts.access import staff_page
 from accounts.operations import UnableToChange
 from accounts.tenancy import as_staff
 from insights.billing.bill import BillStatus
+from insights.billing.credit_queries import list_left_over
 from insights.billing.finance_queries import (
     InvoiceFacts,
     InvoicePage,
@@ -64,6 +65,7 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "count": page.count,
         "page": _links(search, page),
         "totals": totals,
+        "left_over": list_left_over(),
         "parked": sum(one.count for one in totals if one.status is BillStatus.CHECKING),
         "overdue": sum(one.count for one in totals if one.status is BillStatus.OVERDUE),
         "text": search.text,

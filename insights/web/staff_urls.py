@@ -17,6 +17,7 @@ from insights.web import (
     staff_months,
     staff_plans,
     staff_reverts,
+    staff_runs,
     staff_sources,
     staff_uploads,
 )
@@ -48,6 +49,8 @@ urlpatterns = [
     ),
     path("invoices/", staff_invoices.invoices, name="staff-invoices"),
     path("invoices.csv", staff_invoices.invoices_csv, name="staff-invoices-csv"),
+    path("invoices/passes/", staff_runs.runs, name="staff-runs"),
+    path("invoices/passes.csv", staff_runs.runs_csv, name="staff-runs-csv"),
     path("invoices/<uuid:bill_uuid>/", staff_invoices.invoice, name="staff-invoice"),
     path("invoices/<uuid:bill_uuid>/release/", staff_invoices.invoice_release, name="staff-invoice-release"),
     path("invoices/<uuid:bill_uuid>/paid/", staff_invoices.invoice_paid, name="staff-invoice-paid"),

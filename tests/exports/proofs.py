@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from accounts.models import Account
+from insights.billing.ahead_mapping import line_ahead
 from insights.billing.basis import (
     Basis,
     CreditOffer,
@@ -29,6 +30,7 @@ from insights.billing.basis import (
 from insights.billing.basis_queries import LoadedBasis, PeriodToBill
 from insights.billing.draft import BilledUsage, draft_invoice
 from insights.billing.draft_operations import Drafted
+from insights.billing.given_back import came_back_before, rated_out
 from insights.billing.invoice_mapping import invoice_hash, invoice_text, line_of
 from insights.billing.issued_bill_queries import _used
 from insights.billing.usage_lines import MeteredUsage
@@ -271,12 +273,12 @@ class Chain:
         """The opening bill and three months."""
         start = MONTHS[0].start + timedelta(hours=self._maybe(self.random.randint(1, 400), 0))
         plan = self._segments(MONTHS[0], start)
-        self._issue(self._opening(plan[0]), MONTHS[0], ())
+        self._issue(self._opening(plan[0]), MONTHS[0])
         for position, month in enumerate(MONTHS[:3]):
             segments = plan if not position else self._segments(month, month.start)
             self._arrive(month, segments)
             to_correct = [] if not position else self._late(self.bills[1 : 1 + position])
-            self._issue(self._basis(month, segments, to_correct), month, to_correct)
+            self._issue(self._basis(month, segments, to_correct), month)
         self._close(self.bills[-1], month)
         return self.bills
 
@@ -289,7 +291,7 @@ class Chain:
             credits=self._grants_left(last.basis.service.start),
             to_correct=tuple(self._as_issued(bill, ended_at=month.end) for bill in (*late, last)),
         )  # fmt: skip
-        self._issue(basis, month, (*late, last))
+        self._issue(basis, month)
 
     def _segments(self, month: Period, start: datetime) -> tuple[ServiceSegment, ...]:
         hours = int((month.end - start) / timedelta(hours=1))
@@ -348,10 +350,14 @@ class Chain:
             segments=(*segments, *held), next_whole=following,
             ahead=tuple(replace(one, service=following, is_first=False) for one in (segments[-1], *held)),
             billed_ahead=tuple(self._billed_ahead(month, service.start)), taxes=self.taxes,
-            to_correct=tuple(self._as_issued(bill) for bill in to_correct),
         )  # fmt: skip
+        returned = rated_out(basis)
+        again = [bill for bill in self.bills if bill in to_correct or bill.invoice.pk in returned]
         return replace(
             basis,
+            to_correct=tuple(
+                self._as_issued(bill, comes_back=returned.get(bill.invoice.pk, frozenset())) for bill in again
+            ),
             credits=(
                 *offer_included_credits(month, service, segments, self.currency),
                 *self._grants_left(service.start),
@@ -377,10 +383,10 @@ class Chain:
                 line = line_of(row)
                 is_in = start <= line.service.start and line.service.end <= month.end
                 if _is_ahead(line) and is_in:
-                    yield StoredLine(
-                        id=row.pk, invoice_id=bill.invoice.pk, invoice_number=bill.number, line=line,
-                        taxes=bill.basis.taxes,
-                    )  # fmt: skip
+                    is_paid = any(
+                        other.kind == LineKind.CREDIT and other.allotted.get(row.key) for other in bill.rows
+                    )
+                    yield replace(line_ahead(row, bill.invoice), is_paid_by_credit=is_paid)
 
     def _arrive(self, month: Period, segments: Sequence[ServiceSegment]) -> None:
         hours = int((month.end - segments[0].service.start) / timedelta(hours=1))
@@ -429,7 +435,9 @@ class Chain:
                         place[values] = place.get(values, ZERO) + record.quantity
         return found
 
-    def _as_issued(self, bill: Issued, *, ended_at: datetime | None = None) -> IssuedBill:
+    def _as_issued(
+        self, bill: Issued, *, ended_at: datetime | None = None, comes_back: frozenset[int] = frozenset()
+    ) -> IssuedBill:
         lines = tuple(
             StoredLine(id=row.pk, invoice_id=bill.invoice.pk, invoice_number=bill.number, line=line_of(row))
             for row in bill.rows
@@ -440,22 +448,28 @@ class Chain:
             for row in other.rows
             if row.corrects_invoice_id == bill.invoice.pk and row.kind == LineKind.CORRECTION
         )
-        comes_back = frozenset(
+        comes_back |= came_back_before(lines, (line.corrects_id for line in corrections))
+        comes_back |= frozenset(
             stored.id
             for stored in lines
             if ended_at is not None and _is_ahead(stored.line) and stored.line.service.start >= ended_at
         )
         return IssuedBill(
             id=bill.invoice.pk, number=bill.number, period=bill.basis.service, whole=bill.basis.whole,
-            comes_back=comes_back, segments=bill.basis.plans, taxes=bill.basis.taxes, credits=bill.credits, lines=lines,
-            corrections=corrections, unpriced=bill.unpriced,
+            is_opening=bill.basis.is_opening, comes_back=comes_back, segments=bill.basis.plans,
+            taxes=bill.basis.taxes, credits=bill.credits, lines=lines, corrections=corrections, unpriced=bill.unpriced,
             credits_used={
                 offer.credit.key: _used(offer, bill.number, lines, corrections) for offer in bill.credits
             },
         )  # fmt: skip
 
-    def _issue(self, basis: Basis, month: Period, to_correct: Sequence[Issued]) -> None:
-        known = {bill.number: list(self.known[bill.basis.whole.start.isoformat()]) for bill in to_correct}
+    def _issue(self, basis: Basis, month: Period) -> None:
+        again = {bill.id for bill in basis.to_correct}
+        to_correct = [bill for bill in self.bills if bill.invoice.pk in again]
+        known = {
+            bill.number: [] if bill.basis.is_opening else list(self.known[bill.basis.whole.start.isoformat()])
+            for bill in to_correct
+        }
         own = self.known[month.start.isoformat()] if basis.bills_usage else []
         usage = BilledUsage(
             meters=self.meters,
@@ -465,7 +479,7 @@ class Chain:
             },
         )
         draft = draft_invoice(basis, usage)
-        looked_at = {"unpriced_meter", "unable_to_rate", "discounts_changed"}
+        looked_at = {"unpriced_meter", "unable_to_rate", "unable_to_give_back"}
         assert {problem.code for problem in draft.problems} <= looked_at, draft.problems
         number = f"TG-{len(self.bills) + 1:06}"
         pk = len(self.bills) + 1
@@ -502,7 +516,11 @@ class Chain:
                 number=number, basis=basis, invoice=invoice, rows=rows, credits=draft.credits,
                 unpriced=(*draft.unpriced, *draft.priced_elsewhere),
                 corrected=tuple(
-                    bill for bill in to_correct if any(row.corrects_invoice_id == bill.invoice.pk for row in rows)
+                    bill
+                    for bill in to_correct
+                    if any(
+                        row.kind == LineKind.CORRECTION and row.corrects_invoice_id == bill.invoice.pk for row in rows
+                    )
                 ),
                 records={number: list(own), **known},
             )

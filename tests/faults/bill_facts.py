@@ -26,7 +26,7 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; `exact` is what it came to before it was rounded."""
+    """One line; `exact` is what it came to before it was rounded, `paid` the lines that a credit pays a part of."""
 
     key: str
     kind: str
@@ -40,6 +40,7 @@ class Line:
     is_ahead: bool = False
     is_usage: bool = False
     exact: Fraction = ZERO
+    paid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Credit:
 
 @dataclass(slots=True)
 class Invoice:
-    """One invoice: its lines, and what rating it again starts from."""
+    """One invoice: its lines, and what rating it again starts from. `left_out` are fees that came back by that."""
 
     account: str
     kind: str
@@ -69,6 +70,7 @@ class Invoice:
     segments: list[Segment] = field(default_factory=list)
     offers: list[Credit] = field(default_factory=list)
     corrections: list[Line] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
 
     @property
     def place(self) -> tuple[str, str, datetime]:

@@ -97,6 +97,7 @@ class Oracle:
         name = account["reference"]
         segments = self._segments(account, whole)
         ahead = _from_the_start(self._segments(account, following), following[0])
+        returned = self._leave_out(account, whole, span, segments)
         fees = list(self._settled_fees(account, whole, span, segments))
         fees += _fees(self, following, ahead, account, is_ahead=True)
         used = list(self._usage_lines(account, whole, segments))
@@ -107,7 +108,7 @@ class Oracle:
             and (grant.expires_at is None or grant.expires_at > span[0])
         ]
         offers = [*self._included(account, whole, span, segments), *grants]
-        corrections, uses = self._corrections(account, offers)
+        corrections, uses = self._corrections(account, offers, returned)
         self._finish(account, "period", whole, span, [*fees, *used, *corrections], segments, offers, uses)
 
     def _finish(
@@ -210,21 +211,42 @@ class Oracle:
         """Fees in arrears and once; and the difference between what was billed ahead and what was held."""
         yield from _fees(self, whole, segments, account, is_ahead=False)
         due = {line.key: line for line in _fees(self, whole, segments, account, is_ahead=True)}
-        billed = [
-            (self.numbers.get(invoice.place, ""), line)
-            for invoice in self.issued[account["reference"]]
-            for line in invoice.lines
-            if line.is_ahead and line.span and line.span[0] >= span[0] and line.span[1] <= whole[1]
-        ]
-        for number_, line in billed:
+        for invoice, line in self._billed_ahead(account, whole, span):
+            if line.key in invoice.left_out:
+                continue
+            number_ = self.numbers.get(invoice.place, "")
             now = due.pop(line.key, None)
-            if now is None or (now.minor, now.span, now.exact) != (line.minor, line.span, line.exact):
+            if _has_changed(now, line):
                 yield replace(
                     line, key=line_key("correction", number_, line.key), minor=(now.minor if now else 0) - line.minor,
                     metered=_less(now.metered if now else ZERO, line.metered),
                     billed=_less(now.billed if now else ZERO, line.billed), takes_credit=False, is_ahead=False,
                 )  # fmt: skip
         yield from (replace(line, is_ahead=False) for line in due.values())
+
+    def _billed_ahead(
+        self, account: Mapping[str, Any], whole: Span, span: Span
+    ) -> Iterator[tuple[Invoice, Line]]:
+        for invoice in self.issued[account["reference"]]:
+            for line in invoice.lines:
+                if line.is_ahead and line.span and line.span[0] >= span[0] and line.span[1] <= whole[1]:
+                    yield invoice, line
+
+    def _leave_out(
+        self, account: Mapping[str, Any], whole: Span, span: Span, segments: list[Segment]
+    ) -> list[Invoice]:
+        """The bills that are made again without fees that come back, where a charge would give back something else."""
+        due = {line.key: line for line in _fees(self, whole, segments, account, is_ahead=True)}
+        back: dict[int, list[Line]] = defaultdict(list)
+        unlike: dict[int, Invoice] = {}
+        for invoice, line in self._billed_ahead(account, whole, span):
+            if _figures(due.get(line.key)) != _figures(line):
+                back[id(invoice)].append(line)
+                if not _is_alike(invoice, line, segments):
+                    unlike[id(invoice)] = invoice
+        for name, invoice in unlike.items():
+            invoice.left_out |= {line.key for line in back[name]}
+        return list(unlike.values())
 
     # Usage.
 
@@ -290,14 +312,15 @@ class Oracle:
             )  # fmt: skip
 
     def _corrections(
-        self, account: Mapping[str, Any], offers: list[Credit]
+        self, account: Mapping[str, Any], offers: list[Credit], returned: list[Invoice]
     ) -> tuple[list[Line], dict[str, int]]:
         """Every earlier bill as the usage known now makes it, less what it was billed at and corrected by."""
         lines: list[Line] = []
         uses: dict[str, int] = defaultdict(int)
         changed = self.usage.changed.pop(account["reference"], set())
         for bill in self.issued[account["reference"]]:
-            if bill.kind == "opening" or not any(bill.span[0] <= at < bill.span[1] for at in changed):
+            is_late = bill.kind != "opening" and any(bill.span[0] <= at < bill.span[1] for at in changed)
+            if not is_late and not any(bill is one for one in returned):
                 continue
             left = {offer.key: offer.left - uses[offer.key] for offer in offers if offer.is_grant}
             again = self._again(account, bill, left)
@@ -320,11 +343,14 @@ class Oracle:
             taken -= sum(line.minor for line in bill.corrections if line.key == f"correction:{number_}:{key}")
             more = min(offer.left - taken, left.get(offer.key, 0))
             offers.append(replace(offer, left=taken + max(more, 0)) if offer.is_grant else offer)
+        is_opening = bill.kind == "opening"
         kept = [line for line in bill.lines if line.kind == "charge" and not line.is_usage]
+        kept = [line for line in kept if line.key not in bill.left_out]
         corrections = [line for line in bill.lines if line.kind == "correction"]
-        used = list(self._usage_lines(account, bill.whole, bill.segments))
+        used = [] if is_opening else list(self._usage_lines(account, bill.whole, bill.segments))
         base = [*kept, *used, *corrections]
-        return [*base, *whole_lines(account, bill.whole, bill.span, base, bill.segments, offers)]
+        made = whole_lines(account, bill.whole, bill.span, base, bill.segments, offers, is_opening=is_opening)
+        return [*base, *made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +404,32 @@ def _cells(
         yield wanted, shared | cell, mine
     if "otherwise" in price:
         yield (), shared | price["otherwise"], rest
+
+
+def _has_changed(now: Line | None, billed: Line) -> bool:
+    """Whether a fee that was billed ahead comes to something else."""
+    return now is None or (now.minor, now.span, now.exact) != (billed.minor, billed.span, billed.exact)
+
+
+def _figures(line: Line | None) -> tuple[int, Fraction, Fraction]:
+    """What comes back where it is other than billed; a fee once for a plan may be for other days at one amount."""
+    return (0, ZERO, ZERO) if line is None else (line.minor, line.exact, line.metered or ZERO)
+
+
+def _is_alike(bill: Invoice, line: Line, segments: list[Segment]) -> bool:
+    """Whether a charge among these plans bears what the line of that bill did, and nothing goes by an amount."""
+    plans = [[one for one in each if not one.add_on] for each in (bill.segments, segments)]
+    percents = [
+        [one["percent"] for one in each[-1].version["version"].get("discounts", ()) if "percent" in one]
+        for each in plans
+    ]
+    bounded = [*plans[1], *([] if bill.kind == "opening" else plans[0])]
+    is_by_amount = any(
+        "minimum" in terms or "maximum" in terms or any("amount" in one for one in terms.get("discounts", ()))
+        for terms in (one.version["version"] for one in bounded)
+    )
+    is_paid = any(line.key in other.paid for other in bill.lines)
+    return percents[0] == percents[1] and not is_by_amount and not is_paid
 
 
 def _less(now: Fraction | None, before: Fraction | None) -> Fraction | None:

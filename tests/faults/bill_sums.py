@@ -212,8 +212,10 @@ def whole_lines(
             if open_minor.get(line.key) and (offer.covers is None or line.price in offer.covers)
         }
         if minor := min(offer.left, sum(payable.values()), due()):
-            made.append(Line(f"credit {offer.key}", "credit", -minor))
-            for key, part in shared_out(minor, payable).items():
+            parts = shared_out(minor, payable)
+            paid = tuple(key for key, part in parts.items() if part)
+            made.append(Line(f"credit {offer.key}", "credit", -minor, paid=paid))
+            for key, part in parts.items():
                 left[key] -= part
                 open_minor[key] -= part
     if account["tax"] and taxed:

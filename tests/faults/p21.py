@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,7 +97,9 @@ def _anomalies() -> list[Case]:
         Case("nobody", also("no_profile"), arrange=_no_profile, begins=JUNE),
         Case("planless", also("no_plan"), arrange=_no_plan, begins=JUNE),
         Case("priceless", also("no_prices"), begins=JUNE, plan="later"),
-        Case("taxed", also("taxes_changed"), arrange=_tax_and_change, plan="ahead"),
+        Case("unsaid", also("count_unsaid"), plan="counted"),
+        Case("unfit", also("own_price_unfit"), plan="agreed"),
+        Case("stuck", also("unable_to_give_back", "unable_to_rate"), arrange=_stick, plan="stuck"),
         Case("negative", also("unable_to_rate"), arrange=_use_other("net", "-5"), plan="net"),
         Case(
             "three",
@@ -121,6 +123,8 @@ def _neighbours() -> list[Case]:
         Case("just-complete", arrange=_watermark("second", complete_to=JULY)),
         Case("not-counted", arrange=_watermark("own", complete_to=None)),
         Case("taxed-before", arrange=_tax, plan="ahead"),
+        Case("taxed", arrange=_tax_and_change, plan="ahead"),
+        Case("discounted", arrange=_change_to("ahead-off"), plan="ahead"),
         Case("sum-of-nothing", arrange=_use_other("net", "0"), plan="net"),
         Case("elsewhere", arrange=_price_elsewhere),
     ]
@@ -130,7 +134,7 @@ def _open(cases: Sequence[Case]) -> None:
     from accounts.tenancy import as_worker
     from insights.models import BillingProfile
     from insights.rating.charges import PerUnit
-    from insights.rating.terms import FeeTiming
+    from insights.rating.terms import Discount, FeeTiming
     from tests.billing.scene import Decimal, fee, make_plan, meters, publish, usage_price
     from tests.factories import make_source
 
@@ -149,16 +153,45 @@ def _open(cases: Sequence[Case]) -> None:
         "ahead": make_plan("ahead", [units, fee("base", "30", timing=FeeTiming.IN_ADVANCE)]),
         "ahead-more": make_plan("ahead-more", [units, fee("base", "60", timing=FeeTiming.IN_ADVANCE)]),
         "later": _plan_to_come(),
+        "ahead-off": make_plan(
+            "ahead-off",
+            [units, fee("base", "60", timing=FeeTiming.IN_ADVANCE)],
+            discounts=(Discount(percent=Decimal(10)),),
+        ),
+        "stuck": make_plan(
+            "stuck", [units, usage_price("net", tenth), fee("base", "30", timing=FeeTiming.IN_ADVANCE)]
+        ),
+        "counted": make_plan("counted", [units]),
+        "agreed": make_plan("agreed", [units, replace(usage_price("free", tenth), key="extra")]),
         "free": make_plan("free", [usage_price("free", tenth)]),
     }
     publish(plans["later"], [units], number=1, effective_from=datetime(2026, 6, 5, tzinfo=UTC))
+    seats = fee("seats", "5", is_counted=True)
+    publish(plans["counted"], [units, seats], number=2, effective_from=JUNE)
+    other = replace(usage_price("sized", tenth, unit="kilo"), key="extra")
+    publish(plans["agreed"], [units, other], number=2, effective_from=JUNE)
     for case in cases:
         gather(1, [plans[case.plan]], starts_at=case.begins, prefix=case.name)
+    _agree_on_a_price()
     with as_worker():
-        profiles = BillingProfile.objects.filter(account__subscriptions__name="Ahead")
+        profiles = BillingProfile.objects.filter(account__subscriptions__name__in=("Ahead", "Stuck"))
         BillingProfile.objects.filter(pk__in=list(profiles.values_list("pk", flat=True))).update(
             tax_name="VAT", tax_percent=19
         )
+
+
+def _agree_on_a_price() -> None:
+    """A price of the account's own, for what the plan's next version has another meter for."""
+    from accounts.models import Account
+    from accounts.tenancy import as_worker
+    from insights.billing.override_operations import set_override
+
+    with as_worker():
+        for account in Account.objects.filter(subscriptions__name="Agreed"):
+            set_override(
+                account_id=account.pk, plan_key="agreed", price_key="extra", reason="agreed", by=None,
+                toml='model = "per_unit"\nunit_amount = "0.01"\n', starts_at=MARCH, ends_at=None,
+            )  # fmt: skip
 
 
 def _plan_to_come() -> Any:
@@ -178,10 +211,10 @@ def _use(cases: Sequence[Case], month: int, start: datetime) -> None:
     deliver_rows(rows, until=FAR if month < 3 else None)
 
 
-def _use_other(meter: str, quantity: str) -> Callable[[Any], None]:
+def _use_other(meter: str, quantity: str, month: str = "2026-06") -> Callable[[Any], None]:
     def use(subscription: Any) -> None:
         name = subscription.account.reference
-        deliver_rows([[name, meter, "2026-06-06T00:00:00Z", quantity, "1"]], until=FAR)
+        deliver_rows([[name, meter, f"{month}-06T00:00:00Z", quantity, "1"]], until=FAR)
 
     return use
 
@@ -234,14 +267,28 @@ def _tax(subscription: Any) -> None:
     BillingProfile.objects.filter(account=subscription.account).update(tax_name="GST", tax_percent=3)
 
 
-def _tax_and_change(subscription: Any) -> None:
-    from insights.models import Plan, SubscriptionPhase
+def _change_to(key: str) -> Callable[[Any], None]:
+    def change(subscription: Any) -> None:
+        from insights.models import Plan, SubscriptionPhase
 
+        SubscriptionPhase.objects.create(
+            account=subscription.account, subscription=subscription, plan=Plan.objects.get(key=key),
+            starts_at=datetime(2026, 6, 11, tzinfo=UTC),
+        )  # fmt: skip
+
+    return change
+
+
+def _tax_and_change(subscription: Any) -> None:
+    """June's fee comes back at another tax: May's bill is made again without it."""
     _tax(subscription)
-    SubscriptionPhase.objects.create(
-        account=subscription.account, subscription=subscription, plan=Plan.objects.get(key="ahead-more"),
-        starts_at=datetime(2026, 6, 11, tzinfo=UTC),
-    )  # fmt: skip
+    _change_to("ahead-more")(subscription)
+
+
+def _stick(subscription: Any) -> None:
+    """The same, but what came late for May has no price there."""
+    _tax_and_change(subscription)
+    _use_other("net", "-5", month="2026-05")(subscription)
 
 
 def _three(subscription: Any) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -28,6 +29,7 @@ from insights.billing.basis import (
 from insights.billing.bill import Bill, BillHead, BillStatus, Party
 from insights.billing.bill_mapping import line_of, segments_of
 from insights.billing.draft import BilledUsage, draft_invoice
+from insights.billing.given_back import goes_by_amount, percents_of, rated_out
 from insights.billing.invoice_mapping import segments_document
 from insights.billing.whole_lines import offer_included_credits
 from insights.rating.charges import (
@@ -76,8 +78,9 @@ class Pair:
     usage: BilledUsage
 
 
+@cache
 def make_pair(number: int) -> Pair:
-    """The pair of this number: March's bill and April's."""
+    """The pair of this number: March's bill and April's. Made once, since nothing of it can be changed."""
     return _Maker(Random(number)).pair()
 
 
@@ -320,24 +323,30 @@ class _Maker:
         march = self.basis(MARCH, plans, APRIL)
         used = BilledUsage(meters=self.meters, current=self.usage(march), earlier={})
         first = draft_invoice(march, used)
+        last = march.plans[-1].sheet
+        paid = {key for line in first.lines if line.kind is LineKind.CREDIT for key in line.allotted}
         stored = tuple(
-            StoredLine(id=number, invoice_id=7, invoice_number="TG-7", line=line)
+            StoredLine(
+                id=number, invoice_id=7, invoice_number="TG-7", line=line, taxes=march.taxes,
+                discounts=percents_of(last), is_paid_by_credit=line.key in paid,
+                is_by_amount=any(goes_by_amount(plan.sheet) for plan in march.plans),
+            )
             for number, line in enumerate(first.lines, 1)
-        )
+        )  # fmt: skip
         issued = IssuedBill(
             id=7, number="TG-7", period=march.service, whole=MARCH, segments=march.segments, taxes=march.taxes,
             credits=march.credits, lines=stored,
         )  # fmt: skip
         april = self.basis(APRIL, self.later_plans(plans), MAY)
-        april = replace(
-            april,
-            billed_ahead=tuple(
-                one
-                for one in stored
-                if one.line.service.start == APRIL.start and one.line.kind is LineKind.CHARGE
-            ),
-            to_correct=(issued,) if self.maybe() else (),
+        ahead = tuple(
+            one
+            for one in stored
+            if one.line.service.start == APRIL.start and one.line.kind is LineKind.CHARGE
         )
+        april = replace(april, billed_ahead=ahead)
+        returned = rated_out(april)
+        issued = replace(issued, comes_back=returned.get(7, frozenset()))
+        april = replace(april, to_correct=(issued,) if returned or self.maybe() else ())
         late = self.usage(march)
         second = draft_invoice(
             april, BilledUsage(meters=self.meters, current=self.usage(april), earlier={7: late})
