@@ -2,6 +2,7 @@
 
 import gc
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,14 @@ OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def post_worker_init(worker: Any) -> None:
-    """Look for cycles seldom, and never among what was imported: it took a third of the time of a long page."""
+    """Import every page before the first request; look for cycles seldom, and never among what was imported.
+
+    The first page of a process took over a second, and looking for cycles a third of the time of a long page.
+    """
+    # Settings can be read by now, and not where this file is.
+    from django.conf import settings
+
+    import_module(settings.ROOT_URLCONF)
     gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 10, 10)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
 from typing import Any
+from uuid import UUID
 
 from insights.billing.bill import (
     Bill,
@@ -60,9 +61,9 @@ def bill_of(
     lines: Sequence[BillLine],
     *,
     settlement: Settlement | None,
-    corrected_by: Sequence[Invoice],
+    corrected_by: Sequence[tuple[UUID, str]],
 ) -> Bill:
-    """The whole bill of an invoice."""
+    """The whole bill of an invoice; `corrected_by` are the ids and numbers of bills that correct it."""
     details: Mapping[str, Any] = invoice.details
     is_issued = invoice.state == InvoiceState.ISSUED
     return Bill(
@@ -78,7 +79,7 @@ def bill_of(
         tax_exempt_reason=details.get("tax_exempt_reason") or "",
         void_reason=settlement.reason if settlement and settlement.state == "void" else "",
         settled_at=settlement.changed_at if settlement and is_issued else None,
-        corrected_by=tuple((later.public_id, later.number or "") for later in corrected_by),
+        corrected_by=tuple(corrected_by),
         whole=whole_of(details, head.period),
     )
 

@@ -14,14 +14,13 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Account
-from insights.billing.bill import Bill, BillHead, BillLine, BillStatus, PlanSegment
-from insights.billing.bill_mapping import bill_of, head_of, line_of, segments_of, with_correction
+from insights.billing.bill import Bill, BillHead, BillStatus, PlanSegment
+from insights.billing.bill_line_queries import list_correcting, list_lines
+from insights.billing.bill_mapping import bill_of, head_of, segments_of
 from insights.models import (
     Invoice,
     InvoiceFile,
     InvoiceState,
-    LineItem,
-    Meter,
     PriceOverride,
     Settlement,
     SettlementState,
@@ -131,22 +130,29 @@ def find_running_draft(account: Account, *, now: datetime) -> BillHead | None:
 
 
 def get_bill(account: Account, *, public_id: UUID, now: datetime) -> Bill | None:
-    """Read one whole bill, or None where the account has no such bill; at most seven statements.
+    """Read one whole bill, or None where the account has no such bill; at most eight statements.
 
     Raises InvalidStep or InvalidTerms when what is stored is not in its form.
     """
-    invoice = _invoices(account).filter(public_id=public_id).first()
-    if invoice is None:
-        return None
-    settlement = Settlement.objects.for_account(account).filter(invoice=invoice).first()
-    head = head_of(invoice, settlement, now=now, is_filed=invoice.is_filed)
-    return bill_of(
-        head,
-        invoice,
-        _lines(account, invoice),
-        settlement=settlement,
-        corrected_by=_correcting(account, invoice),
-    )
+    return get_bills(account, public_ids=[public_id], now=now).get(public_id)
+
+
+def get_bills(account: Account, *, public_ids: Iterable[UUID], now: datetime) -> dict[UUID, Bill]:
+    """Read some whole bills by their ids, in as many statements as one; ids that are not the account's are left out."""
+    invoices = list(_invoices(account).filter(public_id__in=list(public_ids)))
+    settlements = _settlements(account, invoices)
+    lines = list_lines(account, invoices)
+    correcting = list_correcting(account, invoices)
+    return {
+        invoice.public_id: bill_of(
+            head_of(invoice, settlements.get(invoice.pk), now=now, is_filed=invoice.is_filed),
+            invoice,
+            lines[invoice.pk],
+            settlement=settlements.get(invoice.pk),
+            corrected_by=correcting[invoice.pk],
+        )
+        for invoice in invoices
+    }
 
 
 def has_bill(account: Account, *, public_id: UUID) -> bool:
@@ -234,66 +240,13 @@ def _of_status(status: BillStatus, now: datetime) -> Q:
 
 
 def _heads(account: Account, invoices: Sequence[Any], now: datetime) -> list[BillHead]:
-    settlements = {
-        settlement.invoice_id: settlement
-        for settlement in Settlement.objects.for_account(account).filter(
-            invoice__in=[invoice.pk for invoice in invoices]
-        )
-    }
+    settlements = _settlements(account, invoices)
     return [
         head_of(invoice, settlements.get(invoice.pk), now=now, is_filed=invoice.is_filed)
         for invoice in invoices
     ]
 
 
-def _lines(account: Account, invoice: Invoice) -> list[BillLine]:
-    rows = list(
-        LineItem.objects.for_account(account)
-        .filter(invoice=invoice)
-        .select_related("corrects", "corrects_invoice")
-        .order_by("position")
-    )
-    names = meter_names({row.meter_key for row in rows if row.meter_key})
-    earlier = _earlier_corrections(account, invoice, [row.corrects_id for row in rows if row.corrects_id])
-    return [
-        with_correction(
-            line_of(row, invoice.currency, meter_names=names),
-            row,
-            earlier=earlier.get(row.corrects_id or 0, ()),
-        )
-        for row in rows
-    ]
-
-
-def meter_names(keys: set[str]) -> dict[str, str]:
-    """The name of each meter's newest version."""
-    rows = Meter.objects.filter(key__in=keys).order_by("key", "version")
-    return dict(rows.values_list("key", "name"))
-
-
-def _earlier_corrections(
-    account: Account, invoice: Invoice, line_ids: Sequence[int]
-) -> dict[int, list[LineItem]]:
-    """What issued bills that are not void corrected of the same lines before this one, by line."""
-    if not line_ids:
-        return {}
-    void = Settlement.objects.filter(
-        account=account, invoice=OuterRef("invoice_id"), state=SettlementState.VOID
-    )
-    rows = LineItem.objects.for_account(account).filter(
-        corrects__in=line_ids,
-        corrects_invoice__isnull=False,
-        invoice__state=InvoiceState.ISSUED,
-        invoice__lt=invoice.pk,
-    )
-    found: dict[int, list[LineItem]] = {}
-    for row in rows.exclude(Exists(void)):
-        found.setdefault(row.corrects_id or 0, []).append(row)
-    return found
-
-
-def _correcting(account: Account, invoice: Invoice) -> list[Invoice]:
-    """The issued bills with corrections of this one, in order."""
-    lines = LineItem.objects.filter(account=account, corrects_invoice=invoice, invoice=OuterRef("pk"))
-    later = Invoice.objects.for_account(account).filter(state=InvoiceState.ISSUED).only("public_id", "number")
-    return list(later.filter(Exists(lines)).order_by("period_start", "id"))
+def _settlements(account: Account, invoices: Sequence[Invoice]) -> dict[int, Settlement]:
+    found = Settlement.objects.for_account(account).filter(invoice__in=[invoice.pk for invoice in invoices])
+    return {settlement.invoice_id: settlement for settlement in found}

@@ -15,7 +15,7 @@ from django.db.models import Q
 from accounts.models import Account
 from insights.billing.bill import Bill, BillHead
 from insights.billing.bill_mapping import head_of
-from insights.billing.bill_queries import get_bill
+from insights.billing.bill_queries import get_bills
 from insights.models import Invoice, InvoiceKind, Settlement, SettlementState
 
 BILLS_OFFERED_MAX = 60
@@ -37,21 +37,19 @@ def find_two_bills(
 
     The one before is of the same subscription and kind and not void; before a closing bill stand those of periods.
     """
-    bill = get_bill(account, public_id=public_id, now=now)
-    if bill is None:
-        return None
     chosen = other_id or _find_before(account, public_id)
-    other = None
-    if chosen is not None:
-        other = bill if chosen == public_id else get_bill(account, public_id=chosen, now=now)
-        if other is None:
-            return None
-    return TwoBills(bill=bill, other=other, offered=_offered(account, bill, now))
+    bills = get_bills(account, public_ids={public_id, *([chosen] if chosen else [])}, now=now)
+    bill = bills.get(public_id)
+    if bill is None or (chosen and chosen not in bills):
+        return None
+    return TwoBills(bill=bill, other=bills[chosen] if chosen else None, offered=_offered(account, bill, now))
 
 
 def _find_before(account: Account, public_id: UUID) -> UUID | None:
     of_account = Invoice.objects.for_account(account)
-    invoice = of_account.only("subscription_id", "kind", "period_start").get(public_id=public_id)
+    invoice = of_account.only("subscription_id", "kind", "period_start").filter(public_id=public_id).first()
+    if invoice is None:
+        return None
     of_subscription = of_account.filter(subscription=invoice.subscription_id).exclude(pk__in=_void(account))
     if invoice.kind == InvoiceKind.CLOSING:
         # It has the last period as its own, whose bill is the one before it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ from insights.explain.line_reading_queries import LineRead, Measured, read_line
 from insights.metering.aggregations import adds_over_time, adds_up, settled
 from insights.metering.archived_queries import list_archived_months, refused_for
 from insights.metering.faults import Fault, UsageFilterRefused
-from insights.metering.line_usage_queries import last_instant, read_line_by_series
+from insights.metering.line_usage_queries import LineSeries, last_instant, read_line_by_series
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import Slot
 from insights.models import LineItem
@@ -47,6 +47,15 @@ class Asking:
     now: datetime
     measured: Measured
     details: Mapping[int, Mapping[str, object]]
+    # By series, of which each month has the same.
+    _shares: dict[int, Share] = field(default_factory=dict)
+
+    def share_of(self, one: LineSeries) -> Share:
+        """Where the usage of a series belongs."""
+        known = self._shares.get(one.facts.id)
+        if known is None:
+            known = self._shares[one.facts.id] = _share_of(self.question, one.dimensions)
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +186,7 @@ def _asked(
         service=service,
         is_whole=asking.period.start <= service.start and service.end <= asking.period.end,
         days=days,
-        shares=_shares(question, read, used.get(row.pk, {})) if names else None,
+        shares=_shares(asking, read, used.get(row.pk, {})) if names else None,
         is_filtered=bool(question.values),
         adds_over_time=adds_over_time(question.meter.aggregation),
         adds_up=all(adds_up(question.meter, name) for name in names),
@@ -185,20 +194,20 @@ def _asked(
     )
 
 
-def _shares(question: UsageFilter, read: LineRead, used: Mapping[int, Decimal]) -> dict[Share, Decimal]:
+def _shares(asking: Asking, read: LineRead, used: Mapping[int, Decimal]) -> dict[Share, Decimal]:
     """What was used by the values that are asked for or grouped by; without usage the values that there could be."""
     scope = read.scope
     if scope is None or not scope.series:
         # Then the values that the price is for are all there is to go by.
-        return {_share_of(question, read.line.values): ZERO} if read.line.values else {}
+        return {_share_of(asking.question, read.line.values): ZERO} if read.line.values else {}
     if not used:
-        return {_share_of(question, one.dimensions): ZERO for one in scope.series}
+        return {asking.share_of(one): ZERO for one in scope.series}
     shares: dict[Share, Decimal] = {}
     for one in scope.series:
         if one.facts.id in used:
-            share = _share_of(question, one.dimensions)
+            share = asking.share_of(one)
             shares[share] = EXACT.add(shares.get(share, ZERO), used[one.facts.id])
-    return {share: settled(question.meter.aggregation, raw) for share, raw in shares.items()}
+    return {share: settled(asking.question.meter.aggregation, raw) for share, raw in shares.items()}
 
 
 def _share_of(question: UsageFilter, dimensions: Mapping[str, str]) -> Share:

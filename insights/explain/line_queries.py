@@ -5,7 +5,7 @@ Everything is read as known at the position that the bill was made at, and once 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -28,11 +28,14 @@ from insights.metering.archived_queries import list_archived_months
 from insights.metering.line_usage_queries import (
     NOW,
     DayUsage,
+    LineScope,
+    LineUsage,
     last_instant,
     read_days_of_lines,
     read_line_by_series,
     read_line_days,
     read_line_total,
+    read_line_usage,
 )
 from insights.models import Invoice, InvoiceState, Settlement, SettlementState
 from insights.rating.invoice import LineKind
@@ -61,11 +64,13 @@ def prove_line(account: Account, bill: Bill, *, position: int, now: datetime) ->
     until = last_instant(read.draft.service, now)
     if read.draft.kind is LineKind.CORRECTION:
         return replace(proof, days=read_changed_days(account, read, until=until))
+    usage = read_line_usage(read.scope, position=read.position, until=until)
+    counted = read_line_usage(read.counted, position=read.position, until=until) if read.counted else None
     return replace(
         proof,
-        days=read_days(read, until=until),
-        dimensions=_dimensions(read),
-        recheck=_recheck(read, read.draft.terms),
+        days=_with_costs(read, usage.days, counts=counted.days if counted else ()),
+        dimensions=_dimensions(read, usage),
+        recheck=_recheck(read, read.draft.terms, usage, counted),
     )
 
 
@@ -109,11 +114,17 @@ def read_days_together(reads: Sequence[LineRead], *, until: datetime) -> tuple[t
 def _days_of(
     read: LineRead, usage: Sequence[DayUsage], *, until: datetime, position: int
 ) -> tuple[DayPart, ...]:
+    counts = read_line_days(read.counted, position=position, until=until) if read.counted else ()
+    return _with_costs(read, usage, counts=counts)
+
+
+def _with_costs(
+    read: LineRead, usage: Sequence[DayUsage], *, counts: Sequence[DayUsage]
+) -> tuple[DayPart, ...]:
     days = tuple(DayPart(slot=one.slot, quantity=one.quantity, records=one.records) for one in usage)
     terms = read.draft.terms
     if read.scope is None or terms is None or not adds_over_time(read.scope.meter.aggregation):
         return days
-    counts = read_line_days(read.counted, position=position, until=until) if read.counted else ()
     return cost_of_days(
         days,
         terms=terms,
@@ -146,22 +157,26 @@ def _or_zero(usage: DayUsage) -> Decimal:
     return usage.quantity or ZERO
 
 
-def _dimensions(read: LineRead) -> tuple[Dimension, ...]:
+def _dimensions(read: LineRead, usage: LineUsage) -> tuple[Dimension, ...]:
     if read.scope is None:
         return ()
     meter = read.scope.meter
     return tuple(
         cost_of_values(name, quantities, read.line.amount, adds_up=adds_up(meter, name))
-        for name, quantities in read_line_values(read).items()
+        for name, quantities in _by_values(read.scope, usage.by_series).items()
     )
 
 
 def read_line_values(read: LineRead) -> dict[str, dict[str, tuple[Decimal, int]]]:
     """The quantity and number of records of a line by the values of each dimension, as known at its bill's position."""
-    scope = read.scope
-    if scope is None:
+    if read.scope is None:
         return {}
-    totals = read_line_by_series(scope, position=read.position)
+    return _by_values(read.scope, read_line_by_series(read.scope, position=read.position))
+
+
+def _by_values(
+    scope: LineScope, totals: Mapping[int, tuple[Decimal, int]]
+) -> dict[str, dict[str, tuple[Decimal, int]]]:
     found = {}
     for name in scope.meter.dimensions:
         raw: dict[str, tuple[Decimal, int]] = {}
@@ -178,18 +193,22 @@ def read_line_values(read: LineRead) -> dict[str, dict[str, tuple[Decimal, int]]
     return found
 
 
-def _recheck(read: LineRead, terms: PriceTerms) -> Recheck | None:
-    if read.scope is None:
-        return None
-    then, records = read_line_total(read.scope, position=read.position)
-    now, records_now = read_line_total(read.scope, position=NOW)
-    count_then = read_line_total(read.counted, position=read.position)[0] if read.counted else ZERO
-    count_now = read_line_total(read.counted, position=NOW)[0] if read.counted else ZERO
+def _recheck(read: LineRead, terms: PriceTerms, usage: LineUsage, counted: LineUsage | None) -> Recheck:
+    now, records_now = _now(read.scope, usage)
     return recheck_line(
         read.line,
         terms=terms,
         segment=read.draft.segment,
         before=read.before,
-        then=(Usage(then, count_then), records),
-        now=(Usage(now, count_now), records_now),
+        then=(Usage(usage.quantity, counted.quantity if counted else ZERO), usage.records),
+        now=(Usage(now, _now(read.counted, counted)[0]), records_now),
     )
+
+
+def _now(scope: LineScope | None, usage: LineUsage | None) -> tuple[Decimal, int]:
+    """The quantity known now and its records, read only where what came since may have changed it."""
+    if scope is None or usage is None:
+        return ZERO, 0
+    if usage.is_current:
+        return usage.quantity, usage.records
+    return read_line_total(scope, position=NOW)

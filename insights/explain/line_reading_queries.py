@@ -101,13 +101,16 @@ def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None
     line = next((one for one in bill.lines if one.position == position), None)
     if line is None:
         return None
-    row = LineItem.objects.for_account(account).get(invoice__public_id=bill.head.public_id, position=position)
-    invoice = Invoice.objects.for_account(account).only("usage_as_of", "details").get(pk=row.invoice_id)
+    lines = LineItem.objects.for_account(account)
+    row = lines.select_related("invoice").get(invoice__public_id=bill.head.public_id, position=position)
+    invoice = row.invoice
     # The usage behind a correction is the usage of the line that it corrects, under that bill's plans.
     told = invoice
     if row.corrects_invoice_id is not None:
         told = Invoice.objects.for_account(account).only("details").get(pk=row.corrects_invoice_id)
-    older = LineItem.objects.for_account(account).filter(
+    # Versions are counted from one.
+    has_older = bool(row.meter_key) and (row.meter_version or 0) > 1
+    older = lines.filter(
         invoice=row.invoice_id,
         kind=LineKind.CHARGE,
         meter_key=row.meter_key,
@@ -120,7 +123,7 @@ def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None
         zone=bill.head.zone,
         position=invoice.usage_as_of,
         told=told.details,
-        older=older if row.meter_key else (),
+        older=older if has_older else (),
         measured=Measured(account),
     )
 

@@ -30,8 +30,8 @@ from insights.metering.line_usage_queries import (
     LineScope,
     LineSeries,
     list_line_series,
-    read_line_by_values,
 )
+from insights.metering.line_value_queries import read_line_by_values
 from insights.metering.meter_queries import list_meters
 from insights.metering.metered_queries import list_billed_meters
 from insights.models import Invoice

@@ -114,17 +114,20 @@ _SPANS = """spans AS MATERIALIZED (
     FROM (SELECT day, day - row_number() OVER (ORDER BY day)::int AS island FROM whole
         WHERE (day IN (SELECT day FROM reached)) IS TRUE OR %(all_days)s) t GROUP BY island
 )"""
-# Look-ups series by series: nothing tells the planner how few days were touched.
+# Look-ups series by series: nothing tells the planner how few days were touched. The wide bounds are no narrower than
+# the days are, but are known before anything is read, so that only the months they meet are planned for.
 _CURRENT = """current AS (
     SELECT u.* FROM chosen c CROSS JOIN spans s CROSS JOIN LATERAL (
         SELECT r.*, (r.window_start AT TIME ZONE %(zone)s)::date AS day FROM insights_usagerecord r
         WHERE r.account_id = %(account)s AND r.series_id = c.series_id
+            AND r.window_start >= %(wide_start)s AND r.window_start < %(wide_end)s
             AND r.window_start >= s.first AND r.window_start < s.last OFFSET 0
     ) u WHERE (u.day IN (SELECT day FROM whole)) IS TRUE
     UNION ALL
     SELECT u.* FROM pairs p CROSS JOIN LATERAL (
         SELECT r.*, (r.window_start AT TIME ZONE %(zone)s)::date AS day FROM insights_usagerecord r
         WHERE r.account_id = %(account)s AND r.series_id = p.series_id
+            AND r.window_start >= %(wide_start)s AND r.window_start < %(wide_end)s
             AND r.window_start >= p.day::timestamp AT TIME ZONE %(zone)s - interval '4 hours'
             AND r.window_start < (p.day + 1)::timestamp AT TIME ZONE %(zone)s + interval '4 hours' OFFSET 0
     ) u WHERE u.day = p.day
@@ -149,26 +152,53 @@ _KNOWN_DAYS = f"""{TOUCHED}, again AS (
 _LATEST = "max(window_start), (array_agg(quantity ORDER BY window_start DESC, row_id DESC))[1]"
 
 
-def slot_rows_known(aggregation: str) -> str:
+# Of each stretch and each group; or of each stretch in all and of each group over all stretches, read in one go.
+EACH = "slot_no, group_no"
+BOTH_WAYS = "GROUPING SETS ((slot_no), (group_no))"
+_IN_SLOTS = """r JOIN chosen c ON c.series_id = r.series_id
+    CROSS JOIN LATERAL (SELECT width_bucket(r.day, %(slot_days)s::date[]) AS slot_no) s"""
+
+
+def slot_rows_known(aggregation: str, *, ways: str = EACH) -> str:
     """Rows (slot number, group number, value, records, holds daily totals) by days, as known at a position."""
-    value = AGGREGATES[aggregation].over_rollups
     days = _KNOWN_DAYS.format(
         windows="count(DISTINCT window_start) FILTER (WHERE quantity > 0)"
         if aggregation == "unique_count"
         else "0",
         latest=_LATEST if aggregation == "latest" else "NULL::timestamptz, NULL::numeric",
     )
-    series = ", c.series_id" if AGGREGATES[aggregation].is_per_series else ""
-    return f"""WITH {days}, parts AS (
-    SELECT width_bucket(r.day, %(slot_days)s::date[]) AS slot_no, c.group_no, {value} AS value,
-        sum(r.records) AS records
-    FROM known r JOIN chosen c ON c.series_id = r.series_id
-    GROUP BY 1, 2{series}
+    return _rows_of_days(days, aggregation, f"known {_IN_SLOTS}", ways)
+
+
+def slot_rows_untouched(aggregation: str, *, ways: str = EACH) -> str:
+    """The same rows out of rollups alone where nothing that came or went since is of these days; else a row of nulls.
+
+    Most bills are read so: what came since is of later months. Planning a look into records takes longer than this.
+    """
+    touched = f"""{_CHOSEN}, {SINCE}, {_PAST}, {_BROUGHT}, touched AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM brought) OR EXISTS (SELECT FROM ended)
+        OR EXISTS (SELECT FROM since WHERE is_revert) AS is_so
+)"""
+    days = f"""insights_usagerollup {_IN_SLOTS}
+    WHERE r.account_id = %(account)s AND r.meter_id = %(meter)s
+        AND r.day >= %(first_day)s AND r.day < %(end_day)s AND NOT (SELECT is_so FROM touched)"""
+    return f"""{_rows_of_days(touched, aggregation, days, ways)}
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL FROM touched WHERE is_so"""
+
+
+def _rows_of_days(tables: str, aggregation: str, days: str, ways: str) -> str:
+    aggregate = AGGREGATES[aggregation]
+    if not aggregate.is_per_series:
+        return f"""WITH {tables}
+SELECT slot_no - 1, group_no, {aggregate.over_rollups}, sum(r.records)::bigint, false FROM {days} GROUP BY {ways}"""
+    return f"""WITH {tables}, parts AS (
+    SELECT slot_no, group_no, {aggregate.over_rollups} AS value, sum(r.records) AS records
+    FROM {days} GROUP BY slot_no, group_no, c.series_id
 )
-SELECT slot_no - 1, group_no, sum(value), sum(records)::bigint, false FROM parts GROUP BY 1, 2"""
+SELECT slot_no - 1, group_no, sum(value), sum(records)::bigint, false FROM parts GROUP BY {ways}"""
 
 
-def slot_rows_of_known_records(aggregation: str) -> str:
+def slot_rows_of_known_records(aggregation: str, *, ways: str = EACH) -> str:
     """The same rows out of the records: for hours, and where day sums cannot tell windows apart."""
     aggregate = AGGREGATES[aggregation]
     series = ", u.series_id" if aggregate.is_per_series else ""
@@ -187,7 +217,7 @@ def slot_rows_of_known_records(aggregation: str) -> str:
     FROM known u JOIN chosen c ON c.series_id = u.series_id
     GROUP BY 1, 2{series}
 )
-SELECT slot_no - 1, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY 1, 2"""
+SELECT slot_no - 1, group_no, sum(value), sum(records)::bigint, bool_or(is_daily) FROM parts GROUP BY {ways}"""
 
 
 # Of each series the first row that was known; nearly always the first one there is.

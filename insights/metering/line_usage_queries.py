@@ -7,7 +7,7 @@ rollups as far as nothing touched them since, the pieces of days at either end f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,6 +66,20 @@ class DayUsage:
     records: int
 
 
+@dataclass(frozen=True, slots=True)
+class LineUsage:
+    """A line's usage by day, by series in the sum's own unit, and in all as billing counts it.
+
+    `is_current` says that what is known now is sure to be the same.
+    """
+
+    days: tuple[DayUsage, ...]
+    by_series: Mapping[int, tuple[Decimal, int]]
+    quantity: Decimal
+    records: int
+    is_current: bool
+
+
 _SERIES = """
 SELECT s.id, s.source_id, s.window_seconds, s.dimensions::text,
     ARRAY(SELECT s.dimensions ->> k FROM unnest(%(unique)s::text[]) k)
@@ -94,11 +108,7 @@ def read_days_of_lines(
 ) -> tuple[tuple[DayUsage, ...], ...]:
     """The same of several lines for one meter and one stretch of time, in as many statements as for one."""
     first = scopes[0]
-    slots = tuple(
-        Slot(part.start, part.end, local_day(part.start, first.zone))
-        for part in split_by_day(first.service, first.zone)
-        if part.start < until
-    )
+    slots = tuple(slot for slot in _days(first) if slot.start < until)
     names = tuple(map(str, range(len(scopes))))
     together = replace(
         first,
@@ -114,6 +124,49 @@ def read_days_of_lines(
         for row in _rows(together, piece, plan, position, is_grouped=True):
             found[row.group_no][piece[row.slot_no]] = row
     return tuple(tuple(_as_added(first.meter.aggregation, slots, days)) for days in found)
+
+
+def read_line_usage(scope: LineScope, *, position: int, until: datetime) -> LineUsage:
+    """Read a line's usage by day, by series and in all: at once where its parts add up, and each alone where not.
+
+    Days that begin at `until` or later are left out of the days.
+    """
+    aggregation = scope.meter.aggregation
+    if not adds_over_time(aggregation) or not _distinct(scope):
+        quantity, records = read_line_total(scope, position=position)
+        return LineUsage(
+            days=read_line_days(scope, position=position, until=until),
+            by_series=read_line_by_series(scope, position=position),
+            quantity=quantity,
+            records=records,
+            is_current=False,
+        )
+    slots = _days(scope)
+    by_series: dict[int, tuple[Decimal, int]] = {}
+    found: dict[Slot, SlotRow] = {}
+    is_current = True
+    for piece in _pieces(slots, scope.zone) if scope.series else ():
+        reading, by_record = _reading(scope, piece, position, is_grouped=True)
+        rows = reading.rows_both_ways(piece, _by_series(scope), by_hour=by_record)
+        found |= {piece[row.slot_no]: row for row in rows.stretches}
+        _add_groups(by_series, scope, rows.groups)
+        is_current = is_current and rows.is_current
+    raw = reduce(EXACT.add, (row.value for row in found.values() if row.value is not None), ZERO)
+    return LineUsage(
+        days=tuple(_as_added(aggregation, [slot for slot in slots if slot.start < until], found)),
+        by_series=by_series,
+        quantity=settled(aggregation, raw),
+        records=sum(row.records for row in found.values()),
+        is_current=is_current,
+    )
+
+
+def _days(scope: LineScope) -> tuple[Slot, ...]:
+    """The days of the service, those at its ends perhaps in part."""
+    return tuple(
+        Slot(part.start, part.end, local_day(part.start, scope.zone))
+        for part in split_by_day(scope.service, scope.zone)
+    )
 
 
 def _as_added(aggregation: str, slots: Sequence[Slot], found: Mapping[Slot, SlotRow]) -> Iterator[DayUsage]:
@@ -147,41 +200,22 @@ def read_line_by_series(scope: LineScope, *, position: int) -> dict[int, tuple[D
 
     In the sum's own unit: quantity times seconds for what is held over time, to be settled after adding.
     """
-    plan = Plan(tuple(one.facts.value for one in scope.series), (), names_rest=False)
     totals: dict[int, tuple[Decimal, int]] = {}
     for piece in _whole_pieces(scope):
-        for row in _rows(scope, piece, plan, position, is_grouped=True):
-            number = scope.series[row.group_no].facts.id
-            quantity, records = totals.get(number, (ZERO, 0))
-            totals[number] = EXACT.add(quantity, row.value or ZERO), records + row.records
+        _add_groups(totals, scope, _rows(scope, piece, _by_series(scope), position, is_grouped=True))
     return totals
 
 
-def read_line_by_values(
-    scope: LineScope, names: Sequence[str], *, position: int
-) -> tuple[dict[tuple[str, ...], Decimal], dict[int, Decimal]]:
-    """The quantity by the values of some dimensions in their order, `()` for all together: as billing asks for it.
+def _by_series(scope: LineScope) -> Plan:
+    return Plan(tuple(one.facts.value for one in scope.series), (), names_rest=False)
 
-    And by series, in the sum's own unit, where the records of a series add up to its quantity.
-    """
-    groups: dict[tuple[str, ...], list[LineSeries]] = {}
-    for one in scope.series:
-        groups.setdefault(tuple(one.dimensions.get(name, "") for name in names), []).append(one)
-    aggregation = scope.meter.aggregation
-    if aggregation == "unique_count":
-        return {
-            values: read_line_total(scope.of(series), position=position)[0]
-            for values, series in groups.items()
-        }, {}
-    raw = {
-        series_id: quantity
-        for series_id, (quantity, _) in read_line_by_series(scope, position=position).items()
-    }
-    by_values = {}
-    for values, series in groups.items():
-        if parts := [raw[one.facts.id] for one in series if one.facts.id in raw]:
-            by_values[values] = settled(aggregation, reduce(EXACT.add, parts))
-    return by_values, raw if adds_over_time(aggregation) else {}
+
+def _add_groups(totals: dict[int, tuple[Decimal, int]], scope: LineScope, rows: Iterable[SlotRow]) -> None:
+    """Add the rows of a piece, one for each series, to what earlier pieces came to."""
+    for row in rows:
+        number = scope.series[row.group_no].facts.id
+        quantity, records = totals.get(number, (ZERO, 0))
+        totals[number] = EXACT.add(quantity, row.value or ZERO), records + row.records
 
 
 def _whole_pieces(scope: LineScope) -> Iterator[tuple[Slot, ...]]:
@@ -192,11 +226,7 @@ def _whole_pieces(scope: LineScope) -> Iterator[tuple[Slot, ...]]:
     if not adds_over_time(scope.meter.aggregation) or not _distinct(scope):
         yield (whole,)
         return
-    days = tuple(
-        Slot(part.start, part.end, local_day(part.start, scope.zone))
-        for part in split_by_day(scope.service, scope.zone)
-    )
-    for piece in _pieces(days, scope.zone):
+    for piece in _pieces(_days(scope), scope.zone):
         period = period_of(piece)
         yield (Slot(period.start, period.end, piece[0].day),)
 
@@ -235,6 +265,14 @@ def _rows(
 ) -> tuple[SlotRow, ...]:
     if not scope.series or not slots:
         return ()
+    reading, by_record = _reading(scope, slots, position, is_grouped=is_grouped)
+    return reading.rows(slots, plan, by_hour=by_record)
+
+
+def _reading(
+    scope: LineScope, slots: tuple[Slot, ...], position: int, *, is_grouped: bool
+) -> tuple[KnownReading, bool]:
+    """What reads these days, and whether it has to look at records because not all of them are whole."""
     first, end = days_of(slots, scope.zone)
     question = UsageFilter(
         meter=scope.meter,
@@ -249,8 +287,7 @@ def _rows(
         known=KnownAt(asked_position=position, position=position),
     )
     reading = KnownReading(scope.account_id, scope.zone, question, tuple(_facts(scope)))
-    by_record = not all(_is_whole(slot, scope.zone) for slot in slots)
-    return reading.rows(slots, plan, by_hour=by_record)
+    return reading, not all(_is_whole(slot, scope.zone) for slot in slots)
 
 
 def last_instant(service: Period, now: datetime) -> datetime:

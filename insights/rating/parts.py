@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
+from functools import lru_cache
 from itertools import accumulate
 from operator import add
 
 from insights.rating.rate import WHOLE_PERIOD, Segment, Usage, converted, rated_minor
 from insights.rating.terms import PriceTerms
+from insights.values.exact import EXACT
 from insights.values.money import Key, Money, split
+
+# Some five megabytes of lines with a day for each of two months.
+LINES_KEPT = 256
 
 
 def cost_in_order(
@@ -28,6 +32,12 @@ def cost_in_order(
     again: such a part costs nothing, and what comes after it is charged only for what is above. Raises UnableToRate
     when all parts together add to less than nothing.
     """
+    return _in_order(terms, tuple(usages), segment)
+
+
+@lru_cache(maxsize=LINES_KEPT)
+def _in_order(terms: PriceTerms, usages: tuple[Usage, ...], segment: Segment) -> tuple[Money, ...]:
+    """The same of a tuple; kept, since it follows from what is given alone and pages ask for a bill again and again."""
     reached = [total.or_nothing() for total in _reached(terms, usages)]
     amounts, before, minor = [], None, 0
     for usage in reached:
@@ -52,4 +62,7 @@ def cost_by_value(minor: int, quantities: Mapping[Key, Decimal]) -> dict[Key, in
     Only for meters whose quantities add up over the values. Raises UnableToAllot when the quantities add to zero
     and the line does not: a fee without usage belongs to no value.
     """
-    return split(minor, {key: Fraction(quantity) for key, quantity in quantities.items()})
+    places = max((-int(quantity.as_tuple().exponent) for quantity in quantities.values()), default=0)
+    return split(
+        minor, {key: int(quantity.scaleb(places, context=EXACT)) for key, quantity in quantities.items()}
+    )

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from insights.scenarios.effects import Effect, Measured, explain_match
 from insights.scenarios.facts import BillFacts, DifferentCurrencies
-from insights.scenarios.matching import Match, match_bills
+from insights.scenarios.matching import Match, Place, match_bills
 from insights.values.money import Money, allot, sum_money
 
 
@@ -71,12 +71,10 @@ class BillDifference:
     @property
     def by_match(self) -> tuple[tuple[Match, Money, tuple[Part, ...]], ...]:
         """The parts by what they are for."""
-        matches = {part.match.place: part.match for part in self.parts}
-        found = []
-        for place, match in matches.items():
-            parts = tuple(part for part in self.parts if part.match.place == place)
-            found.append((match, self._sum(parts), parts))
-        return tuple(found)
+        found: dict[Place, list[Part]] = {}
+        for part in self.parts:
+            found.setdefault(part.match.place, []).append(part)
+        return tuple((parts[0].match, self._sum(parts), tuple(parts)) for parts in found.values())
 
     def _sum(self, parts: Iterable[Part]) -> Money:
         return sum_money((part.amount for part in parts), self.before.currency)

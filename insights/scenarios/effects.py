@@ -102,7 +102,7 @@ def explain_match(match: Match, before: BillFacts, after: BillFacts) -> Change:
         return _change({}, {_WHOLE_EFFECTS[kind]: whole})
     sides = (match.before, match.after)
     old, new = (_stored(side.due) for side in sides)
-    causes, measured = split_change(match, before, after)
+    causes, measured = split_change(match, before, after, stored=(old, new))
     parts = {effect: minor_of(amount, before.currency) for effect, amount in causes.items()}
     billed = _minor(match.after.due) - _minor(match.before.due)
     parts[Effect.ROUNDING] = billed - minor_of(new.amount - old.amount, before.currency)
@@ -139,12 +139,15 @@ def _stored(lines: Sequence[BilledLine]) -> Figures:
 
 
 def split_change(
-    match: Match, before: BillFacts, after: BillFacts
+    match: Match, before: BillFacts, after: BillFacts, *, stored: tuple[Figures, Figures]
 ) -> tuple[dict[Effect, Fraction], Measured | None]:
-    """The change of the charges before discounts and bounds, in major units, by what caused it."""
+    """The change of the charges before discounts and bounds, in major units, by what caused it.
+
+    `stored` is what the lines of both sides come to as they are stored.
+    """
     if not match.before.due and not match.after.due:
         return {}, None
-    whole = _stored(match.after.due).charge - _stored(match.before.due).charge
+    whole = stored[1].charge - stored[0].charge
     old, new = _charged(match.before), _charged(match.after)
     if not old or not new:
         return {_one_sided(match, before, after): whole}, None
@@ -153,8 +156,10 @@ def split_change(
     causes, measured = _usage_causes(old, start, used)
     reached = used.charge
     if terms := _one_price(match, old, new):
-        included = rate_again(old, usages, terms=_with_included(old[0].terms, terms))
-        priced = rate_again(old, usages, terms=terms)
+        # Most prices are the same on both bills, and nothing has to be rated anew.
+        is_same = all(line.terms == terms for line in old)
+        included = used if is_same else rate_again(old, usages, terms=_with_included(old[0].terms, terms))
+        priced = used if is_same else rate_again(old, usages, terms=terms)
         causes[Effect.INCLUDED] += included.charge - reached
         causes[Effect.PRICE] = priced.charge - included.charge
         reached = priced.charge

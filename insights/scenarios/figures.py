@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import reduce
+from operator import add
 
 from insights.rating.terms import PriceTerms
-from insights.values.exact import exact_of
+from insights.values.exact import add_exact, exact_of
 from insights.values.step import Step, StepKind
 
 _NOTHING = Fraction(0)
@@ -39,7 +41,7 @@ class Figures:
     free: Fraction = _NOTHING
 
     def __add__(self, other: Figures) -> Figures:
-        return Figures(**{name: getattr(self, name) + getattr(other, name) for name in _NAMES})
+        return Figures(**{name: add_exact((getattr(self, name), getattr(other, name))) for name in _NAMES})
 
     def __sub__(self, other: Figures) -> Figures:
         return Figures(**{name: getattr(self, name) - getattr(other, name) for name in _NAMES})
@@ -47,17 +49,17 @@ class Figures:
     @property
     def charge(self) -> Fraction:
         """The amount before discounts and bounds."""
-        return self.by_unit + self.counted + self.fixed
+        return add_exact((self.by_unit, self.counted, self.fixed))
 
     @property
     def amount(self) -> Fraction:
         """What all steps add to."""
-        return self.charge + self.discount + self.minimum + self.maximum
+        return add_exact((self.charge, self.discount, self.minimum, self.maximum))
 
     @property
     def quantity(self) -> Fraction:
         """What was metered."""
-        return self.billed + self.free
+        return add_exact((self.billed, self.free))
 
 
 _NAMES = tuple(field.name for field in fields(Figures))
@@ -65,12 +67,13 @@ _NAMES = tuple(field.name for field in fields(Figures))
 
 def figures_of(steps: Iterable[Step], terms: PriceTerms | None) -> Figures:
     """The sums of a line's steps; the terms say how many of the meter's units make one that is priced."""
-    sums = dict.fromkeys(_NAMES, _NOTHING)
-    units_per = exact_of(terms.conversion.units_per) if terms and terms.conversion else Fraction(1)
+    parts: dict[str, list[Fraction]] = {}
+    units_per = exact_of(terms.conversion.units_per) if terms and terms.conversion else None
     for step in steps:
-        sums[_place_of(step)] += step.amount
-        sums["free" if step.kind in _FREE else "billed"] += step.quantity * units_per
-    return Figures(**sums)
+        parts.setdefault(_place_of(step), []).append(step.amount)
+        quantity = step.quantity if units_per is None else step.quantity * units_per
+        parts.setdefault("free" if step.kind in _FREE else "billed", []).append(quantity)
+    return Figures(**{name: add_exact(numbers) for name, numbers in parts.items()})
 
 
 def _place_of(step: Step) -> str:
@@ -81,5 +84,6 @@ def _place_of(step: Step) -> str:
 
 
 def sum_figures(figures: Iterable[Figures]) -> Figures:
-    """All of them together."""
-    return sum(figures, Figures())
+    """All of them together; most lines are alone, and nothing is added to those."""
+    found = list(figures)
+    return reduce(add, found) if found else Figures()

@@ -29,10 +29,11 @@ def exact_of(number: Decimal) -> Fraction:
 
 
 def add_exact(numbers: Iterable[Fraction]) -> Fraction:
-    """The sum; nothing is added to a first number, since most sums have only one and an addition is slow."""
+    """The sum; noughts are not added, since most sums have only one other number and an addition is slow."""
     total = ZERO
     for number in numbers:
-        total = total + number if total else number
+        if number:
+            total = total + number if total else number
     return total
 
 

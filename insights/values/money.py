@@ -125,6 +125,11 @@ def allot(total: int, parts: Mapping[Key, Fraction]) -> dict[Key, int]:
     # All parts in one unit of which each is a whole number: comparing fractions one by one is slow.
     common = lcm(*(part.denominator for part in parts.values()))
     whole = {key: part.numerator * (common // part.denominator) for key, part in parts.items()}
+    return _allot_whole(total, whole, common)
+
+
+def _allot_whole(total: int, whole: Mapping[Key, int], common: int) -> dict[Key, int]:
+    """The same of parts that are given as so many of `common` parts of one."""
     if abs(total * common - sum(whole.values())) > common:
         raise UnableToAllot(f"{total} is not the sum of the parts rounded")
     units = {key: _towards_zero(part, common) for key, part in whole.items()}
@@ -145,14 +150,18 @@ def _towards_zero(numerator: int, denominator: int) -> int:
     return -(-numerator // denominator) if numerator < 0 else numerator // denominator
 
 
-def split(total: int, weights: Mapping[Key, Fraction]) -> dict[Key, int]:
+def split(total: int, weights: Mapping[Key, Fraction | int]) -> dict[Key, int]:
     """The total in minor units, split in proportion to the weights; the parts add to the total exactly.
 
     Raises UnableToAllot when the weights add to zero and there is something to split.
     """
-    whole = sum(weights.values(), Fraction(0))
+    # Weights as whole numbers: there may be ten thousand, and a fraction of each would take long to make.
+    common = lcm(*(weight.denominator for weight in weights.values()))
+    units = {key: weight.numerator * (common // weight.denominator) for key, weight in weights.items()}
+    whole = sum(units.values())
     if not whole:
         if total:
             raise UnableToAllot(f"{total} cannot be split by weights that add to zero")
         return dict.fromkeys(weights, 0)
-    return allot(total, {key: total * weight / whole for key, weight in weights.items()})
+    share = total if whole > 0 else -total
+    return _allot_whole(total, {key: share * unit for key, unit in units.items()}, abs(whole))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -35,7 +35,7 @@ from insights.rating.invoice import LineKind
 from insights.scenarios.difference import Bar, BillDifference, Part, compare_bills
 from insights.scenarios.effects import Effect
 from insights.scenarios.facts import BilledLine, DifferentCurrencies
-from insights.scenarios.matching import Match, Side
+from insights.scenarios.matching import Match, Place, Side
 from insights.values.money import Money
 from insights.values.period import Period
 from insights.values.share import Share
@@ -186,6 +186,8 @@ class _Rows:
     before: Bill
     after: Bill
     plan_names: dict[str, str]
+    # A match has a part for each cause, and addresses take long to make.
+    _links: dict[tuple[Place, bool], list[tuple[str, str, str]]] = field(default_factory=dict)
 
     def cause(self, bar: Bar) -> dict[str, Any]:
         shown = [part for part in bar.parts if part.amount.minor]
@@ -218,18 +220,22 @@ class _Rows:
 
     def links(self, part: Part) -> list[tuple[str, str, str]]:
         """What each link says, what it is of, and where it leads."""
-        found = []
-        match, name = part.match, match_words(part.match)
+        match, is_correction = part.match, part.effect is Effect.CORRECTIONS
+        key = (match.place, is_correction)
+        if key not in self._links:
+            self._links[key] = list(self._links_of(match, is_correction=is_correction))
+        if part.effect is Effect.USAGE and match.meter_key:
+            return [*self._links[key], ("By value", match_words(match), self._values_url(match))]
+        return self._links[key]
+
+    def _links_of(self, match: Match, *, is_correction: bool) -> Iterator[tuple[str, str, str]]:
+        name = match_words(match)
         for when, bill, side in (("before", self.before, match.before), ("now", self.after, match.after)):
-            is_correction = part.effect is Effect.CORRECTIONS
             lines = [line for line in side.lines if (line.kind is LineKind.CORRECTION) == is_correction]
             if lines:
-                found.append((f"Line {when}", name, self._line_url(bill, lines[0])))
+                yield f"Line {when}", name, self._line_url(bill, lines[0])
             if match.meter_key and not is_correction:
-                found.append((f"Usage {when}", name, self._usage_url(match, bill, side)))
-        if part.effect is Effect.USAGE and match.meter_key:
-            found.append(("By value", name, self._values_url(match)))
-        return found
+                yield f"Usage {when}", name, self._usage_url(match, bill, side)
 
     def _values_url(self, match: Match) -> str:
         path = reverse("bill-difference-values", args=[self.account.public_id, self.after.head.public_id])

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import transaction
+from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Account
@@ -321,6 +322,28 @@ def test_an_issued_line_stays_proved_when_usage_comes_late_and_says_what_came(wo
     assert proof.recheck is not None
     assert proof.recheck.since == Decimal("37.5")
     assert proof.recheck.records_now - proof.recheck.records == 30
+
+
+@pytest.mark.parametrize(("start", "is_late"), [("2026-03-10T00", True), ("2026-04-02T00", False)])
+def test_only_what_came_of_the_lines_own_days_is_looked_for_among_records(
+    world: Cast, start: str, is_late: bool
+) -> None:
+    scene.meters("calls", dimensions=["endpoint"])
+    plan = scene.make_plan("plan", [scene.usage_price("calls", TIERS)])
+    subscription = scene.subscribe(world.ours, plan, "2026-02-28T23", anchor="2026-03-01")
+    source = make_source()
+    scene.deliver(source, world.ours, usage_rows("2026-03-03T00", 60, "calls"), endpoint="a")
+    scene.complete(world.ours, "2026-04-01")
+    march, *_ = scene.bill(subscription, "2026-04-10")
+    scene.deliver(source, world.ours, usage_rows(start, 30, "calls"), endpoint="a")
+
+    with CaptureQueriesContext(connections["default"]) as statements:
+        _, [proof] = proofs_of(world.ours, march)
+
+    check(proof)
+    assert proof.recheck is not None
+    assert bool(proof.recheck.since) is is_late
+    assert any("insights_usagerecord" in one["sql"] for one in statements.captured_queries) is is_late
 
 
 def test_a_correction_is_made_of_the_days_that_changed(world: Cast) -> None:

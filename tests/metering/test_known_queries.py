@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,10 +24,21 @@ from insights.ingest import operations
 from insights.metering.explore import Exploration
 from insights.metering.known_moment import KnownAt
 from insights.metering.known_queries import settle_known
+from insights.metering.line_usage_queries import NOW as NOW_OF_LEDGER
+from insights.metering.line_usage_queries import (
+    LineScope,
+    LineUsage,
+    list_line_series,
+    read_line_by_series,
+    read_line_days,
+    read_line_total,
+    read_line_usage,
+)
 from insights.metering.queries import explore, list_meters
 from insights.metering.usage_filter import UsageFilter, parse_usage_filter
 from insights.models import Batch, LedgerEntry, LedgerHead, Source
 from insights.tasks import ingest_batch
+from insights.values.period import Period
 from tests import factories
 from tests.factories import ingest_now
 from tests.ingest import held
@@ -244,6 +255,47 @@ def own_last(account: Account) -> int:
     known = ask(account, "meter=by-sum", KnownAt(instant=datetime.max.replace(tzinfo=UTC)))[0].known
     assert known is not None
     return known.position
+
+
+SERVICES = (
+    Period(datetime(2026, 10, 30, 22, tzinfo=UTC), datetime(2026, 11, 4, 4, 30, tzinfo=UTC)),
+    Period(datetime(2026, 10, 30, 23, tzinfo=UTC), datetime(2026, 11, 5, 23, tzinfo=UTC)),
+    Period(datetime(2026, 11, 4, 23, tzinfo=UTC), datetime(2026, 11, 5, 23, tzinfo=UTC)),
+)
+
+
+def test_a_line_is_read_at_once_as_it_is_in_parts(world: World, monkeypatch: Any) -> None:
+    chance = random.Random(7)
+    for source in world.sources:
+        ingest_now(source, random_body(chance, source, []))
+    notes = Notes({account.pk: [] for account in world.accounts}, world.accounts, [])
+    live_through(world, notes, chance, monkeypatch)
+    positions = sorted({position for position, _, _ in notes.taken})
+
+    are_current = {
+        usage.is_current
+        for position in (*positions[::4], positions[-1])
+        for account in world.accounts
+        for usage in lines_read(account, position)
+    }
+
+    assert are_current == {True, False}
+
+
+def lines_read(account: Account, position: int) -> Iterator[LineUsage]:
+    """Lines of every meter for whole days and for pieces of days, each compared with what is read in parts."""
+    with account_scope(account.pk, read_only=True):
+        for meter in list_meters(account):
+            series = list_line_series(account.pk, meter)
+            for service in SERVICES:
+                scope = LineScope(account.pk, ZoneInfo(account.billing_zone), meter, service, series)
+                usage = read_line_usage(scope, position=position, until=service.end)
+                total = (usage.quantity, usage.records)
+                assert total == read_line_total(scope, position=position)
+                assert usage.days == read_line_days(scope, position=position, until=service.end)
+                assert usage.by_series == read_line_by_series(scope, position=position)
+                assert not usage.is_current or total == read_line_total(scope, position=NOW_OF_LEDGER)
+                yield usage
 
 
 def body(*facts: tuple[str, int, int], revision: int = 1, meter: str = "by-sum") -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from insights.values.exact import round_half_away
@@ -174,6 +174,25 @@ class TestSplit:
         assert sum(round_half_away(part) for part in exact.values()) == 4_050
         assert sum(parts.values()) == total == 4_052
         assert [key for key, part in parts.items() if part == 51] == [0, 1]
+
+    @settings(deadline=None)
+    @given(
+        st.integers(-TRILLION, TRILLION),
+        st.lists(st.fractions(-1000, 1000, max_denominator=12), min_size=1, max_size=40),
+        st.integers(1, 10**9),
+    )
+    def test_it_is_the_allotment_of_the_exact_parts_in_whatever_unit_the_weights_are(
+        self, total: int, weights: list[Fraction], unit: int
+    ) -> None:
+        keyed = dict(enumerate(weights))
+        whole = sum(weights, Fraction(0))
+        assume(whole)
+
+        exact = allot(total, {key: total * weight / whole for key, weight in keyed.items()})
+
+        assert split(total, keyed) == exact
+        whole_numbers = {key: int(weight * 27_720 * unit) for key, weight in keyed.items()}
+        assert split(total, whole_numbers) == exact
 
     def test_weights_may_be_quantities_with_a_correction(self) -> None:
         assert split(100, {"a": Fraction(12), "b": Fraction(-2)}) == {"a": 120, "b": -20}
