@@ -164,6 +164,16 @@ class TestBill:
         assert f'href="{detail}#line-1"' in back
         assert 'id="line-1"' in client.get(detail).content.decode()
 
+    def test_a_bill_for_nothing_has_a_total_and_leads_to_the_usage(self, cast: Cast, signed_in: Any) -> None:
+        invoice = make_invoice(cast.ours, lines=[])
+
+        text = bill_page(signed_in(cast.viewer), cast, invoice)
+
+        assert "Nothing is charged for this period: it has no fee, and no usage that costs anything." in text
+        assert "Total 0.00 EUR" in text
+        assert "What was not billed, and why" in text
+        assert "No lines yet" not in text
+
     def test_a_price_for_everything_is_told_with_its_tier(self, cast: Cast, signed_in: Any) -> None:
         tiers = (
             Tier(above=Decimal(0), up_to=Decimal(100), unit_amount=Decimal("0.10")),
