@@ -23,6 +23,7 @@ from insights.values.period import Period
 from insights.values.step import Step
 
 _KEY_CHARACTERS_MAX = 300
+_FINDING_CHARACTERS = 16
 
 
 @lru_cache(maxsize=4096)
@@ -210,10 +211,21 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Why a person has to look before the invoice is issued: a stable code, and a sentence for staff."""
+    """Why a person has to look before the invoice is issued: a stable code, and a sentence for staff.
+
+    `about` is what it was found of, where the sentence says more or less than that.
+    """
 
     code: str
     message: str
+    about: str = ""
+
+    @property
+    def finding(self) -> str:
+        """What tells it from all others, of this code too: a person lets this one pass, and no later one."""
+        return (
+            f"{self.code}:{sha256((self.about or self.message).encode()).hexdigest()[:_FINDING_CHARACTERS]}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

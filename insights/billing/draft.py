@@ -85,14 +85,18 @@ def _changed_since(returned: Iterable[StoredLine], basis: Basis) -> Iterator[Pro
     last = basis.plans[-1].sheet.discounts if basis.plans else ()
     percents = tuple(discount.percent for discount in last if discount.percent is not None)
     returned = tuple(returned)
-    if any(
-        stored.taxes.get(name) != basis.taxes.get(name) for stored in returned for name in stored.line.taxes
+    for problem, found in (
+        (_TAXES_CHANGED, [stored for stored in returned if _bears_other_taxes(stored, basis)]),
+        (_DISCOUNTS_CHANGED, [stored for stored in returned if stored.discounts != percents]),
+        (_CREDIT_GIVEN_BACK, [stored for stored in returned if stored.is_paid_by_credit]),
     ):
-        yield _TAXES_CHANGED
-    if any(stored.discounts != percents for stored in returned):
-        yield _DISCOUNTS_CHANGED
-    if any(stored.is_paid_by_credit for stored in returned):
-        yield _CREDIT_GIVEN_BACK
+        if found:
+            # Another fee that comes back later is another finding.
+            yield replace(problem, about=" ".join(str(stored.id) for stored in found))
+
+
+def _bears_other_taxes(stored: StoredLine, basis: Basis) -> bool:
+    return any(stored.taxes.get(name) != basis.taxes.get(name) for name in stored.line.taxes)
 
 
 def _finish(

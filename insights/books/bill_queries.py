@@ -96,7 +96,7 @@ SELECT id FROM (
     FROM insights_invoice i
     WHERE (%(account)s::bigint IS NULL OR i.account_id = %(account)s)
       AND i.state = '{InvoiceState.ISSUED}' AND i.kind = '{InvoiceKind.PERIOD}'
-      AND NOT i.released @> ARRAY['unable_to_rate']::varchar[]
+      AND NOT EXISTS (SELECT FROM unnest(i.released) r WHERE split_part(r, ':', 1) = 'unable_to_rate')
       AND NOT EXISTS (SELECT FROM insights_usagemonth m WHERE m.state = 'archived'
         AND m.month < i.period_end AND m.month + interval '1 month' > i.period_start)
 ) i WHERE %(newest)s::integer IS NULL OR place <= %(newest)s ORDER BY id

@@ -111,8 +111,8 @@ def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
 @require_POST
 def invoice_release(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Let a parked invoice through."""
-    codes, reason = request.POST.getlist("codes"), request.POST.get("reason", "")
-    act = partial(release_invoice, bill_uuid, codes=codes, reason=reason, by=request.user)
+    findings, reason = request.POST.getlist("findings"), request.POST.get("reason", "")
+    act = partial(release_invoice, bill_uuid, findings=findings, reason=reason, by=request.user)
     return _act(
         request, bill_uuid, act, "Released. The next pass issues it, unless something else speaks against it."
     )

@@ -150,8 +150,8 @@ def bill_everybody(now: datetime) -> None:
             if tally.failed:
                 raise AssertionError(tally.problem)
             parked = InvoiceRow.objects.filter(state="parked")
-            codes = {one.pk: [found["code"] for found in one.parked_for] for one in parked}
-            unexpected = {code for many in codes.values() for code in many} - LOOKED_AT
+            codes = {one.pk: [found["finding"] for found in one.parked_for] for one in parked}
+            unexpected = {found["code"] for one in parked for found in one.parked_for} - LOOKED_AT
             if unexpected:
                 raise AssertionError(f"parked for {sorted(unexpected)}")
             for invoice_id, released in codes.items():

@@ -72,19 +72,31 @@ def test_a_place_that_is_none_begins_with_the_first(cast: Any, signed_in: Any, a
     assert "Invoices 1 to 1 of 1" in page
 
 
-def test_what_is_let_through_together_is_one_box(cast: Any, signed_in: Any) -> None:
-    """A code is let through whole, so two findings of one code are never two boxes, of which one seems to be left."""
+def test_each_finding_is_a_box_of_its_own(cast: Any, signed_in: Any) -> None:
+    """Two findings of one code are two boxes, and letting one pass leaves the other."""
     invoice = make_invoice(cast.ours, state="parked")
     with as_owner():
         Invoice.objects.filter(pk=invoice.pk).update(
             parked_for=[
-                {"code": "unpriced_meter", "message": "1,250 unit of a have no price in the plan."},
-                {"code": "jump", "message": "12,000.00 EUR is more than 10 times the usual 900.00 EUR."},
-                {"code": "unpriced_meter", "message": "7 unit of b have no price in the plan."},
+                {
+                    "code": "unpriced_meter",
+                    "message": "1 unit of a has no price.",
+                    "finding": "unpriced_meter:1",
+                },
+                {"code": "jump", "message": "12,000.00 EUR is more than usual.", "finding": "jump:1"},
+                {
+                    "code": "unpriced_meter",
+                    "message": "7 unit of b have no price.",
+                    "finding": "unpriced_meter:2",
+                },
             ]
         )
+    browser, address = signed_in(cast.staff), f"/staff/invoices/{invoice.public_id}/"
+    boxes = r'name="findings" value="([a-z_:0-9]+)"'
 
-    page = signed_in(cast.staff).get(f"/staff/invoices/{invoice.public_id}/").content.decode()
+    page = browser.get(address).content.decode()
+    browser.post(f"{address}release/", {"findings": ["unpriced_meter:1", "jump:1"], "reason": "looked at"})
+    after = browser.get(address).content.decode()
 
-    assert re.findall(r'name="codes" value="([a-z_]+)"', page) == ["unpriced_meter", "jump"]
-    assert "a have no price in the plan. 7 unit of b have no price in the plan." in page
+    assert re.findall(boxes, page) == ["unpriced_meter:1", "jump:1", "unpriced_meter:2"]
+    assert re.findall(boxes, after) == ["unpriced_meter:2"]
