@@ -84,6 +84,11 @@ def timetable() -> dict[str, dict[str, Any]]:
             "schedule": timedelta(minutes=5),
             "options": {"expires": 300},
         },
+        "find_uncovered_usage": {
+            "task": "insights.invoicing.find_uncovered_usage",
+            "schedule": timedelta(minutes=30),
+            "options": {"expires": 1_800},
+        },
         "send_invoices": {
             "task": "insights.invoicing.send_invoices",
             "schedule": timedelta(seconds=60),

@@ -53,11 +53,16 @@ def find_problems(
     history: History,
     sources: Iterable[SourceState],
     has_profile: bool,
+    uncovered: Sequence[Problem] = (),
 ) -> tuple[Problem, ...]:
-    """Everything that parks this invoice, in a fixed order; nothing means that it may be issued."""
+    """Everything that parks this invoice, in a fixed order; nothing means that it may be issued.
+
+    Usage of the account that no subscription covers is on no invoice, so it parks the next one for a period.
+    """
     return (
         *([] if has_profile else [Problem(code="no_profile", message="The account has no billing profile.")]),
         *_problems_of_usage(basis, draft, sources),
+        *(uncovered if basis.bills_usage else ()),
         *draft.problems,
         *_problems_of_history(basis, draft, history, records),
     )

@@ -127,6 +127,7 @@ def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted
             ),
             sources=states,
             has_profile=one.profile is not None,
+            uncovered=one.uncovered,
         )
         drafted.append(
             Drafted(

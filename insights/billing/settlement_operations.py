@@ -21,6 +21,7 @@ from accounts.operations.refusals import UnableToChange, check_text
 from accounts.tenancy import as_worker, current_alias
 from insights.billing.account_lock_operations import hold_account
 from insights.billing.finance_queries import finding_of
+from insights.billing.uncovered_operations import let_uncovered_pass
 from insights.models import (
     CreditGrant,
     CreditUse,
@@ -82,6 +83,7 @@ def release_invoice(public_id: UUID, *, findings: Collection[str], reason: str, 
         Invoice.objects.filter(pk=invoice.pk).update(released=released)
         details = {"codes": codes, "findings": sorted(findings), "reason": reason.strip()}
         _record(invoice, by, "invoice.release", details)
+        let_uncovered_pass(invoice.account_id, findings, reason=reason, by=by)
     return tuple(released)
 
 

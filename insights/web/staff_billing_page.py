@@ -20,6 +20,7 @@ from insights.billing.credit_queries import list_grant_balances
 from insights.billing.profile_queries import find_billing_profile
 from insights.billing.subscription_queries import issued_until, overrides_of, subscriptions_with_phases
 from insights.billing.subscription_rule_queries import period_end
+from insights.billing.uncovered_queries import list_findings
 from insights.models import (
     BillingProfile,
     LegalEntity,
@@ -155,6 +156,7 @@ def render_billing(
         "overrides": [_override(each, now, form, failed_which) for each in overrides_of(account.pk)],
         "profile": find_billing_profile(account),
         "credits": list_grant_balances(account),
+        "uncovered": list_findings(account),
         "start_form": form("start"),
         "override_form": form("override"),
         "profile_form": form("profile"),

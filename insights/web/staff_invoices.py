@@ -20,6 +20,7 @@ from accounts.access import staff_page
 from accounts.operations import UnableToChange
 from accounts.tenancy import as_staff
 from insights.billing.bill import BillStatus
+from insights.billing.dispatch_queries import MAILED_WITHIN
 from insights.billing.finance_queries import (
     InvoiceFacts,
     InvoicePage,
@@ -39,6 +40,7 @@ from insights.billing.settlement_operations import (
     release_invoice,
     void_invoice,
 )
+from insights.billing.uncovered_queries import list_accounts_waiting
 from insights.exports.invoice_rows import invoice_rows
 from insights.web.bills import uuid_of
 from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
@@ -64,6 +66,7 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "count": page.count,
         "page": _links(search, page),
         "totals": totals,
+        "uncovered": list_accounts_waiting(),
         "parked": sum(one.count for one in totals if one.status is BillStatus.CHECKING),
         "overdue": sum(one.count for one in totals if one.status is BillStatus.OVERDUE),
         "text": search.text,
@@ -102,6 +105,7 @@ def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
         "nav": "invoices",
         "facts": facts,
         "effect": _effect(facts),
+        "mailed_within_days": MAILED_WITHIN.days,
         "is_open": facts.status in (BillStatus.OPEN, BillStatus.OVERDUE),
     }
     return render(request, "staff/invoice.html", context)
