@@ -142,13 +142,9 @@ class IssuedBill:
     comes_back: frozenset[int] = frozenset()
     priced_elsewhere: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
 
-    def is_priced(self, meter_key: str, lost: Collection[str]) -> bool:
-        """Whether another subscription had prices for all usage of the meter, or a percentage of this one counted it.
-
-        `lost` are meters with usage while nobody priced them.
-        """
-        is_elsewhere = meter_key in self.priced_elsewhere and meter_key not in lost
-        return is_elsewhere or meter_key in counted_meters(self.segments)
+    def is_elsewhere(self, meter_key: str, lost: Collection[str]) -> bool:
+        """Whether another subscription had prices for all usage of the meter; `lost` has some while nobody did."""
+        return meter_key in self.priced_elsewhere and meter_key not in lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +186,9 @@ class Basis:
     priced_elsewhere: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
-    def is_priced(self, meter_key: str, lost: Collection[str]) -> bool:
-        """Whether another subscription has prices for all usage of the meter, or a percentage of this one counts it.
-
-        `lost` are meters with usage while nobody prices them.
-        """
-        is_elsewhere = meter_key in self.priced_elsewhere and meter_key not in lost
-        return is_elsewhere or meter_key in counted_meters(self.segments)
+    def is_elsewhere(self, meter_key: str, lost: Collection[str]) -> bool:
+        """Whether another subscription has prices for all usage of the meter; `lost` has some while nobody does."""
+        return meter_key in self.priced_elsewhere and meter_key not in lost
 
     @property
     def bills_usage(self) -> bool:
@@ -235,6 +227,14 @@ class Unpriced:
     meter_key: str
     unit: str
     quantity: Decimal
+
+
+def name_totals(totals: Mapping[int, Decimal], meters: Mapping[int, MeterOfBill]) -> tuple[Unpriced, ...]:
+    """What was used of each meter, by the ids of their versions, as a bill names it."""
+    return tuple(
+        Unpriced(meter_key=meters[id_].key, unit=meters[id_].unit, quantity=total)
+        for id_, total in totals.items()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,12 +72,12 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     if corrected.credit_uses:
         # Corrections come first, so that they and the invoice's own lines never take the same credit.
         basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
-    elsewhere = tuple(one for one in used.unpriced if basis.is_priced(one.meter_key, usage.lost))
+    elsewhere = tuple(one for one in used.unpriced if basis.is_elsewhere(one.meter_key, usage.lost))
     unpriced = tuple(one for one in used.unpriced if one not in elsewhere)
     draft = _finish(
         basis, lines, unpriced, (*changed, *used.problems, *corrected.problems), corrected.credit_uses
     )
-    return replace(draft, priced_elsewhere=elsewhere, uncorrected=corrected.skipped)
+    return replace(draft, priced_elsewhere=(*elsewhere, *used.counted), uncorrected=corrected.skipped)
 
 
 def _changed_since(returned: Iterable[StoredLine], basis: Basis) -> Iterator[Problem]:

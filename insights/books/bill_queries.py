@@ -174,7 +174,10 @@ def _usage_faults(invoice: Invoice, meters: Mapping[int, Meter], not_billed: lis
             if line.metered_quantity
         )
     without_line = (*invoice.details["unpriced"], *invoice.details.get("priced_elsewhere", ()))
-    named = {(one["meter_key"], one["unit"]): Decimal(one["quantity"]) for one in without_line}
+    # Of one meter a part may be without a price, and another one priced elsewhere or counted.
+    named: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for one in without_line:
+        named[one["meter_key"], one["unit"]] += Decimal(one["quantity"])
     if {place: quantity for place, quantity in unpriced.items() if quantity} != named:
         yield f"invoice {invoice.pk}: usage without a line is not what it names as unpriced"
 
