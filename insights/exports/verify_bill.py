@@ -1434,12 +1434,12 @@ def _add_bounds(whole: Whole) -> None:
 
 
 def _bound(bill: Bill, name: str) -> int | None:
-    """A bound in minor units: the last plan's, or if that is prorated, each plan's for the time it was held."""
+    """A bound in minor units: the last plan's if that is not by time, else each plan's for the time it was held."""
     last = bill.plans[-1].sheet[name]
     units = minor_units(bill.currency)
-    if last is None:
-        return None
-    if not last["is_prorated"]:
+    if not any(plan.sheet[name] and plan.sheet[name]["is_prorated"] for plan in bill.plans):
+        return last and rounded(number(last["amount"]) * units)
+    if last is not None and not last["is_prorated"]:
         return rounded(number(last["amount"]) * units)
     held: dict[tuple[str, str, bool], Fraction] = defaultdict(Fraction)
     for plan in bill.plans:

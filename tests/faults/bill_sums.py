@@ -234,10 +234,9 @@ def _whole_bounds(plans: list[Segment], whole: Span, unit: int) -> tuple[int | N
     def bound(name: str) -> int | None:
         stated = [(plan, plan.version["version"].get(name)) for plan in plans]
         last = stated[-1][1]
-        if last is None:
-            return None
-        if not isinstance(last, Mapping) or not last.get("prorated"):
-            return rounded((_bound(last, Fraction(1)) or ZERO) * unit)
+        by_time = [isinstance(one, Mapping) and bool(one.get("prorated")) for _, one in stated]
+        if not any(by_time) or (last is not None and not by_time[-1]):
+            return None if last is None else rounded((_bound(last, Fraction(1)) or ZERO) * unit)
         held: dict[tuple[str, str, bool], Fraction] = defaultdict(Fraction)
         for plan, one in stated:
             if isinstance(one, Mapping):
