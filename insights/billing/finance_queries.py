@@ -15,6 +15,7 @@ from django.db.models import Case, Count, F, Q, QuerySet, Sum, Value, When
 
 from accounts.models import Account
 from insights.billing.bill import BillStatus, bill_status
+from insights.billing.dispatch_queries import MAILED_WITHIN
 from insights.models import Invoice, Settlement, SettlementState
 from insights.values.money import Money
 from insights.values.period import Period
@@ -56,6 +57,7 @@ class InvoiceFacts:
     settled_at: datetime | None = None
     settled_by: str = ""
     mailed_at: datetime | None = None
+    is_mail_over: bool = False
 
     @property
     def waiting(self) -> tuple[ParkedReason, ...]:
@@ -235,4 +237,5 @@ def _fact(row: Invoice, account: Account, settlement: Settlement | None, now: da
         settled_at=settlement.changed_at if settlement else None,
         settled_by=by.email if by else "",
         mailed_at=settlement.mailed_at if settlement else None,
+        is_mail_over=row.issued_at is not None and row.issued_at <= now - MAILED_WITHIN,
     )

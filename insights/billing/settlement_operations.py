@@ -81,7 +81,7 @@ def release_invoice(public_id: UUID, *, findings: Collection[str], reason: str, 
             )
         released = sorted({*invoice.released, *findings})
         Invoice.objects.filter(pk=invoice.pk).update(released=released)
-        details = {"codes": codes, "findings": sorted(findings), "reason": reason.strip()}
+        details: dict[str, object] = {"codes": codes, "findings": sorted(findings), "reason": reason.strip()}
         _record(invoice, by, "invoice.release", details)
         let_uncovered_pass(invoice.account_id, findings, reason=reason, by=by)
     return tuple(released)

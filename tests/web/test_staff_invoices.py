@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from accounts.tenancy import as_owner
+from accounts.models import Account
+from accounts.tenancy import as_owner, connection
 from insights.models import Invoice
 from insights.web.staff_invoices import INVOICES_PER_PAGE
 from tests.billing.bills import make_invoice
@@ -100,3 +102,53 @@ def test_each_finding_is_a_box_of_its_own(cast: Any, signed_in: Any) -> None:
 
     assert re.findall(boxes, page) == ["unpriced_meter:1", "jump:1", "unpriced_meter:2"]
     assert re.findall(boxes, after) == ["unpriced_meter:2"]
+
+
+def test_a_period_is_told_on_the_accounts_clock_too(cast: Any, signed_in: Any) -> None:
+    with as_owner():
+        Account.objects.filter(pk=cast.ours.pk).update(billing_zone="Asia/Kolkata")
+    invoice = make_invoice(cast.ours, lines=[])
+    browser = signed_in(cast.staff)
+
+    for address in ("/staff/invoices/", f"/staff/invoices/{invoice.public_id}/"):
+        page = browser.get(address).content.decode()
+        assert "in Asia/Kolkata" in page
+        assert "05:30</time>" in page
+
+
+@pytest.mark.parametrize(
+    ("age", "settlement", "said"),
+    [
+        (timedelta(hours=1), "open", "not yet; one goes out within minutes"),
+        (timedelta(days=8), "open", "no: within 7 days of its issue no mail went out"),
+        (timedelta(hours=1), "void", "no, it is void"),
+    ],
+)
+def test_why_an_invoice_was_not_mailed_is_said(
+    cast: Any, signed_in: Any, age: timedelta, settlement: str, said: str
+) -> None:
+    invoice = make_invoice(cast.ours, lines=[], settlement=settlement)
+    with as_owner(), connection().cursor() as cursor:
+        for statement in (
+            "ALTER TABLE insights_invoice DISABLE TRIGGER USER",
+            "UPDATE insights_invoice SET issued_at = now() - %s",
+            "ALTER TABLE insights_invoice ENABLE TRIGGER USER",
+        ):
+            cursor.execute(statement, [age] if "%s" in statement else None)
+
+    page = signed_in(cast.staff).get(f"/staff/invoices/{invoice.public_id}/").content.decode()
+
+    assert said in page
+
+
+def test_the_billing_page_leads_to_the_accounts_invoices(cast: Any, signed_in: Any) -> None:
+    invoice = make_invoice(cast.ours, lines=[])
+    make_invoice(cast.other, lines=[], operation="other")
+    browser = signed_in(cast.staff)
+    page = browser.get(f"/staff/accounts/{cast.ours.public_id}/billing/").content.decode()
+
+    [address] = re.findall(r'href="(/staff/invoices/\?q=[^"]+)"', page)
+
+    assert re.findall(r"/staff/invoices/([0-9a-f-]{36})/", browser.get(address).content.decode()) == [
+        str(invoice.public_id)
+    ]
