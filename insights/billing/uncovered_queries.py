@@ -93,9 +93,12 @@ def _candidate(
 
 
 def list_waiting(accounts: Collection[int]) -> Mapping[int, tuple[Problem, ...]]:
-    """Why bills of these accounts wait for a person: what is on the list and was not let pass, by account."""
+    """Why bills of these accounts wait for a person: what is on the list and was not let pass, by account.
+
+    What was used before the first subscription is on the list and holds up no bill: nobody had agreed to pay for it.
+    """
     found: dict[int, list[Problem]] = defaultdict(list)
-    for row in rows_of(accounts).filter(released_at__isnull=True):
+    for row in rows_of(accounts).filter(released_at__isnull=True, begins_at__isnull=False):
         found[row.account_id].append(finding_of(row).problem)
     return {account_id: tuple(problems) for account_id, problems in found.items()}
 

@@ -155,6 +155,15 @@ class TestBills:
         assert found(account) == [("requests", "2026-04-10..2026-04-10", "3", 1, False)]
         assert_books_agree()
 
+    def test_usage_before_the_first_subscription_holds_up_no_bill(
+        self, edge: Source, account: Account, march: Subscription
+    ) -> None:
+        deliver(edge, account, [("requests", "2026-02-27", "1"), ("requests", "2026-03-05", "7")])
+        complete(account, "2026-04-01")
+
+        assert [one.state for one in bill(march, "2026-04-01T01")] == [InvoiceState.ISSUED]
+        assert found(account) == [("requests", "2026-02-27..2026-02-27", "1", 1, True)]
+
     def test_where_no_bill_comes_it_waits_for_a_person(
         self, edge: Source, account: Account, march: Subscription
     ) -> None:
