@@ -17,8 +17,8 @@ from accounts.tenancy import as_worker
 from insights.billing.dispatch_queries import list_invoices_to_file, list_invoices_to_mail
 from insights.billing.file_operations import file_invoice
 from insights.billing.mail_operations import send_invoice_mail
-from insights.billing.period_queries import read_clock
-from insights.billing.run_operations import run_pass
+from insights.billing.pass_operations import run_pass
+from insights.billing.period_queries import PartOfAccounts, read_clock
 from insights.billing.uncovered_operations import find_uncovered
 
 logger = structlog.get_logger(__name__)
@@ -31,15 +31,15 @@ MAILS_AT_ONCE = 50
 
 
 @shared_task
-def draft_invoices() -> int:
-    """Draft anew what usage or a change has left behind; return how many subscriptions were looked at."""
-    return _pass("draft")
+def draft_invoices(number: int = 0, of: int = 1) -> int:
+    """Draft anew what usage or a change has left behind, in a part of the accounts; return how many were looked at."""
+    return _pass("draft", PartOfAccounts(number, of))
 
 
 @shared_task
-def issue_invoices() -> int:
-    """Issue what is due and park what a person has to look at; return how many invoices were issued."""
-    return _pass("issue")
+def issue_invoices(number: int = 0, of: int = 1) -> int:
+    """Issue what is due and park what a person has to look at, of a part of the accounts; return how many went out."""
+    return _pass("issue", PartOfAccounts(number, of))
 
 
 @shared_task
@@ -82,9 +82,9 @@ def _try(act: Callable[..., Done], invoice_id: int, now: datetime) -> Done | Non
         return None
 
 
-def _pass(kind: str) -> int:
+def _pass(kind: str, part: PartOfAccounts) -> int:
     with as_worker():
-        run = run_pass(kind, read_clock(), until=time.monotonic() + PASS_SECONDS_MAX)
+        run = run_pass(kind, read_clock(), until=time.monotonic() + PASS_SECONDS_MAX, part=part)
     if run is None:
         return 0
     return run.issued if kind == "issue" else run.done

@@ -43,7 +43,7 @@ def variables_read() -> set[str]:
         for file in sorted((PROJECT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and re.search(
-                    r"(environ\.get|getenv|^env_(bool|list))$", ast.unparse(node.func)
+                    r"(environ\.get|getenv|^env_(bool|list|count))$", ast.unparse(node.func)
                 ):
                     found |= {value.value for value in node.args[:1] if isinstance(value, ast.Constant)}
                 if isinstance(node, ast.Constant) and re.fullmatch(

@@ -16,11 +16,13 @@ from celery.signals import setup_logging, worker_process_init
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from usage_portal.broker import SteadyAMQP
+from usage_portal.environment import env_count
 
 TASK_SECONDS_MAX = 600
 # Longer than the longest task, or a second worker would start what the first still does.
 VISIBILITY_SECONDS = TASK_SECONDS_MAX + 300
 BROKER_SECONDS_MAX = 1.0
+BILLING_PARTS_MAX = 64
 
 # A chunk is some hundred thousand tuples without a cycle among them.
 OBJECTS_BETWEEN_COLLECTIONS = 200_000
@@ -74,16 +76,8 @@ def timetable() -> dict[str, dict[str, Any]]:
             "schedule": timedelta(seconds=30),
             "options": {"expires": 30},
         },
-        "draft_invoices": {
-            "task": "insights.invoicing.draft_invoices",
-            "schedule": timedelta(seconds=60),
-            "options": {"expires": 60},
-        },
-        "issue_invoices": {
-            "task": "insights.invoicing.issue_invoices",
-            "schedule": timedelta(minutes=5),
-            "options": {"expires": 300},
-        },
+        **_passes("draft_invoices", every=timedelta(seconds=60)),
+        **_passes("issue_invoices", every=timedelta(minutes=5)),
         "find_uncovered_usage": {
             "task": "insights.invoicing.find_uncovered_usage",
             "schedule": timedelta(minutes=30),
@@ -118,6 +112,20 @@ def timetable() -> dict[str, dict[str, Any]]:
             "task": "insights.upkeep.expire_rejected_lines",
             "schedule": crontab(hour="3", minute="20"),
         },
+    }
+
+
+def _passes(name: str, *, every: timedelta) -> dict[str, dict[str, Any]]:
+    """A pass over the accounts in as many parts as workers are to share it."""
+    parts = env_count("BILLING_PARTS", default=1, most=BILLING_PARTS_MAX)
+    return {
+        f"{name} {number + 1} of {parts}": {
+            "task": f"insights.invoicing.{name}",
+            "args": [number, parts],
+            "schedule": every,
+            "options": {"expires": every.total_seconds()},
+        }
+        for number in range(parts)
     }
 
 

@@ -21,6 +21,16 @@ def env_bool(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} must be yes or no, not {text!r}")
 
 
+def env_count(name: str, *, default: int, most: int) -> int:
+    """Return a whole number from 1 to `most`; raises ImproperlyConfigured for anything else."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise ImproperlyConfigured(f"{name} must be a whole number from 1 to {most}, not {text!r}")
+    return int(text)
+
+
 def env_list(name: str, *, default: list[str]) -> list[str]:
     """Return a comma-separated variable as a list."""
     text = os.environ.get(name, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from insights.api.bill_serializers import AMOUNT_HELP, EXACT_HELP, Json
+from insights.api.serializers import RecordSerializer
 from insights.explain.edges import EdgeKind, Outcome
 
 
@@ -60,22 +61,11 @@ class ThenAndNowSerializer(serializers.Serializer[Json]):
     lines = LineThenAndNowSerializer(many=True)
 
 
-class MovedRecordSerializer(serializers.Serializer[Json]):
+class MovedRecordSerializer(RecordSerializer):
     """A record that came or went."""
 
     change = serializers.ChoiceField(choices=["came", "went"])
     bill_line = serializers.IntegerField(allow_null=True, help_text="The position of the line that it is of.")
-    meter = serializers.CharField()
-    window_start = serializers.DateTimeField()
-    window = serializers.CharField()
-    dimensions = serializers.DictField(child=serializers.CharField())
-    quantity = serializers.CharField(help_text=EXACT_HELP)
-    unit = serializers.CharField()
-    row_id = serializers.CharField(allow_null=True)
-    revision = serializers.IntegerField()
-    source = serializers.CharField()  # type: ignore[assignment]
-    batch = serializers.UUIDField(allow_null=True)
-    line = serializers.IntegerField(help_text="In its batch.")
 
 
 class MovedRecordsSerializer(serializers.Serializer[Json]):

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
 from insights.billing.basis import DraftLine, IssuedBill, MeterOfBill, ServiceSegment
 from insights.billing.usage_lines import Quantities
 from insights.rating.charges import Percentage
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import Matrix
+from insights.rating.rate import count_of
 from insights.rating.sheet import SheetPrice
 from insights.values.exact import EXACT
-from insights.values.step import StepKind
 
 _ZERO = Decimal(0)
 # What a dimension of usage without a cell of its own is called here: no cell has it, so that it stays without one.
@@ -48,7 +47,7 @@ def billed_quantities(bill: IssuedBill, meters: tuple[MeterOfBill, ...]) -> dict
             values = _values(line, price)
             place[values] = EXACT.add(place.get(values, _ZERO), line.metered_quantity or _ZERO)
     for (number, line), meter_id in _counted(bill, ids):
-        found.setdefault((number, meter_id), {(): _count_of(line)})
+        found.setdefault((number, meter_id), {(): count_of(line.steps)})
     return dict(found)
 
 
@@ -85,12 +84,6 @@ def _counted(
             charge = line.terms.charge if line.terms else None
             if isinstance(charge, Percentage) and charge.count_meter in newest:
                 yield (number, line), newest[charge.count_meter]
-
-
-def _count_of(line: DraftLine) -> Decimal:
-    counts = (step.base for step in line.steps if step.kind is StepKind.COUNT_FEE)
-    total = sum(counts, Fraction(0))
-    return EXACT.divide(Decimal(total.numerator), Decimal(total.denominator))
 
 
 def regrouped(

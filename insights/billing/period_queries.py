@@ -91,15 +91,25 @@ def read_clock() -> datetime:
     return now
 
 
-def list_subscription_ids(kind: str, now: datetime) -> list[int]:
-    """The subscriptions that a pass of this kind has something to do for, in order of id."""
+class PartOfAccounts(NamedTuple):
+    """One of equal parts of the accounts, counted from 0; an account's subscriptions are all in the same."""
+
+    number: int = 0
+    of: int = 1
+
+
+ALL_ACCOUNTS = PartOfAccounts()
+
+
+def list_subscription_ids(kind: str, now: datetime, part: PartOfAccounts = ALL_ACCOUNTS) -> list[int]:
+    """The subscriptions of a part that a pass of this kind has something to do for, in order of id."""
     # What would begin after its account was closed never does.
     begun = """s.starts_at <= %(now)s AND NOT EXISTS (
         SELECT FROM accounts_account a WHERE a.id = s.account_id AND a.closed_at <= s.starts_at)"""
-    condition = f"{begun} AND ({_WANTED[kind]})"
+    condition = f"s.account_id %% %(of)s = %(number)s AND {begun} AND ({_WANTED[kind]})"
     statement = f"SELECT s.id FROM insights_subscription s WHERE {condition} ORDER BY 1"
     with connection().cursor() as cursor:
-        cursor.execute(statement, {"now": now})
+        cursor.execute(statement, {"now": now, **part._asdict()})
         return [subscription_id for (subscription_id,) in cursor.fetchall()]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 from uuid import UUID
 
 from accounts.models import Account
@@ -20,11 +19,10 @@ from insights.explain.line_reading_queries import usage_before
 from insights.models import InvoiceState, LineItem
 from insights.rating.invoice import LineKind
 from insights.rating.next_unit import NextUnit, next_unit
-from insights.rating.rate import UnableToRate, Usage
+from insights.rating.rate import UnableToRate, Usage, count_of
 from insights.rating.terms import PriceTerms
 from insights.rating.terms_json import parse_terms
-from insights.values.exact import EXACT, parse_exact_number
-from insights.values.step import StepKind
+from insights.values.step import parse_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +83,7 @@ def _price_of(row: LineItem, older: list[LineItem], names: Mapping[str, str]) ->
     if row.terms is None:
         return None
     terms = parse_terms(row.terms)
-    usage = Usage(row.metered_quantity or Decimal(0), _count_of(row))
+    usage = Usage(row.metered_quantity or Decimal(0), count_of(parse_step(step) for step in row.steps))
     try:
         found = next_unit(terms, usage, segment=segment_of(row.segment), before=usage_before(row, older))
     except UnableToRate:
@@ -103,10 +101,3 @@ def _price_of(row: LineItem, older: list[LineItem], names: Mapping[str, str]) ->
         complete_to=row.invoice.complete_to,
         next_unit=found,
     )
-
-
-def _count_of(row: LineItem) -> Decimal:
-    """How often the count meter of a percentage counted; it counts whole things, so that it is a decimal."""
-    counts = [parse_exact_number(step["base"]) for step in row.steps if step["kind"] == StepKind.COUNT_FEE]
-    total = sum(counts, Fraction(0))
-    return EXACT.divide(Decimal(total.numerator), Decimal(total.denominator))

@@ -251,10 +251,15 @@ class InvoiceFile(models.Model):
 
 
 class BillingRun(models.Model):
-    """One pass over all subscriptions: how far it got, and what it could not do. May be stopped and begun again."""
+    """One pass over all subscriptions, or over one of `parts` equal parts of the accounts: how far it got, and what it
+    could not do. May be stopped and begun again. `part` counts from 0; `advanced_at` is when it last got further.
+    """
 
     kind = models.CharField(max_length=10)
+    part = models.PositiveSmallIntegerField(default=0)
+    parts = models.PositiveSmallIntegerField(default=1)
     started_at = models.DateTimeField(db_default=Now())
+    advanced_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
@@ -267,5 +272,6 @@ class BillingRun(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.CheckConstraint(name="billingrun_kind_known", condition=Q(kind__in=["draft", "issue"]))
+            models.CheckConstraint(name="billingrun_kind_known", condition=Q(kind__in=["draft", "issue"])),
+            models.CheckConstraint(name="billingrun_part_of_parts", condition=Q(part__lt=models.F("parts"))),
         ]

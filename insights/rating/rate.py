@@ -7,7 +7,7 @@ Refuses totals below zero, which no tier or package has a price for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -180,6 +180,12 @@ def converted(terms: PriceTerms, usage: Usage) -> Fraction:
         raise UnableToRate("the usage adds to less than nothing")
     units = Fraction(*usage.quantity.as_integer_ratio())
     return units / exact_of(terms.conversion.units_per) if terms.conversion else units
+
+
+def count_of(steps: Iterable[Step]) -> Decimal:
+    """How often the count meter of a percentage counted, by the steps of its line: no other place keeps it."""
+    total = add_exact(step.base for step in steps if step.kind is StepKind.COUNT_FEE)
+    return EXACT.divide(Decimal(total.numerator), Decimal(total.denominator))
 
 
 def _exempt(units: Fraction, reason: str) -> tuple[Step, ...]:

@@ -1,7 +1,7 @@
 """When a month may leave the database: one pure function, which the command, the page and the tests ask.
 
-A month is archived 13 months after its last invoice was issued. A month of which no invoice was issued is never
-archived by itself; somebody who runs the portal may do it 13 months after the month's end, with a reason.
+A month may be archived 13 months after its last invoice was issued, and one without invoices 13 months after its end.
+Somebody who runs the portal does it, with a reason; no month is archived by itself.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Archivable:
-    """Whether a month may be archived, from when, and why not; `by_itself` says that nobody has to ask for it."""
+    """Whether a month may be archived, from when, and why not."""
 
     may_be_archived: bool
-    by_itself: bool
     may_from_at: datetime
     why_not: str = ""
 
@@ -33,12 +32,11 @@ def judge_month(*, month: date, last_invoice_issued_at: datetime | None, now: da
     """
     kept_from = end_of_month(month) if last_invoice_issued_at is None else last_invoice_issued_at
     may_from_at = _months_later(kept_from, MONTHS_KEPT)
-    by_itself = last_invoice_issued_at is not None
     if now >= may_from_at:
-        return Archivable(True, by_itself, may_from_at)
-    since = "its last invoice was issued" if by_itself else "it ended"
+        return Archivable(True, may_from_at)
+    since = "it ended" if last_invoice_issued_at is None else "its last invoice was issued"
     why_not = f"kept until {MONTHS_KEPT} months after {since}"
-    return Archivable(False, by_itself, may_from_at, why_not)
+    return Archivable(False, may_from_at, why_not)
 
 
 def _months_later(instant: datetime, months: int) -> datetime:

@@ -11,13 +11,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 from insights.rating.adjustments import Had
-from insights.rating.rate import Segment, Usage, had_after, steps_in_order
+from insights.rating.rate import Segment, Usage, count_of, had_after, steps_in_order
 from insights.rating.terms import PriceTerms
 from insights.scenarios.facts import BilledLine, OfferedPrice, Values
 from insights.scenarios.figures import Figures, figures_of, sum_figures
 from insights.values.exact import EXACT
 from insights.values.money import split
-from insights.values.step import Step, StepKind
+from insights.values.step import Step
 
 _NOTHING = Usage(Decimal(0))
 # What is divided among segments is divided to this decimal place, which is the last one of a quantity.
@@ -43,17 +43,10 @@ def charged_of(line: BilledLine) -> Charged | None:
     return Charged(
         terms=line.terms,
         segment=line.segment,
-        usage=Usage(quantity, _count_of(line.steps)),
+        usage=Usage(quantity, count_of(line.steps)),
         values=line.values,
         steps=line.steps,
     )
-
-
-def _count_of(steps: Sequence[Step]) -> Decimal:
-    """How often the other meter of a percentage counted; its step is the only place that keeps it."""
-    counts = [step.base for step in steps if step.kind is StepKind.COUNT_FEE]
-    total = sum(counts, Fraction(0))
-    return EXACT.divide(Decimal(total.numerator), Decimal(total.denominator))
 
 
 def charged_nothing(offer: OfferedPrice) -> Charged:

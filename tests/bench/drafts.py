@@ -13,12 +13,13 @@ import psycopg
 from django.db import transaction
 
 from accounts.tenancy import as_owner, as_worker, connection
-from insights.billing.run_operations import run_pass
+from insights.billing.pass_operations import run_pass
 from insights.models import LineItem, Source
 from insights.rating.charges import Graduated, PerUnit, Tier
 from insights.rating.rate import Usage, rate_line
 from insights.rating.terms_json import parse_terms
 from tests.bench.figures import Report
+from tests.bench.part_workers import SECONDS_MAX, shared_pass, workers
 from tests.bench.site import Spent, postgres_cpu_seconds, settle
 from tests.billing.scene import fee, make_plan, usage_price
 from tests.conftest import KEPT_TABLES
@@ -32,7 +33,7 @@ SOON = timedelta(minutes=10)
 A_DAY_LATER = timedelta(days=1, hours=1)
 EVERY = 10
 TIMES_MAX = 4.0
-SECONDS_MAX = 3_600
+PARTS = 2
 
 _ROWS = """
 INSERT INTO accounts_account (public_id, reference, name, state, billing_zone, currency, opened_at)
@@ -91,16 +92,36 @@ def measure(report: Report, accounts: int) -> None:
     _deliver(accounts)
     tenth, _ = _spent(lambda: _pass("draft", NOW + SOON, -(-accounts // EVERY)))
     again, _ = _spent(lambda: _pass("draft", NOW + A_DAY_LATER, accounts))
+    shared, shared_again = _shared(accounts)
     report.say("drafts, rows", f"{kept:,} invoices and lines, {lines:,} lines rated")
     report.say("drafts, floor: sums and COPY", _words(floor))
     report.say("drafts, rating the lines alone", _words(rating))
-    for name, spent in (("new", new), ("again after a day", again)):
+    for name, spent in (
+        ("new", new),
+        ("again after a day", again),
+        (f"new, by {PARTS} worker processes", shared),
+        (f"again after a day, by {PARTS} worker processes", shared_again),
+    ):
         report.say(f"drafts, {name}", _words(spent))
         report.at_most(f"drafts, {name}, against the floor", spent.clock / floor.clock, TIMES_MAX, " times")
         both = floor.clock + rating.clock
         report.say(f"drafts, {name}, against floor and rating", f"{spent.clock / both:.3g} times")
     report.say("drafts, nothing changed", _words(unchanged))
     report.say("drafts, usage for a tenth", _words(tenth))
+
+
+def _shared(accounts: int) -> tuple[Spent, Spent]:
+    """The same passes from the beginning, each by several worker processes at once."""
+    with as_owner(), connection().cursor() as cursor:
+        cursor.execute("TRUNCATE insights_invoice, insights_billingrun CASCADE")
+    with workers(PARTS) as pool:
+        new, done = _spent(lambda: shared_pass(pool, PARTS, "issue", NOW))
+        with as_owner(), connection().cursor() as cursor:
+            # A day later the database's own maintenance has long counted the new rows.
+            cursor.execute("ANALYZE insights_invoice, insights_lineitem")
+        again, done_again = _spent(lambda: shared_pass(pool, PARTS, "draft", NOW + A_DAY_LATER))
+    assert (done, done_again) == (accounts, accounts)
+    return new, again
 
 
 def _words(spent: Spent) -> str:

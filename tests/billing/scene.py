@@ -12,7 +12,8 @@ from django.db.models import F
 
 from accounts.models import Account
 from accounts.tenancy import as_owner, as_worker, connection
-from insights.billing.run_operations import bill_subscription, run_pass
+from insights.billing.pass_operations import run_pass
+from insights.billing.run_operations import bill_subscription
 from insights.billing.sheet_mapping import price_rows, version_terms
 from insights.models import (
     BillingProfile,

@@ -10,8 +10,10 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import as_owner, as_worker
-from insights.billing import run_operations
-from insights.billing.run_operations import bill_subscriptions, run_pass
+from insights.billing import pass_operations
+from insights.billing.pass_operations import run_pass
+from insights.billing.period_queries import PartOfAccounts
+from insights.billing.run_operations import bill_subscriptions
 from insights.models import BillingRun, Invoice, LineItem, Plan, PlanVersion, Source, Subscription
 from insights.rating.charges import Graduated, PerUnit, Tier
 from tests.billing.scene import (
@@ -91,7 +93,7 @@ def test_a_pass_in_several_parts_does_each_account_once(
     edge: Source, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscriptions = companies(edge, plan, range(7))
-    monkeypatch.setattr(run_operations, "SUBSCRIPTIONS_AT_ONCE", 2)
+    monkeypatch.setattr(pass_operations, "SUBSCRIPTIONS_AT_ONCE", 2)
 
     with as_worker():
         run = run_pass("issue", NOW, until=time.monotonic() + 60)
@@ -114,7 +116,7 @@ def test_one_that_fails_holds_up_no_other_part(
         PlanVersion.objects.filter(plan=broken).update(
             terms={"minimum": {"amount": "-1", "is_prorated": False}}
         )
-    monkeypatch.setattr(run_operations, "SUBSCRIPTIONS_AT_ONCE", 4)
+    monkeypatch.setattr(pass_operations, "SUBSCRIPTIONS_AT_ONCE", 4)
 
     with as_worker():
         run = run_pass("issue", NOW, until=time.monotonic() + 60)
@@ -135,3 +137,35 @@ def test_a_pass_that_is_out_of_time_is_gone_on_with(edge: Source, plan: Plan) ->
         again = run_pass("issue", NOW, until=time.monotonic() + 60)
         assert again is not None
         assert (again.pk, again.done, BillingRun.objects.count()) == (stopped.pk, 2, 1)
+
+
+def test_parts_of_the_accounts_do_each_account_once_and_share_no_pass(edge: Source, plan: Plan) -> None:
+    subscriptions = companies(edge, plan, range(5))
+    parts = [PartOfAccounts(number, 2) for number in range(2)]
+
+    with as_worker():
+        stopped = run_pass("issue", NOW, until=time.monotonic() - 1, part=parts[0])
+        runs = [run_pass("issue", NOW, until=time.monotonic() + 60, part=part) for part in parts]
+
+        assert stopped is not None
+        assert [(run.pk == stopped.pk, run.part, run.parts) for run in runs if run] == [
+            (True, 0, 2),
+            (False, 1, 2),
+        ]
+        assert sum(run.done for run in runs if run) == 5
+        drafted = Invoice.objects.values_list("subscription_id", flat=True)
+        assert sorted(drafted) == [one.pk for one in subscriptions]
+
+
+def test_passes_of_another_division_are_over(edge: Source, plan: Plan) -> None:
+    companies(edge, plan, range(3))
+
+    with as_worker():
+        stopped = run_pass("issue", NOW, until=time.monotonic() - 1, part=PartOfAccounts(1, 2))
+        run = run_pass("issue", NOW, until=time.monotonic() + 60)
+
+        assert stopped is not None
+        assert run is not None
+        assert (run.pk != stopped.pk, run.done, run.total) == (True, 3, 3)
+        assert run.advanced_at is not None
+        assert BillingRun.objects.filter(finished_at__isnull=True).count() == 0

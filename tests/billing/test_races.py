@@ -44,6 +44,7 @@ from tests.billing.scene import (
 )
 from tests.books.test_verify_books import verify
 from tests.factories import make_account, make_source
+from tests.faults import bill_crowd
 
 pytestmark = pytest.mark.database
 THREADS = 32
@@ -69,26 +70,7 @@ def company(edge: Source, name: str, *, starts_at: str = "2026-03-01") -> tuple[
 
 def at_once(works: list[Callable[[], Any]]) -> list[Any]:
     """Do all of it in threads that begin together; what one raises is its answer."""
-    answers: list[Any] = [None] * len(works)
-    gate = threading.Barrier(len(works))
-
-    def run(number: int) -> None:
-        try:
-            gate.wait(SECONDS_MAX)
-            with as_worker():
-                answers[number] = works[number]()
-        except Exception as error:
-            answers[number] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS_MAX)
-    assert not [thread for thread in threads if thread.is_alive()], "a deadlock is left"
-    return answers
+    return bill_crowd.at_once(works, seconds_max=SECONDS_MAX)
 
 
 def issue(subscription: Subscription, now: str) -> Outcome:

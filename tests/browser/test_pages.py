@@ -89,6 +89,7 @@ NOT_PAGES = frozenset(
         "staff-member-role",
         "staff-months-csv",
         "staff-plan-csv",
+        "staff-runs-csv",
         "staff-plan-toml",
         "staff-plans-csv",
         "subscription-cancel",

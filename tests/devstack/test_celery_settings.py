@@ -6,6 +6,7 @@ from pathlib import Path
 import kombu.exceptions
 import pytest
 from celery import Celery
+from django.core.exceptions import ImproperlyConfigured
 
 from usage_portal import celery as portal_celery
 
@@ -54,3 +55,19 @@ def test_timetable_rings_every_ten_seconds_and_names_tasks_that_exist() -> None:
 
     assert timetable["ring_waiting_work"]["schedule"].total_seconds() == 10
     assert all(entry["task"] == portal_celery.app.tasks[entry["task"]].name for entry in timetable.values())
+
+
+def test_passes_are_asked_for_in_as_many_parts_as_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_PARTS", "3")
+
+    asked = [entry for entry in portal_celery.timetable().values() if "draft_invoices" in entry["task"]]
+
+    assert [entry["args"] for entry in asked] == [[0, 3], [1, 3], [2, 3]]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "65", "1.5", "two", "\u0662"])
+def test_parts_that_would_leave_accounts_out_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("BILLING_PARTS", text)
+
+    with pytest.raises(ImproperlyConfigured, match="BILLING_PARTS must be a whole number from 1 to 64"):
+        portal_celery.timetable()

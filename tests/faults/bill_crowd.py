@@ -84,8 +84,11 @@ def periods_of(subscriptions: Iterable[Any], now: datetime) -> list[Any]:
     return [next(each for each in wanted[row.pk] if each.kind == "period") for row in rows]
 
 
-def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Do all of it as the worker in threads that begin together; what one raises is its answer."""
+def at_once(works: Sequence[Callable[[], Any]], *, seconds_max: float | None = None) -> list[Any]:
+    """Do all of it as the worker in threads that begin together; what one raises is its answer.
+
+    Raises AssertionError where one still waits after so many seconds.
+    """
     from django.db import connections
 
     from accounts.tenancy import as_worker
@@ -107,5 +110,7 @@ def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(seconds_max)
+    if any(thread.is_alive() for thread in threads):
+        raise AssertionError("a deadlock is left")
     return answers

@@ -44,13 +44,6 @@ def test_thirteen_months_exactly(month: str, issued: str | None, may_from: str) 
     assert (bool(before.why_not), then.why_not) == (True, "")
 
 
-def test_only_an_invoice_lets_a_month_go_by_itself() -> None:
-    month, now = date(2020, 1, 1), at("2026-11-25T12:00:00")
-
-    assert not judge_month(month=month, last_invoice_issued_at=None, now=now).by_itself
-    assert judge_month(month=month, last_invoice_issued_at=at("2020-02-01T00:00:00"), now=now).by_itself
-
-
 def test_the_reason_names_what_is_waited_for() -> None:
     month, now = date(2026, 10, 1), at("2026-11-25T12:00:00")
 

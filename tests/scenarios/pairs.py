@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -76,8 +77,9 @@ class Pair:
     usage: BilledUsage
 
 
+@cache
 def make_pair(number: int) -> Pair:
-    """The pair of this number: March's bill and April's."""
+    """The pair of this number: March's bill and April's. Made once, since nothing of it can be changed."""
     return _Maker(Random(number)).pair()
 
 

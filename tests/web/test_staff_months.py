@@ -42,7 +42,7 @@ def test_the_page_says_what_is_where_and_what_may_be_archived(
     assert "table kept until <time" in page
     assert "2 Dec 2026, 12:00" in page
     assert "archive_month 20" in page
-    assert "No invoice is issued by this portal yet" in page
+    assert "No month is archived by itself" in page
     assert 'href="/staff/months/" aria-current="page"' in page
 
 

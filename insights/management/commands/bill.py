@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Account
 from accounts.tenancy import as_worker
+from insights.billing.pass_operations import run_pass
 from insights.billing.period_queries import read_clock
-from insights.billing.run_operations import Tally, bill_subscriptions, run_pass
+from insights.billing.run_operations import Tally, bill_subscriptions
 from insights.models import BillingRun, Subscription
 
 _A_DAY = 86_400

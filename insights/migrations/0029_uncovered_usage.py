@@ -16,7 +16,7 @@ POLICIES = secure_table("insights_uncoveredusage", also_for=("portal_staff",))
 class Migration(migrations.Migration):
     """One table with its policies."""
 
-    dependencies = [("accounts", "0004_staff_are_not_members"), ("insights", "0027_notebook")]
+    dependencies = [("accounts", "0004_staff_are_not_members"), ("insights", "0028_billing_run_parts")]
 
     operations = [
         migrations.CreateModel(
