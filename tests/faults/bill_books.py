@@ -18,7 +18,7 @@ FAR = datetime(2100, 1, 1, tzinfo=UTC)
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 ROUNDS_MAX = 6
 # What made-up companies run into of themselves; anything else is a fault of this world.
-LOOKED_AT = frozenset({"jump", "no_usage", "discounts_changed", "credit_given_back"})
+LOOKED_AT = frozenset({"jump", "no_usage", "discounts_changed", "credit_given_back", "uncovered_usage"})
 Place = tuple[str, str, datetime]
 
 
