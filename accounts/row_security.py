@@ -71,6 +71,11 @@ _INVOICE_FACTS = (
     "currency, total_minor, usage_as_of, complete_to, drafted_at, parked_for, released, legal_entity_id, number, "
     "number_in_series, issued_at, due_at"
 )
+# Where usage is on no bill, and not how much it is.
+_UNCOVERED_FACTS = (
+    "id, public_id, account_id, meter_id, begins_at, ends_at, first_used_on, last_used_on, records, digest, found_at, "
+    "released_at, released_by_name, reason"
+)
 # How much of a credit is used; on which bill is behind support access.
 _CREDIT_USE_FACTS = "id, account_id, grant_id, amount_minor"
 _USER_FOR_SENDERS = "id, public_id, email, name, is_active, is_staff, is_superuser"
@@ -150,6 +155,8 @@ GRANTS: dict[str, dict[str, str]] = {
         _STAFF: "SELECT, UPDATE (state, reason, changed_at, changed_by_id)",
     },
     "insights_invoicefile": {_WEB: READ, _WORKER: APPEND},
+    # What is on no bill: the worker's list, which finance and the account itself read.
+    "insights_uncoveredusage": {_WEB: READ, _STAFF: f"SELECT ({_UNCOVERED_FACTS})", _WORKER: ALL},
     "insights_billingrun": {_STAFF: READ, _WORKER: WRITE},
     "insights_creditgrant": {_WEB: READ, _STAFF: APPEND, _WORKER: APPEND},
     "insights_credituse": {_WEB: READ, _WORKER: APPEND, _STAFF: f"SELECT ({_CREDIT_USE_FACTS})"},

@@ -26,6 +26,7 @@ _WORDS = {
     "saved_view.save": "Saved {subject}",
     "saved_view.change": "Changed {subject}",
     "saved_view.delete": "Deleted {subject}",
+    "uncovered_usage.release": "Let usage of {subject} pass that no subscription covers: {reason}",
     "support_access.start": "Started support access: {reason}",
     "support_access.end": "Ended support access",
 }

@@ -19,6 +19,7 @@ from insights.billing.file_operations import file_invoice
 from insights.billing.mail_operations import send_invoice_mail
 from insights.billing.pass_operations import run_pass
 from insights.billing.period_queries import PartOfAccounts, read_clock
+from insights.billing.uncovered_operations import find_uncovered
 
 logger = structlog.get_logger(__name__)
 Done = TypeVar("Done")
@@ -42,6 +43,16 @@ def issue_invoices(number: int = 0, of: int = 1) -> int:
 
 
 @shared_task
+def find_uncovered_usage() -> int:
+    """Put usage that no subscription covers on the list, of all accounts; return for how many it changed.
+
+    An invoice that is due looks for its own account; this finds it where no invoice is to come.
+    """
+    with as_worker():
+        return find_uncovered(None, read_clock())
+
+
+@shared_task
 def send_invoices() -> int:
     """Make the file of every issued invoice that has none, then mail those issued lately; return how many mails."""
     with as_worker():
@@ -53,6 +64,13 @@ def send_invoices() -> int:
             for invoice_id in list_invoices_to_mail(now, limit=MAILS_AT_ONCE)
         ]
         return sum(len(reached or ()) for reached in mailed)
+
+
+@shared_task
+def mail_invoice(invoice_id: int) -> int:
+    """Mail one issued invoice, however long ago it was issued, unless it was mailed before; return how many mails."""
+    with as_worker():
+        return len(_try(send_invoice_mail, invoice_id, read_clock()) or ())
 
 
 def _try(act: Callable[..., Done], invoice_id: int, now: datetime) -> Done | None:

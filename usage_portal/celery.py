@@ -78,6 +78,11 @@ def timetable() -> dict[str, dict[str, Any]]:
         },
         **_passes("draft_invoices", every=timedelta(seconds=60)),
         **_passes("issue_invoices", every=timedelta(minutes=5)),
+        "find_uncovered_usage": {
+            "task": "insights.invoicing.find_uncovered_usage",
+            "schedule": timedelta(minutes=30),
+            "options": {"expires": 1_800},
+        },
         "send_invoices": {
             "task": "insights.invoicing.send_invoices",
             "schedule": timedelta(seconds=60),

@@ -110,6 +110,17 @@ class LineVerdictsSerializer(serializers.Serializer[Json]):
     residual = serializers.IntegerField()
 
 
+class UncoveredSerializer(serializers.Serializer[Json]):
+    """Usage of a meter before or after the invoice's period, in time that no subscription covers."""
+
+    meter = serializers.CharField()
+    unit = serializers.CharField()
+    quantity = serializers.CharField()
+    records = serializers.IntegerField()
+    first_day = serializers.DateField(help_text="On the account's billing clock.")
+    last_day = serializers.DateField()
+
+
 class ConservationSerializer(serializers.Serializer[Json]):
     """Where all usage of an invoice's period went."""
 
@@ -117,6 +128,10 @@ class ConservationSerializer(serializers.Serializer[Json]):
     meters = MeterBalanceSerializer(many=True)
     not_additive = serializers.ListField(
         child=serializers.CharField(), help_text="Meters of peaks and latest values, which do not add up."
+    )
+    uncovered = UncoveredSerializer(
+        many=True,
+        help_text="On no invoice: right before or behind the period no subscription covers the time.",
     )
     lines = LineVerdictsSerializer()
 

@@ -23,6 +23,7 @@ from insights.values.period import Period
 from insights.values.step import Step
 
 _KEY_CHARACTERS_MAX = 300
+_FINDING_CHARACTERS = 16
 
 
 @lru_cache(maxsize=4096)
@@ -143,13 +144,9 @@ class IssuedBill:
     comes_back: frozenset[int] = frozenset()
     priced_elsewhere: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
 
-    def is_priced(self, meter_key: str, lost: Collection[str]) -> bool:
-        """Whether another subscription had prices for all usage of the meter, or a percentage of this one counted it.
-
-        `lost` are meters with usage while nobody priced them.
-        """
-        is_elsewhere = meter_key in self.priced_elsewhere and meter_key not in lost
-        return is_elsewhere or meter_key in counted_meters(self.segments)
+    def is_elsewhere(self, meter_key: str, lost: Collection[str]) -> bool:
+        """Whether another subscription had prices for all usage of the meter; `lost` has some while nobody did."""
+        return meter_key in self.priced_elsewhere and meter_key not in lost
 
     @property
     def used_segments(self) -> tuple[ServiceSegment, ...]:
@@ -196,13 +193,9 @@ class Basis:
     priced_elsewhere: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
-    def is_priced(self, meter_key: str, lost: Collection[str]) -> bool:
-        """Whether another subscription has prices for all usage of the meter, or a percentage of this one counts it.
-
-        `lost` are meters with usage while nobody prices them.
-        """
-        is_elsewhere = meter_key in self.priced_elsewhere and meter_key not in lost
-        return is_elsewhere or meter_key in counted_meters(self.segments)
+    def is_elsewhere(self, meter_key: str, lost: Collection[str]) -> bool:
+        """Whether another subscription has prices for all usage of the meter; `lost` has some while nobody does."""
+        return meter_key in self.priced_elsewhere and meter_key not in lost
 
     @property
     def bills_usage(self) -> bool:
@@ -217,10 +210,21 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Why a person has to look before the invoice is issued: a stable code, and a sentence for staff."""
+    """Why a person has to look before the invoice is issued: a stable code, and a sentence for staff.
+
+    `about` is what it was found of, where the sentence says more or less than that.
+    """
 
     code: str
     message: str
+    about: str = ""
+
+    @property
+    def finding(self) -> str:
+        """What tells it from all others, of this code too: a person lets this one pass, and no later one."""
+        return (
+            f"{self.code}:{sha256((self.about or self.message).encode()).hexdigest()[:_FINDING_CHARACTERS]}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +234,14 @@ class Unpriced:
     meter_key: str
     unit: str
     quantity: Decimal
+
+
+def name_totals(totals: Mapping[int, Decimal], meters: Mapping[int, MeterOfBill]) -> tuple[Unpriced, ...]:
+    """What was used of each meter, by the ids of their versions, as a bill names it."""
+    return tuple(
+        Unpriced(meter_key=meters[id_].key, unit=meters[id_].unit, quantity=total)
+        for id_, total in totals.items()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

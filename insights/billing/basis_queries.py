@@ -36,6 +36,7 @@ from insights.billing.row_queries import (
     list_voided_corrections,
 )
 from insights.billing.subscription_queries import anchor_of
+from insights.billing.uncovered_queries import list_waiting
 from insights.billing.whole_lines import offer_included_credits
 from insights.models import (
     BillingProfile,
@@ -82,6 +83,7 @@ class _Loader:
         self.late = list_late(places, self.invoices)
         self.archived_until = list_archived_until(accounts)
         self.priced_times = list_priced_times(accounts)
+        self.uncovered = list_waiting(accounts)
 
     def basis(self, to_bill: PeriodToBill) -> LoadedBasis:
         """Put together one subscription's basis."""
@@ -117,6 +119,7 @@ class _Loader:
             earlier_totals=tuple(int(invoice.total_minor) for invoice in before),
             earlier_records=tuple(self.made_of[invoice.pk].records for invoice in before[-EARLIER_MIN:]),
             overlapping=() if is_opening or is_closing else self._overlapping(to_bill),
+            uncovered=self.uncovered.get(to_bill.account.pk, ()),
         )
 
     def _credits(self, to_bill: PeriodToBill, segments: Sequence[ServiceSegment]) -> tuple[CreditOffer, ...]:

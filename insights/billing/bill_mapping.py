@@ -21,7 +21,7 @@ from insights.billing.bill import (
     Unpriced,
     bill_status,
 )
-from insights.billing.invoice_mapping import segment_of
+from insights.billing.line_segment_mapping import segment_of
 from insights.models import Invoice, InvoiceState, LineItem, Settlement
 from insights.rating.invoice import LineKind
 from insights.rating.sheet import parse_sheet

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from accounts.models import Account
-from insights.billing.basis import Basis, ServiceSegment
+from insights.billing.basis import Basis, Problem, ServiceSegment
 from insights.models import BillingProfile, InvoiceKind, Subscription
 from insights.values.period import Period
 
@@ -32,7 +32,10 @@ class PeriodToBill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedBasis:
-    """A basis, the period it is for, and whom the invoice is made out to."""
+    """A basis, the period it is for, and whom the invoice is made out to.
+
+    `uncovered` is usage of the account in time that no subscription covers, while nobody let it pass.
+    """
 
     to_bill: PeriodToBill
     basis: Basis
@@ -40,6 +43,7 @@ class LoadedBasis:
     earlier_totals: tuple[int, ...] = ()
     earlier_records: tuple[int, ...] = ()
     overlapping: tuple[str, ...] = ()
+    uncovered: tuple[Problem, ...] = ()
 
 
 def beginning_at(segments: Iterable[ServiceSegment], start: datetime) -> tuple[ServiceSegment, ...]:

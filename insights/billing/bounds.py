@@ -1,7 +1,7 @@
 """Rather no bill than a wrong bill: what speaks against issuing an invoice until a person has looked.
 
-Every bound is looked at on its own, so that none hides another. Each finding has a stable code, by which a person lets
-it pass.
+Every bound is looked at on its own, so that none hides another. Each finding has a stable code and says what it is
+about; a person lets that one pass, and what is found later parks the invoice again.
 """
 
 from __future__ import annotations
@@ -53,11 +53,16 @@ def find_problems(
     history: History,
     sources: Iterable[SourceState],
     has_profile: bool,
+    uncovered: Sequence[Problem] = (),
 ) -> tuple[Problem, ...]:
-    """Everything that parks this invoice, in a fixed order; nothing means that it may be issued."""
+    """Everything that parks this invoice, in a fixed order; nothing means that it may be issued.
+
+    Usage of the account that no subscription covers is on no invoice, so it parks the next one for a period.
+    """
     return (
         *([] if has_profile else [Problem(code="no_profile", message="The account has no billing profile.")]),
         *_problems_of_usage(basis, draft, sources),
+        *(uncovered if basis.bills_usage else ()),
         *draft.problems,
         *_problems_of_history(basis, draft, history, records),
     )
@@ -87,7 +92,9 @@ def _problem_of_source(source: SourceState, service: Period) -> Iterator[Problem
         yield Problem(code="missing_source", message=f"Nothing came from {source.name} for this period.")
     elif source.complete_to < expected_to:
         until = f"{source.complete_to:%Y-%m-%d %H:%M} UTC"
-        yield Problem(code="incomplete", message=f"{source.name} is complete to {until} only.")
+        message = f"{source.name} is complete to {until} only."
+        # Whoever lets it pass knows that it is not complete: that it comes nearer is nothing new.
+        yield Problem(code="incomplete", message=message, about=source.name)
 
 
 def _problems_of_history(basis: Basis, draft: Draft, history: History, records: int) -> Iterator[Problem]:
@@ -99,7 +106,10 @@ def _problems_of_history(basis: Basis, draft: Draft, history: History, records: 
     if draft.total_minor > JUMP_TIMES * usual and draft.total_minor - usual > _jump_minor(basis.currency):
         moneys = (Money(int(minor), basis.currency) for minor in (draft.total_minor, usual))
         now, before = map(money_words, moneys)
-        yield Problem(code="jump", message=f"{now} is more than {JUMP_TIMES} times the usual {before}.")
+        message = f"{now} is more than {JUMP_TIMES} times the usual {before}."
+        # A record that comes late makes no other jump of it, once more of what is usual does.
+        height = draft.total_minor // max(int(usual), _jump_minor(basis.currency))
+        yield Problem(code="jump", message=message, about=f"{height} times")
     if basis.bills_usage and not records and all(history.records[-EARLIER_MIN:]):
         yield Problem(code="no_usage", message="There is no usage at all after months with usage.")
 
@@ -109,6 +119,6 @@ def _jump_minor(currency: str) -> int:
 
 
 def still_parked(problems: Sequence[Problem], released: Iterable[str]) -> tuple[Problem, ...]:
-    """What is left of the findings after a person let some of their codes pass."""
+    """What is left of the findings after a person let some of them pass."""
     passed = frozenset(released)
-    return tuple(problem for problem in problems if problem.code not in passed)
+    return tuple(problem for problem in problems if problem.finding not in passed)

@@ -20,6 +20,7 @@ from insights.billing.basis import (
     MeterOfBill,
     Problem,
     StoredLine,
+    Unpriced,
     line_key,
 )
 from insights.billing.fee_lines import rated_of
@@ -27,6 +28,7 @@ from insights.billing.usage_lines import MeteredUsage, usage_lines
 from insights.billing.whole_lines import total_lines, whole_lines
 from insights.rating.invoice import LineKind
 from insights.rating.rate import RatedLine, correct_line
+from insights.values.exact import EXACT
 from insights.values.money import Money
 
 _ZERO = Decimal(0)
@@ -100,6 +102,15 @@ class RatedAgain:
     is_whole: bool = True
 
 
+def _without_line(usages: Iterable[Unpriced]) -> set[tuple[str, str, Decimal]]:
+    """How much of each meter had no line, in each unit."""
+    totals: dict[tuple[str, str], Decimal] = {}
+    for one in usages:
+        place = one.meter_key, one.unit
+        totals[place] = EXACT.add(totals.get(place, _ZERO), one.quantity)
+    return {(*place, total) for place, total in totals.items()}
+
+
 def rate_again(
     basis: Basis,
     bill: IssuedBill,
@@ -119,10 +130,12 @@ def rate_again(
         replace(problem, message=f"Late usage for invoice {bill.number}: {problem.message}")
         for problem in used.problems
     ]
-    changed = {one.meter_key for one in {*used.unpriced} ^ {*bill.unpriced}}
-    if changed := {meter_key for meter_key in changed if not bill.is_priced(meter_key, lost)}:
-        named = ", ".join(sorted(changed))
-        message = f"Late usage for invoice {bill.number} has no price there: {named}."
+    changed = _without_line((*used.unpriced, *used.counted)) ^ _without_line(bill.unpriced)
+    # What is counted by a percentage has its price there, unless some was used where none counted it.
+    counted = {one.meter_key for one in used.counted} - {one.meter_key for one in used.unpriced}
+    named = {key for key, _, _ in changed if key not in counted and not bill.is_elsewhere(key, lost)}
+    if named:
+        message = f"Late usage for invoice {bill.number} has no price there: {', '.join(sorted(named))}."
         problems.append(Problem(code="unpriced_meter", message=message))
     kept = [
         stored.line

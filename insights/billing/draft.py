@@ -62,12 +62,12 @@ def draft_invoice(basis: Basis, usage: BilledUsage) -> Draft:
     if corrected.credit_uses:
         # Corrections come first, so that they and the invoice's own lines never take the same credit.
         basis = replace(basis, credits=credits_left(basis.credits, corrected.credit_uses))
-    elsewhere = tuple(one for one in used.unpriced if basis.is_priced(one.meter_key, usage.lost))
+    elsewhere = tuple(one for one in used.unpriced if basis.is_elsewhere(one.meter_key, usage.lost))
     unpriced = tuple(one for one in used.unpriced if one not in elsewhere)
     draft = _finish(
         basis, lines, unpriced, (*stuck, *used.problems, *corrected.problems), corrected.credit_uses
     )
-    return replace(draft, priced_elsewhere=elsewhere, uncorrected=corrected.skipped)
+    return replace(draft, priced_elsewhere=(*elsewhere, *used.counted), uncorrected=corrected.skipped)
 
 
 def _unable_to_give_back(
@@ -81,7 +81,8 @@ def _unable_to_give_back(
                 f"A fee that invoice {numbers[invoice_id]} billed ahead comes back at other terms, and that invoice "
                 "cannot be rated again: its usage is archived, or has no price any more."
             )
-            yield Problem(code="unable_to_give_back", message=message)
+            about = " ".join(map(str, sorted(lines - came_back)))
+            yield Problem(code="unable_to_give_back", message=message, about=about)
 
 
 def _finish(

@@ -127,6 +127,7 @@ def make_drafts(loaded: Sequence[LoadedBasis], usage: UsageRead) -> list[Drafted
             ),
             sources=states,
             has_profile=one.profile is not None,
+            uncovered=one.uncovered,
         )
         drafted.append(
             Drafted(
@@ -195,7 +196,7 @@ def _store_lines(drafted: Sequence[Drafted], invoice_ids: Sequence[int], documen
 
 @dataclass(frozen=True, slots=True)
 class _StoredDraft:
-    """What is kept of the draft before: its id, from when it may be issued, and the codes that a person let pass."""
+    """What is kept of the draft before: its id, from when it may be issued, and the findings that a person let pass."""
 
     id: int
     issue_from: datetime
@@ -260,7 +261,10 @@ def _invoice_values(
             records=one.records,
             not_billed=one.not_billed,
         ),
-        [{"code": problem.code, "message": problem.message} for problem in problems],
+        [
+            {"code": problem.code, "message": problem.message, "finding": problem.finding}
+            for problem in problems
+        ],
     )
 
 

@@ -5,7 +5,7 @@ Names the columns that the staff role may read; any other would be refused by th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from django.db.models import Case, Count, F, Q, QuerySet, Sum, Value, When
 
 from accounts.models import Account
 from insights.billing.bill import BillStatus, bill_status
+from insights.billing.dispatch_queries import MAILED_WITHIN
 from insights.models import Invoice, Settlement, SettlementState
 from insights.values.money import Money
 from insights.values.period import Period
@@ -27,10 +28,11 @@ _FACTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedReason:
-    """Why an invoice is parked, and whether a person let it through."""
+    """Why an invoice is parked, and whether a person let it through. `finding` is what tells it from all others."""
 
     code: str
     message: str
+    finding: str
     is_released: bool
 
 
@@ -55,15 +57,12 @@ class InvoiceFacts:
     settled_at: datetime | None = None
     settled_by: str = ""
     mailed_at: datetime | None = None
+    is_mail_over: bool = False
 
     @property
-    def waiting(self) -> dict[str, tuple[str, ...]]:
-        """What it still waits for: by code, since whoever lets one through lets all of them through."""
-        left = [reason for reason in self.reasons if not reason.is_released]
-        return {
-            code: tuple(reason.message or code for reason in left if reason.code == code)
-            for code in dict.fromkeys(reason.code for reason in left)
-        }
+    def waiting(self) -> tuple[ParkedReason, ...]:
+        """What it still waits for, each of which is let through on its own."""
+        return tuple(reason for reason in self.reasons if not reason.is_released)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +193,11 @@ def _found(now: datetime, text: str, status: BillStatus | None) -> QuerySet[Any]
     return rows.filter(due_at__lt=now) if status is BillStatus.OVERDUE else rows.exclude(due_at__lt=now)
 
 
+def finding_of(parked: Mapping[str, str]) -> str:
+    """What a reason is let through by; of an invoice that was parked before findings had names, its code."""
+    return parked.get("finding") or parked["code"]
+
+
 def _facts(rows: Sequence[Invoice], now: datetime) -> tuple[InvoiceFacts, ...]:
     accounts = Account.objects.in_bulk([row.account_id for row in rows])
     settlements = {
@@ -224,7 +228,8 @@ def _fact(row: Invoice, account: Account, settlement: Settlement | None, now: da
             ParkedReason(
                 code=parked["code"],
                 message=parked.get("message", ""),
-                is_released=parked["code"] in row.released,
+                finding=finding_of(parked),
+                is_released=finding_of(parked) in row.released,
             )
             for parked in row.parked_for
         ),
@@ -232,4 +237,5 @@ def _fact(row: Invoice, account: Account, settlement: Settlement | None, now: da
         settled_at=settlement.changed_at if settlement else None,
         settled_by=by.email if by else "",
         mailed_at=settlement.mailed_at if settlement else None,
+        is_mail_over=row.issued_at is not None and row.issued_at <= now - MAILED_WITHIN,
     )

@@ -6,23 +6,21 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any, TypeVar
 
 from insights.billing.basis import CreditOffer, DraftLine, ServiceSegment, StoredLine
 from insights.billing.bulk_operations import json_text
+from insights.billing.line_segment_mapping import segment_document, segment_of
 from insights.models import Invoice, LineItem
 from insights.rating.credits import Credit
 from insights.rating.invoice import LineKind
 from insights.rating.plan_change import ChangePolicy
-from insights.rating.rate import WHOLE_PERIOD, Segment, Usage
 from insights.rating.sheet import PriceSheet, parse_sheet, sheet_document
 from insights.rating.terms_json import parse_terms, terms_document
 from insights.values.exact import exact_number_text, parse_exact_number
 from insights.values.period import Period
 from insights.values.quantity import exact_text
-from insights.values.share import Share
 from insights.values.step import parse_step, step_document
 
 # Part of the text that is hashed: another form gives another hash for the same invoice.
@@ -81,7 +79,7 @@ def line_values(line: DraftLine, documents: Documents) -> tuple[Any, ...]:
         "" if line.billed_quantity is None else exact_number_text(line.billed_quantity),
         line.unit,
         None if line.terms is None else documents.terms(line.terms),
-        _segment_document(line.segment),
+        segment_document(line.segment),
         [step_document(step) for step in line.steps],
         line.allotted,
         line.taxes,
@@ -123,32 +121,6 @@ def line_of(row: LineItem) -> DraftLine:
 def stored_line(row: LineItem, number: str) -> StoredLine:
     """A line with its id and its invoice's number, empty for a draft's."""
     return StoredLine(id=row.pk, invoice_id=row.invoice_id, invoice_number=number, line=line_of(row))
-
-
-@lru_cache(maxsize=1024)
-def _segment_document(segment: Segment) -> dict[str, Any]:
-    before = segment.counted_before
-    return {
-        "share": [segment.share.seconds, segment.share.of_seconds],
-        "tier_share": [segment.tier_share.seconds, segment.tier_share.of_seconds],
-        "counted_before": None
-        if before is None
-        else {"quantity": exact_text(before.quantity), "count": exact_text(before.count)},
-    }
-
-
-def segment_of(document: Mapping[str, Any]) -> Segment:
-    """The part of a period that a stored line is for, and what plan changes left for it; whole where none is kept."""
-    if not document:
-        return WHOLE_PERIOD
-    before = document["counted_before"]
-    return Segment(
-        share=Share(*document["share"]),
-        tier_share=Share(*document["tier_share"]),
-        counted_before=None
-        if before is None
-        else Usage(Decimal(before["quantity"]), Decimal(before["count"])),
-    )
 
 
 def _segments_text(segments: Sequence[ServiceSegment]) -> str:

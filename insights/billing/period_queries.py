@@ -53,7 +53,7 @@ _DUE = f"""
         SELECT FROM insights_invoice i WHERE {_OF_SUBSCRIPTION} AND i.issue_from <= %(now)s AND i.state <> 'issued'
             AND (i.state = 'draft' OR i.drafted_at < %(now)s - interval '1 hour'
                 OR NOT EXISTS (
-                    SELECT FROM jsonb_array_elements(i.parked_for) p WHERE NOT p ->> 'code' = ANY(i.released))))
+                    SELECT FROM jsonb_array_elements(i.parked_for) p WHERE NOT p ->> 'finding' = ANY(i.released))))
     OR {_LEFT} OR {_BEYOND}
 """
 # A draft is behind when usage came after its position, or what it was made of was changed after it.

@@ -22,6 +22,7 @@ from insights.billing.period_queries import (
     list_subscriptions,
 )
 from insights.billing.plan_segment_queries import list_opening_segments
+from insights.billing.uncovered_operations import find_uncovered_of_due
 from insights.models import CreditGrant, Invoice, InvoiceKind, InvoiceState, Subscription
 
 logger = structlog.get_logger(__name__)
@@ -47,7 +48,8 @@ def bill_subscriptions(subscriptions: Sequence[Subscription], now: datetime) -> 
     tally = Tally()
     drop_drafts_after_end(subscriptions)
     to_draft: list[PeriodToBill] = []
-    for wanted in _list_wanted(subscriptions, now, tally):
+    find_uncovered_of_due(listed := _list_wanted(subscriptions, now, tally), now)
+    for wanted in listed:
         is_running = len(wanted) == 1 and wanted[0].service.end > now
         to_draft += wanted if is_running else _bill_one(wanted, now, tally)
         tally.done += 1
@@ -90,6 +92,7 @@ def issue_due(subscriptions: Sequence[Subscription], now: datetime) -> Tally:
     """
     tally = Tally(done=len(subscriptions))
     found = _list_wanted(subscriptions, now, tally)
+    find_uncovered_of_due(found, now)
     queues = [
         [one for one in wanted if one.kind == InvoiceKind.OPENING or _is_over(one, now)] for wanted in found
     ]

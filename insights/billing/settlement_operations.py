@@ -20,6 +20,8 @@ from accounts.operations import record_act
 from accounts.operations.refusals import UnableToChange, check_text
 from accounts.tenancy import as_worker, current_alias
 from insights.billing.account_lock_operations import hold_account
+from insights.billing.finance_queries import finding_of
+from insights.billing.uncovered_operations import let_uncovered_pass
 from insights.models import (
     CreditGrant,
     CreditUse,
@@ -56,11 +58,11 @@ class VoidEffect:
     refusals: tuple[str, ...]
 
 
-def release_invoice(public_id: UUID, *, codes: Collection[str], reason: str, by: User) -> tuple[str, ...]:
+def release_invoice(public_id: UUID, *, findings: Collection[str], reason: str, by: User) -> tuple[str, ...]:
     """Let a parked invoice through for these of its reasons, as the worker; the next pass issues it if none is left.
 
-    Returns the codes now released. Raises UnknownInvoice, or UnableToSettle for an invoice that is not parked or a
-    code it was not parked for.
+    Returns the findings now released. Raises UnknownInvoice, or UnableToSettle for an invoice that is not parked or a
+    finding that is none of its reasons, as one is that the pass since found instead.
     """
     check_text(reason, field="reason", what="reason", longest=REASON_LENGTH_MAX)
     with as_worker(), transaction.atomic(using="worker"):
@@ -69,16 +71,19 @@ def release_invoice(public_id: UUID, *, codes: Collection[str], reason: str, by:
         invoice = _find_invoice(public_id)
         if invoice.state != InvoiceState.PARKED:
             raise UnableToSettle("It is not parked any more; open it again.")
-        known = {parked["code"] for parked in invoice.parked_for}
-        if not codes or not set(codes) <= known:
-            raise UnableToSettle("Choose at least one of the reasons it is parked for.", field="codes")
+        known = {finding_of(parked): parked["code"] for parked in invoice.parked_for}
+        if not findings or not set(findings) <= known.keys():
+            raise UnableToSettle("Choose at least one of the reasons it is parked for.", field="findings")
+        codes = sorted({known[finding] for finding in findings})
         if "no_profile" in codes:
             raise UnableToSettle(
-                "Nobody can be billed without a billing profile; make one first.", field="codes"
+                "Nobody can be billed without a billing profile; make one first.", field="findings"
             )
-        released = sorted({*invoice.released, *codes})
+        released = sorted({*invoice.released, *findings})
         Invoice.objects.filter(pk=invoice.pk).update(released=released)
-        _record(invoice, by, "invoice.release", {"codes": sorted(codes), "reason": reason.strip()})
+        details: dict[str, object] = {"codes": codes, "findings": sorted(findings), "reason": reason.strip()}
+        _record(invoice, by, "invoice.release", details)
+        let_uncovered_pass(invoice.account_id, findings, reason=reason, by=by)
     return tuple(released)
 
 

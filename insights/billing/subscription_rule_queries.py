@@ -124,7 +124,9 @@ def check_instant(instant: datetime, *, field: str) -> None:
     utc = instant.astimezone(UTC)
     if (utc.minute, utc.second, utc.microsecond) != (0, 0, 0):
         raise UnableToChange(
-            "Choose a whole hour in UTC, such as 14:00, since usage comes in windows of an hour.", field=field
+            "Choose a whole hour, such as 14:00: usage is counted hour by hour on the clock of UTC, and each hour is "
+            "on one plan.",
+            field=field,
         )
 
 

@@ -13,7 +13,16 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 
-from insights.billing.basis import DraftLine, MeterOfBill, Problem, ServiceSegment, Unpriced, line_key
+from insights.billing.basis import (
+    DraftLine,
+    MeterOfBill,
+    Problem,
+    ServiceSegment,
+    Unpriced,
+    counted_meters,
+    line_key,
+    name_totals,
+)
 from insights.rating.invoice import LineKind
 from insights.rating.matrix import CATCH_ALL, split_by_cell
 from insights.rating.plan_change import ChangePolicy, PlanSegment, rate_and_place_segments
@@ -32,10 +41,11 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageLines:
-    """The lines, what no price names, and what could not be rated, with the keys of those prices."""
+    """The lines, what no price names, what percentages alone count, and what was not rated, with keys of its prices."""
 
     lines: tuple[DraftLine, ...]
     unpriced: tuple[Unpriced, ...] = ()
+    counted: tuple[Unpriced, ...] = ()
     problems: tuple[Problem, ...] = ()
     unrated: frozenset[str] = frozenset()
 
@@ -67,6 +77,7 @@ def usage_lines(
     """Rate everything metered in the segments of one billing period; `whole` is what shares are taken of."""
     chains: dict[_ChainKey, list[_Place]] = {}
     unpriced: dict[int, Decimal] = {}
+    counted: dict[int, Decimal] = {}
     problems: list[Problem] = []
     unrated: set[str] = set()
     for number, segment in enumerate(segments):
@@ -75,11 +86,13 @@ def usage_lines(
             price = price_for(segment, meter)
             if price is None:
                 if total := sum(found.values(), _ZERO):
-                    unpriced[meter.id] = EXACT.add(unpriced.get(meter.id, _ZERO), total)
+                    # What a plan before or after counts is without a price here all the same.
+                    place = counted if meter.key in counted_meters([segment]) else unpriced
+                    place[meter.id] = EXACT.add(place.get(meter.id, _ZERO), total)
                 continue
             try:
-                for key, place in _places(number, segment, meter, price, found, meters, metered):
-                    chains.setdefault(key, []).append(place)
+                for key, of_chain in _places(number, segment, meter, price, found, meters, metered):
+                    chains.setdefault(key, []).append(of_chain)
             except UnableToRate as error:
                 unrated.add(price.key)
                 problems.append(Problem(code="unable_to_rate", message=f"{price.name}: {error}."))
@@ -95,10 +108,8 @@ def usage_lines(
             problems.append(Problem(code="unable_to_rate", message=f"{chain[0].price.name}: {error}."))
     return UsageLines(
         lines=tuple(_in_order(lines, segments)),
-        unpriced=tuple(
-            Unpriced(meter_key=of_id[id_].key, unit=of_id[id_].unit, quantity=total)
-            for id_, total in unpriced.items()
-        ),
+        unpriced=name_totals(unpriced, of_id),
+        counted=name_totals(counted, of_id),
         problems=tuple(problems),
         unrated=frozenset(unrated),
     )

@@ -50,9 +50,10 @@ def total_lines(lines: Sequence[DraftLine], segments: Sequence[ServiceSegment], 
 def whole_terms(segments: Sequence[ServiceSegment], basis: Basis) -> InvoiceTerms:
     """What holds for the invoice: the last plan's discounts, and bounds by the time that each plan was held.
 
-    A bound that is prorated is taken in parts, each rounded to minor units; any other is the last plan's. A maximum
-    holds only if every plan has one, and goes before a minimum above it. An invoice that opens a subscription bears
-    no bounds and no discount by an amount, for the period's own invoice does.
+    A bound that is not prorated is the last plan's. Otherwise each plan's counts for its time, rounded to minor units,
+    also where the last plan has none. A maximum holds only if every plan has one, and goes before a minimum above it.
+    An invoice that opens a subscription bears no bounds and no discount by an amount, for the period's own invoice
+    does.
     """
     place = _Place(basis.whole, basis.currency, basis.is_opening, tuple(basis.taxes.items()))
     return _whole_terms(place, tuple(segments))
@@ -107,8 +108,11 @@ def _discounts(basis: _Place, plans: Sequence[ServiceSegment]) -> Iterator[Disco
 
 def _bound(basis: _Place, bounds: Sequence[tuple[ServiceSegment, Bound | None]]) -> Bound | None:
     last = bounds[-1][1]
-    if last is None or not last.is_prorated:
+    if last is not None and not last.is_prorated:
         return last
+    # A bound that is not by time goes with its plan; one by time holds for the time its plan was held.
+    if not any(bound is not None and bound.is_prorated for _, bound in bounds):
+        return None
     minor = sum(
         Money.rounded(Fraction(bound.amount) * held, basis.currency).minor
         for (_, bound), held in _held(basis.whole, bounds).items()

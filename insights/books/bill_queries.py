@@ -96,7 +96,7 @@ SELECT id FROM (
     FROM insights_invoice i
     WHERE (%(account)s::bigint IS NULL OR i.account_id = %(account)s)
       AND i.state = '{InvoiceState.ISSUED}' AND i.kind = '{InvoiceKind.PERIOD}'
-      AND NOT i.released @> ARRAY['unable_to_rate']::varchar[]
+      AND NOT EXISTS (SELECT FROM unnest(i.released) r WHERE split_part(r, ':', 1) = 'unable_to_rate')
       AND NOT EXISTS (SELECT FROM insights_usagemonth m WHERE m.state = 'archived'
         AND m.month < i.period_end AND m.month + interval '1 month' > i.period_start)
 ) i WHERE %(newest)s::integer IS NULL OR place <= %(newest)s ORDER BY id
@@ -174,7 +174,10 @@ def _usage_faults(invoice: Invoice, meters: Mapping[int, Meter], not_billed: lis
             if line.metered_quantity
         )
     without_line = (*invoice.details["unpriced"], *invoice.details.get("priced_elsewhere", ()))
-    named = {(one["meter_key"], one["unit"]): Decimal(one["quantity"]) for one in without_line}
+    # Of one meter a part may be without a price, and another one priced elsewhere or counted.
+    named: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for one in without_line:
+        named[one["meter_key"], one["unit"]] += Decimal(one["quantity"])
     if {place: quantity for place, quantity in unpriced.items() if quantity} != named:
         yield f"invoice {invoice.pk}: usage without a line is not what it names as unpriced"
 

@@ -14,6 +14,7 @@ from insights.books.record_checks import (
     REVISIONS,
 )
 from insights.books.rollup_checks import ARCHIVED_KNOWN, ROLLUP_MEANINGS, ROLLUPS, SEALS, SUMS
+from insights.books.uncovered_checks import UNCOVERED
 
 CHECKS = (
     BATCH_LINES,
@@ -34,4 +35,5 @@ CHECKS = (
     ARCHIVED_KNOWN,
     WATERMARKS,
     *BILL_CHECKS,
+    UNCOVERED,
 )

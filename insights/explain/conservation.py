@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import reduce
 
 from insights.billing.bill import BillLine
+from insights.billing.uncovered import UncoveredAmount
 from insights.rating.invoice import LineKind
 from insights.values.exact import EXACT
 from insights.values.step import StepKind
@@ -81,11 +82,15 @@ class LineVerdicts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conservation:
-    """Every meter that adds up, and every line that was sent; `not_additive` are meters whose quantities do not add."""
+    """Every meter that adds up, and every line that was sent; `not_additive` are meters whose quantities do not add.
+
+    `uncovered` is usage right before or right after the period, in time that no subscription covers: it is on no bill.
+    """
 
     meters: tuple[MeterBalance, ...]
     lines: LineVerdicts
     not_additive: tuple[str, ...] = ()
+    uncovered: tuple[UncoveredAmount, ...] = ()
 
     @property
     def is_whole(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
+from insights.billing.uncovered import UncoveredAmount
 from insights.explain.conservation import Conservation, MeterBalance
 from insights.values.exact import exact_number_text
 from insights.values.quantity import exact_text
@@ -17,7 +18,19 @@ def conservation_document(found: Conservation) -> dict[str, Any]:
         "is_whole": found.is_whole,
         "meters": [_meter(meter) for meter in found.meters],
         "not_additive": list(found.not_additive),
+        "uncovered": [_uncovered(one) for one in found.uncovered],
         "lines": {**asdict(found.lines), "residual": found.lines.residual},
+    }
+
+
+def _uncovered(one: UncoveredAmount) -> dict[str, Any]:
+    return {
+        "meter": one.found.meter_key,
+        "unit": one.unit,
+        "quantity": exact_text(one.quantity),
+        "records": one.found.records,
+        "first_day": one.found.first_used_on.isoformat(),
+        "last_day": one.found.last_used_on.isoformat(),
     }
 
 

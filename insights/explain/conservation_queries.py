@@ -11,6 +11,7 @@ from django.db.models import Count, F, Sum
 from accounts.models import Account
 from insights.billing.bill import Bill
 from insights.billing.left_out_queries import list_left_out
+from insights.billing.uncovered_queries import list_beside
 from insights.explain.conservation import (
     Conservation,
     Elsewhere,
@@ -46,6 +47,7 @@ def account_for(account: Account, bill: Bill) -> Conservation:
         not_additive=tuple(
             dict.fromkeys(meter.name for meter in meters if not adds_over_time(meter.aggregation))
         ),
+        uncovered=list_beside(account, bill.head.period) if bill.head.kind == "period" else (),
     )
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from accounts.models import Account
 from insights.billing.bill_line_queries import meter_names
-from insights.billing.invoice_mapping import segment_of
+from insights.billing.line_segment_mapping import segment_of
 from insights.explain.line_reading_queries import usage_before
 from insights.models import InvoiceState, LineItem
 from insights.rating.invoice import LineKind

@@ -418,49 +418,96 @@ def _share(value: Any) -> Share:
 
 
 @dataclass(frozen=True)
+class Had:
+    """What earlier plans of the period had of something that is due once where plans continue each other.
+
+    A flat price, a discount by an amount, or a bound: what it says for the time so far, what of the lines it holds for,
+    and what it came to.
+    """
+
+    place: str
+    is_prorated: bool
+    figure: Fraction
+    base: Fraction
+    amount: Fraction
+
+
+@dataclass(frozen=True)
 class Part:
     """What part of a billing period a line is for.
 
     `share` is for fees, minimum and maximum; `tier_share` for tiers and included usage; `before` is the quantity and
-    the count that earlier plans of the period put into these tiers, None where they begin anew.
+    the count that earlier plans of the period put into these tiers, None where they begin anew; `had` is what those had
+    of what is due once.
     """
 
     share: Share = WHOLE
     tier_share: Share = WHOLE
     before: tuple[Fraction, Fraction] | None = None
+    had: tuple[Had, ...] = ()
 
 
 def part_document(part: Part) -> dict[str, Any]:
     """The part as a line says it."""
     before = part.before
-    return {
+    found = {
         "share": list(part.share),
         "tier_share": list(part.tier_share),
         "counted_before": before and {"quantity": number_text(before[0]), "count": number_text(before[1])},
     }
+    if not part.had:
+        return found
+    figures = ("figure", "base", "amount")
+    return {
+        **found,
+        "had_before": [
+            {
+                "place": one.place,
+                "is_prorated": one.is_prorated,
+                **{name: number_text(getattr(one, name)) for name in figures},
+            }
+            for one in part.had
+        ],
+    }
 
 
 def steps_of(terms: Document, quantity: Fraction, count: Fraction, part: Part) -> list[Step]:
-    """Every step of a line in the order of the rules, exact and unrounded.
+    """Every step of a line in the order of the rules, exact and unrounded."""
+    return _steps_and_had(terms, quantity, count, part)[0]
 
-    Convert, exempt, included usage, charge model, proration, discounts, minimum, maximum.
+
+def _steps_and_had(
+    terms: Document, quantity: Fraction, count: Fraction, part: Part
+) -> tuple[list[Step], tuple[Had, ...]]:
+    """Convert, exempt, included usage, charge model, proration, discounts, minimum, maximum.
+
+    And what the plan that continues this one will find had.
     """
     if terms["version"] != TERMS_VERSION:
         raise NotInForm(f"terms are of version {terms['version']!r}, this program reads {TERMS_VERSION}")
     units = _converted(terms, quantity, count)
     if terms["exempt_reason"]:
-        return [Step("exempt", ZERO, quantity=units, note=terms["exempt_reason"])] if units else []
+        return [Step("exempt", ZERO, quantity=units, note=terms["exempt_reason"])] if units else [], part.had
     # What is charged by time does not fill tiers up, so a change of plan leaves its tiers whole.
     tiers = Part(share=part.share) if terms["is_prorated"] else part
     before = None if tiers.before is None else _converted(terms, *tiers.before)
     included, billed, billed_before = _included(terms, units, before, tiers.tier_share)
+    had = {one.place: one for one in part.had}
+    is_flat = terms["charge"]["model"] == "flat" and not terms["is_prorated"]
     steps = [*_charged(terms["charge"], billed, count, billed_before, tiers.tier_share)]
+    if is_flat and "flat" in had:
+        # It was due on a plan before, so that only the units have their place here.
+        steps = [replace(step, base=ZERO, amount=ZERO) for step in steps]
+    elif is_flat:
+        amount = sum((step.amount for step in steps), ZERO)
+        had["flat"] = Had("flat", False, amount, ZERO, amount)
     steps = [step for step in steps if step.quantity or step.amount]
     if terms["is_prorated"] and part.share[0] != part.share[1]:
         steps = [
             replace(step, amount=step.amount * part_of_one(part.share), share=part.share) for step in steps
         ]
-    return [*included, *_adjusted(steps, terms, part.share)]
+    adjusted = _adjusted(steps, terms, part.share, had)
+    return [*included, *adjusted], tuple(had[place] for place in sorted(had))
 
 
 def _converted(terms: Document, quantity: Fraction, count: Fraction) -> Fraction:
@@ -601,8 +648,11 @@ def _stairstep(charge: Document, billed: Fraction, before: Fraction | None, shar
         yield _tier_fee(charge, earlier, share).taken_back()
 
 
-def _adjusted(steps: list[Step], terms: Document, share: Share) -> list[Step]:
-    """Discounts one after the other, then what lifts to the minimum, then what lowers to the maximum."""
+def _adjusted(steps: list[Step], terms: Document, share: Share, had: dict[str, Had]) -> list[Step]:
+    """Discounts one after the other, then what lifts to the minimum, then what lowers to the maximum.
+
+    A fixed one holds once for this line and what `had` says of plans before it, and is written there.
+    """
     adjusted = list(steps)
 
     def reached() -> Fraction:
@@ -612,18 +662,43 @@ def _adjusted(steps: list[Step], terms: Document, share: Share) -> list[Step]:
         if step.amount:
             adjusted.append(step)
 
-    for discount in terms["discounts"]:
-        add(_discount_step(discount, reached(), share))
+    def add_once(place: str, kind: str, stated: Document) -> None:
+        fixed, own = number(stated["amount"]), share if stated["is_prorated"] else WHOLE
+        earlier, base, figure = had.get(place), reached(), fixed * part_of_one(own)
+        if earlier is not None:
+            base += earlier.base
+            if stated["is_prorated"] and earlier.is_prorated:
+                figure += earlier.figure
+        due = _due_once(kind, base, figure)
+        had[place] = Had(place, stated["is_prorated"], figure, base, due)
+        if earlier is None:
+            add(Step(kind, due, base=_shown(kind, base), unit_amount=fixed, share=own))
+        elif due != earlier.amount:
+            add(Step(kind, due, base=_shown(kind, base), unit_amount=figure))
+            old = Step(kind, earlier.amount, base=_shown(kind, earlier.base), unit_amount=earlier.figure)
+            add(old.taken_back())
+
+    for position, discount in enumerate(terms["discounts"], 1):
+        if discount["percent"] is None:
+            add_once(f"discount {position}", "discount", discount)
+        else:
+            add(_discount_step(discount, reached(), share))
     for kind in ("minimum", "maximum"):
-        bound = terms[kind]
-        if bound:
-            own = share if bound["is_prorated"] else WHOLE
-            amount = number(bound["amount"])
-            change = amount * part_of_one(own) - reached()
-            is_due = change > 0 if kind == "minimum" else change < 0
-            if is_due:
-                add(Step(kind, change, base=reached(), unit_amount=amount, share=own))
+        if terms[kind]:
+            add_once(kind, kind, terms[kind])
     return adjusted
+
+
+def _due_once(kind: str, base: Fraction, figure: Fraction) -> Fraction:
+    """What a discount by an amount takes off, what lifts to a minimum, or what lowers to a maximum."""
+    if kind == "discount":
+        return -min(max(base, ZERO), figure)
+    return max(ZERO, figure - base) if kind == "minimum" else min(ZERO, figure - base)
+
+
+def _shown(kind: str, base: Fraction) -> Fraction:
+    """A discount is of nothing where more comes back than is charged."""
+    return max(base, ZERO) if kind == "discount" else base
 
 
 def _discount_step(discount: Document, amount: Fraction, share: Share) -> Step:
@@ -1156,13 +1231,16 @@ def _parts(bill: Bill, run: Sequence[Sequence[Place]]) -> Iterator[tuple[Sequenc
         if "shared_by_time" in (first.policy, *(segment.policy for segment in behind)):
             tier_share = share_of(first.start, last.end, bill.whole)
         before: tuple[Fraction, Fraction] | None = None
+        had: tuple[Had, ...] = ()
         for versions in stretch:
             segment = versions[0].segment
             share = share_of(segment.start, segment.end, bill.whole)
-            yield versions, Part(share=share, tier_share=tier_share, before=before)
+            part = Part(share=share, tier_share=tier_share, before=before, had=had)
+            yield versions, part
             quantity, count = before or (ZERO, ZERO)
             together = sum((place.quantity for place in versions), ZERO)
             before = (quantity + together, count + versions[0].count)
+            had = _steps_and_had(versions[0].terms, together, versions[0].count, part)[1]
 
 
 def priced_unit(terms: Document) -> str:
@@ -1521,12 +1599,12 @@ def _add_bounds(whole: Whole) -> None:
 
 
 def _bound(bill: Bill, name: str) -> int | None:
-    """A bound in minor units: the last plan's, or if that is prorated, each plan's for the time it was held."""
+    """A bound in minor units: the last plan's if that is not by time, else each plan's for the time it was held."""
     last = bill.plans[-1].sheet[name]
     units = minor_units(bill.currency)
-    if last is None:
-        return None
-    if not last["is_prorated"]:
+    if not any(plan.sheet[name] and plan.sheet[name]["is_prorated"] for plan in bill.plans):
+        return last and rounded(number(last["amount"]) * units)
+    if last is not None and not last["is_prorated"]:
         return rounded(number(last["amount"]) * units)
     held: dict[tuple[str, str, bool], Fraction] = defaultdict(Fraction)
     for plan in bill.plans:

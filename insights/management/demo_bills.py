@@ -7,7 +7,7 @@ first and makes only what is missing, so that it may be repeated after an interr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Max
@@ -43,14 +43,18 @@ def make_past_bills(company: Company) -> None:
     _issue_in_turn(company, waits_for_usage=True)
 
 
-def make_last_bills(company: Company, *, now: datetime) -> None:
-    """Issue what waited, say what was paid and void one, then draft what is running at `now`, and file the newest."""
+def make_last_bills(company: Company, *, now: datetime, mail: Callable[[int], object]) -> None:
+    """Issue what waited, say what was paid and void one, then draft what is running at `now`, and file the newest.
+
+    The newest of each account goes to `mail`, by its id: it was issued before the demo was there, and so before a mail.
+    """
     actor = User.objects.get(email=ADMIN_EMAIL)
     _issue_in_turn(company, waits_for_usage=False)
     _void_some(company, actor)
     _settle(company, actor)
     bill_subscriptions(_subscriptions(company), now)
     _file_newest(company, now=now)
+    _mail_newest(company, mail)
 
 
 def _subscriptions(company: Company) -> list[Subscription]:
@@ -158,3 +162,10 @@ def _file_newest(company: Company, *, now: datetime) -> None:
     for issued in _issued(company).values():
         for invoice in issued[-FILES_AT_ONCE:]:
             file_invoice(invoice.pk, now=now)
+
+
+def _mail_newest(company: Company, mail: Callable[[int], object]) -> None:
+    for issued in _issued(company).values():
+        for invoice in issued[-1:]:
+            if not invoice.settlements.filter(mailed_at__isnull=False).exists():
+                mail(invoice.pk)

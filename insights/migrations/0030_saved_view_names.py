@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("insights", "0028_billing_run_parts")]
+    dependencies: ClassVar = [("insights", "0029_uncovered_usage")]
 
     operations: ClassVar = [
         migrations.RemoveConstraint(model_name="savedview", name="savedview_name_once"),

@@ -39,6 +39,7 @@ from insights.models.subscriptions import (
     Subscription,
     SubscriptionPhase,
 )
+from insights.models.uncovered import UncoveredUsage
 from insights.models.usage import (
     RevisionKind,
     Series,
@@ -107,6 +108,7 @@ __all__ = [
     "Subscription",
     "SubscriptionPhase",
     "UnattributedReject",
+    "UncoveredUsage",
     "UnsummedDay",
     "UsageIdentity",
     "UsageMonth",

@@ -60,7 +60,7 @@ class Invoice(models.Model):
     complete_to = models.DateTimeField(null=True)
     drafted_at = models.DateTimeField()
     details = models.JSONField(default=dict)
-    # Codes of `billing.bounds`, each with what it found; released ones do not park again.
+    # Findings of `billing.bounds`, each with its code and a sentence; released ones do not park again.
     parked_for = models.JSONField(default=list, blank=True)
     released = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     legal_entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, null=True, related_name="+")

@@ -1,11 +1,13 @@
 """What stands around the charge: included usage before it, then discounts, a minimum and a maximum.
 
-Each is a step of its own and takes what the steps before it came to. Nothing is rounded here.
+Each is a step of its own and takes what the steps before it came to. Nothing is rounded here. Where a segment continues
+earlier ones, fixed discounts and bounds hold once for all of them, so that a line has what they come to now less what
+the earlier segments had of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -53,6 +55,24 @@ def take_included(
     return Included(units - free, billed_before, step if free else None, left)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Had:
+    """What earlier segments of a run had of something that is due once for all of them.
+
+    `place` names it: `flat`, `discount 1`, `minimum` or `maximum`. `figure` is what it says for the time so far, `base`
+    what the segments came to that it holds for, `amount` what it came to itself; all exact, in major units.
+    """
+
+    place: str
+    is_prorated: bool
+    figure: Fraction
+    base: Fraction
+    amount: Fraction
+
+
+FLAT = "flat"
+
+
 def adjust_steps(
     steps: Sequence[Step],
     *,
@@ -60,19 +80,88 @@ def adjust_steps(
     minimum: Bound | None,
     maximum: Bound | None,
     share: Share,
+    had_before: Sequence[Had] = (),
 ) -> tuple[Step, ...]:
-    """The steps followed by every discount in order, then what lifts them to the minimum or lowers to the maximum."""
+    """The steps followed by every discount in order, then what lifts them to the minimum or lowers to the maximum.
+
+    What earlier segments had of these holds for them and the steps together, and is taken off again.
+    """
     if not (discounts or minimum or maximum):
         return tuple(steps)
-    adjusted = list(steps)
+    return _adjust(steps, discounts, minimum, maximum, share, had_before)[0]
+
+
+def had_by(
+    steps: Sequence[Step],
+    *,
+    discounts: Sequence[Discount],
+    minimum: Bound | None,
+    maximum: Bound | None,
+    share: Share,
+    had_before: Sequence[Had],
+) -> tuple[Had, ...]:
+    """What the segments so far had of it when the one with these steps is among them, for the one that follows."""
+    return _adjust(steps, discounts, minimum, maximum, share, had_before)[1]
+
+
+def _adjust(
+    steps: Sequence[Step],
+    discounts: Sequence[Discount],
+    minimum: Bound | None,
+    maximum: Bound | None,
+    share: Share,
+    had_before: Sequence[Had],
+) -> tuple[tuple[Step, ...], tuple[Had, ...]]:
+    adjusted, had = list(steps), {one.place: one for one in had_before}
     amount = sum((step.amount for step in steps), Fraction(0))
-    for discount in discounts:
-        amount = _add(adjusted, discount_step(discount, amount, share), amount)
-    if minimum:
-        amount = _add(adjusted, _minimum_step(minimum, amount, share), amount)
-    if maximum:
-        _add(adjusted, _maximum_step(maximum, amount, share), amount)
-    return tuple(adjusted)
+    for number, discount in enumerate(discounts, 1):
+        if discount.percent is not None:
+            amount = _add(adjusted, discount_step(discount, amount, share), amount)
+        else:
+            fixed = Bound(amount=discount.amount or Decimal(0), is_prorated=discount.is_prorated)
+            amount = _add_once(adjusted, had, f"discount {number}", StepKind.DISCOUNT, fixed, share, amount)
+    for kind, bound in ((StepKind.MINIMUM, minimum), (StepKind.MAXIMUM, maximum)):
+        if bound:
+            amount = _add_once(adjusted, had, str(kind), kind, bound, share, amount)
+    return tuple(adjusted), tuple(had.values())
+
+
+def _add_once(
+    steps: list[Step],
+    had: dict[str, Had],
+    place: str,
+    kind: StepKind,
+    bound: Bound,
+    share: Share,
+    amount: Fraction,
+) -> Fraction:
+    """Add what is due once for the steps and for earlier segments that had it, less what those had; return the sum."""
+    before = had.get(place)
+    figure, base = bound_amount(bound, share), amount
+    if before is not None:
+        base += before.base
+        figure += before.figure if bound.is_prorated and before.is_prorated else 0
+    due = _EFFECTS[kind](base, figure)
+    had[place] = Had(place=place, is_prorated=bound.is_prorated, figure=figure, base=base, amount=due)
+    if before is None:
+        return _add(steps, _bound_step(kind, bound, share, base=base, amount=due), amount)
+    if due == before.amount:
+        return amount
+    amount = _add(steps, _step_of(kind, had[place]), amount)
+    return _add(steps, _step_of(kind, before).taken_back(), amount)
+
+
+_EFFECTS: Mapping[StepKind, Callable[[Fraction, Fraction], Fraction]] = {
+    StepKind.DISCOUNT: lambda base, figure: -min(max(base, Fraction(0)), figure),
+    StepKind.MINIMUM: lambda base, figure: max(Fraction(0), figure - base),
+    StepKind.MAXIMUM: lambda base, figure: -max(Fraction(0), base - figure),
+}
+
+
+def _step_of(kind: StepKind, had: Had) -> Step:
+    """What several segments had together, as a step: its figure is for all their time."""
+    base = max(had.base, Fraction(0)) if kind is StepKind.DISCOUNT else had.base
+    return Step(kind=kind, base=base, unit_amount=had.figure, amount=had.amount)
 
 
 def _add(steps: list[Step], step: Step, amount: Fraction) -> Fraction:
@@ -102,16 +191,6 @@ def discount_step(discount: Discount, amount: Fraction, share: Share) -> Step:
     )
 
 
-def _minimum_step(bound: Bound, amount: Fraction, share: Share) -> Step:
-    missing = max(Fraction(0), bound_amount(bound, share) - amount)
-    return _bound_step(StepKind.MINIMUM, bound, share, base=amount, amount=missing)
-
-
-def _maximum_step(bound: Bound, amount: Fraction, share: Share) -> Step:
-    excess = max(Fraction(0), amount - bound_amount(bound, share))
-    return _bound_step(StepKind.MAXIMUM, bound, share, base=amount, amount=-excess)
-
-
 def bound_amount(bound: Bound, share: Share) -> Fraction:
     """What the bound is for this part of a period, in major units."""
     return exact_of(bound.amount) * (share.fraction if bound.is_prorated else 1)
@@ -119,4 +198,5 @@ def bound_amount(bound: Bound, share: Share) -> Fraction:
 
 def _bound_step(kind: StepKind, bound: Bound, share: Share, *, base: Fraction, amount: Fraction) -> Step:
     own_share = share if bound.is_prorated else WHOLE
-    return Step(kind=kind, base=base, unit_amount=exact_of(bound.amount), share=own_share, amount=amount)
+    own_base = max(base, Fraction(0)) if kind is StepKind.DISCOUNT else base
+    return Step(kind=kind, base=own_base, unit_amount=exact_of(bound.amount), share=own_share, amount=amount)

@@ -36,12 +36,14 @@ class Units:
 
     `counted_before` is None where tiers begin with these units; zero means that they began earlier and hold nothing.
     `tier_share` is the part of a period that the tiers are for: their bounds and flat amounts shrink with it.
+    `had_flat` tells that a flat price was charged before which these units go on with.
     """
 
     billed: Fraction
     count: Fraction = ZERO
     counted_before: Fraction | None = None
     tier_share: Share = WHOLE
+    had_flat: bool = False
 
     @property
     def start(self) -> Fraction:
@@ -75,8 +77,10 @@ def charge_steps(charge: ChargeModel, units: Units) -> tuple[Step, ...]:
 
 
 def _fee(charge: Flat, units: Units) -> Step:
-    amount = exact_of(charge.amount)
-    return Step(kind=StepKind.FEE, quantity=units.billed, base=ONE, unit_amount=amount, amount=amount)
+    amount, times = exact_of(charge.amount), ZERO if units.had_flat else ONE
+    return Step(
+        kind=StepKind.FEE, quantity=units.billed, base=times, unit_amount=amount, amount=amount * times
+    )
 
 
 def _times(kind: StepKind, quantity: Fraction, unit_amount: Fraction) -> Step:

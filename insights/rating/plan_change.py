@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from insights.rating.adjustments import Had
 from insights.rating.proration import share_of
-from insights.rating.rate import RatedLine, Segment, Usage, rate_line
+from insights.rating.rate import RatedLine, Segment, Usage, had_after, rate_line
 from insights.rating.terms import PriceTerms
 from insights.values.period import Period
 from insights.values.share import WHOLE
@@ -59,7 +60,8 @@ def rate_and_place_segments(
 
     `closed_by` is the policy of the change that ends the last segment, to a plan that has no such price.
 
-    RESTART: whole tiers and included usage begin anew. CONTINUE: they go on where the segment before left off.
+    RESTART: whole tiers and included usage begin anew. CONTINUE: they go on where the segment before left off, and
+    flat prices, fixed discounts and bounds are due once for all segments of the run that have them.
     SHARED_BY_TIME: the segments on both sides get their part of the period by seconds: included usage, bounds and
     flat amounts of tiers are that part, so that the same pace costs the same. A run of continued segments counts as
     one segment. Raises InvalidSegments and UnableToRate.
@@ -70,12 +72,18 @@ def rate_and_place_segments(
         # Usage before this one in the run already stands in the tiers; None where they begin anew.
         counted: Usage | None = None
         tier_share = share_of(_whole_of(run), period) if _is_shared(segments, run, closed_by) else WHOLE
+        had: tuple[Had, ...] = ()
         for segment in run:
             terms_segment = Segment(
-                share=share_of(segment.service, period), tier_share=tier_share, counted_before=counted
+                share=share_of(segment.service, period),
+                tier_share=tier_share,
+                counted_before=counted,
+                had_before=had,
             )
             rated.append((rate_line(segment.terms, segment.usage, segment=terms_segment), terms_segment))
             counted = segment.usage if counted is None else counted + segment.usage
+            if segment is not run[-1]:
+                had = had_after(segment.terms, segment.usage, terms_segment)
     return tuple(rated)
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from insights.rating.adjustments import Included, adjust_steps, take_included
+from insights.rating.adjustments import FLAT, Had, Included, adjust_steps, had_by, take_included
 from insights.rating.charge_models import Units, charge_steps
+from insights.rating.charges import Flat
 from insights.rating.proration import prorate_steps
 from insights.rating.terms import PriceTerms
 from insights.values.exact import EXACT, ZERO, add_exact, exact_of
@@ -51,12 +52,14 @@ class Segment:
     """Which part of a billing period a line is for, and what a plan change left of tiers and included usage.
 
     `share` is the part of the period; `tier_share` the part that tiers and included usage are for; `counted_before`
-    is the usage that earlier segments put into them, None where they begin anew.
+    is the usage that earlier segments put into them, None where they begin anew. `had_before` is what those had of
+    flat prices, fixed discounts and bounds, which are due once for all segments that continue each other.
     """
 
     share: Share = WHOLE
     tier_share: Share = WHOLE
     counted_before: Usage | None = None
+    had_before: tuple[Had, ...] = ()
 
 
 WHOLE_PERIOD = Segment()
@@ -114,16 +117,42 @@ def steps_in_order(terms: PriceTerms, usage: Usage, segment: Segment) -> tuple[S
     if terms.exempt_reason:
         return _exempt(units, terms.exempt_reason)
     included, chargeable = taken_up(terms, units, usage.count, segment)
-    charged = charge_steps(terms.charge, chargeable)
-    prorated = prorate_steps(charged, segment.share if terms.is_prorated else WHOLE)
     adjusted = adjust_steps(
-        prorated,
+        _charged(terms, chargeable, segment),
         discounts=terms.discounts,
         minimum=terms.minimum,
         maximum=terms.maximum,
         share=segment.share,
+        had_before=segment.had_before,
     )
     return (included.step, *adjusted) if included.step else adjusted
+
+
+def _charged(terms: PriceTerms, units: Units, segment: Segment) -> tuple[Step, ...]:
+    return prorate_steps(charge_steps(terms.charge, units), segment.share if terms.is_prorated else WHOLE)
+
+
+def had_after(terms: PriceTerms, usage: Usage, segment: Segment) -> tuple[Had, ...]:
+    """What the segment and those before it had of what is due once, for a segment that continues it.
+
+    An exempt price charges nothing, so it has nothing of it. Raises UnableToRate.
+    """
+    if terms.exempt_reason:
+        return segment.had_before
+    _, units = taken_up(terms, converted(terms, usage), usage.count, segment)
+    charged = _charged(terms, units, segment)
+    had = had_by(
+        charged,
+        discounts=terms.discounts,
+        minimum=terms.minimum,
+        maximum=terms.maximum,
+        share=segment.share,
+        had_before=segment.had_before,
+    )
+    if isinstance(terms.charge, Flat) and not terms.is_prorated and not units.had_flat:
+        amount = add_exact(step.amount for step in charged)
+        had += (Had(place=FLAT, is_prorated=False, figure=amount, base=ZERO, amount=amount),)
+    return tuple(sorted(had, key=lambda one: one.place))
 
 
 def taken_up(terms: PriceTerms, units: Fraction, count: Decimal, segment: Segment) -> tuple[Included, Units]:
@@ -141,6 +170,7 @@ def taken_up(terms: PriceTerms, units: Fraction, count: Decimal, segment: Segmen
         count=Fraction(count) if count else ZERO,
         counted_before=included.billed_before,
         tier_share=tiers.tier_share,
+        had_flat=any(one.place == FLAT for one in tiers.had_before),
     )
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from insights.rating.rate import Segment, Usage, count_of, steps_in_order
+from insights.rating.adjustments import Had
+from insights.rating.rate import Segment, Usage, count_of, had_after, steps_in_order
 from insights.rating.terms import PriceTerms
 from insights.scenarios.facts import BilledLine, OfferedPrice, Values
 from insights.scenarios.figures import Figures, figures_of, sum_figures
@@ -62,6 +63,7 @@ def rate_again(lines: Sequence[Charged], usages: Sequence[Usage], *, terms: Pric
     """The figures of the lines, in the order of time, with other usage; at other terms if they are given."""
     counted: dict[Values, Usage] = {}
     billed: dict[Values, Usage] = {}
+    had: dict[Values, tuple[Had, ...]] = {}
     figures = []
     for line, usage in zip(lines, usages, strict=True):
         stood = line.segment.counted_before
@@ -71,11 +73,23 @@ def rate_again(lines: Sequence[Charged], usages: Sequence[Usage], *, terms: Pric
         goes_on = stood is not None and stood.quantity == own.quantity
         before = counted.get(line.values, _NOTHING) if goes_on else None if stood is None else _NOTHING
         own_terms = terms or line.terms
-        segment = replace(line.segment, counted_before=before)
+        had_before = had.get(line.values, ()) if goes_on else ()
+        if terms is None and stood is not None:
+            had_before = _with_stored_figures(had_before, line.segment.had_before)
+        segment = replace(line.segment, counted_before=before, had_before=had_before)
+        had[line.values] = had_after(own_terms, usage, segment)
         figures.append(figures_of(steps_in_order(own_terms, usage, segment), own_terms))
         counted[line.values] = usage if before is None else before + usage
         billed[line.values] = line.usage + own if goes_on else line.usage
     return sum_figures(figures)
+
+
+def _with_stored_figures(had: Sequence[Had], stored: Sequence[Had]) -> tuple[Had, ...]:
+    """What was had with other usage, with the figures that it had at the line: segments without one are in those."""
+    known = {one.place: one for one in had}
+    return tuple(
+        replace(known[one.place], figure=one.figure) if one.place in known else one for one in stored
+    )
 
 
 def spread(lines: Sequence[Charged], total: Usage) -> list[Usage]:

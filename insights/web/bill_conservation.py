@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from insights.billing.bill import Bill
 from insights.billing.price_words import number_words, quantity_words
+from insights.billing.uncovered import UncoveredAmount
 from insights.explain.conservation import MeterBalance
 from insights.explain.conservation_queries import account_for
 from insights.exports.conservation_rows import conservation_rows
@@ -40,6 +41,7 @@ def bill_conservation(request: Any, bill_uuid: UUID) -> HttpResponse:
         "lines": found.lines,
         "is_whole": found.is_whole,
         "not_additive": found.not_additive,
+        "uncovered": [_uncovered(request, one) for one in found.uncovered],
         "zone": bill.head.zone,
         "page": {},
     }
@@ -53,6 +55,20 @@ def bill_conservation_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
     bill = bill_or_404(request, bill_uuid, now=timezone.now())
     found = account_for(request.account, bill)
     return csv_file(conservation_rows(found), f"{file_stem(bill.head)}-where-usage-went.csv")
+
+
+def _uncovered(request: Any, one: UncoveredAmount) -> dict[str, Any]:
+    query = {
+        "meter": one.found.meter_key,
+        "from": one.found.first_used_on.isoformat(),
+        "to": one.found.last_used_on.isoformat(),
+    }
+    address = reverse("usage-explorer", args=[request.account.public_id])
+    return {
+        "found": one.found,
+        "quantity": quantity_words(Fraction(one.quantity), one.unit),
+        "url": f"{address}?{urlencode(query)}",
+    }
 
 
 def _meter(request: Any, bill: Bill, meter: MeterBalance) -> dict[str, Any]:

@@ -67,7 +67,10 @@ class HourField(forms.Field):
         if self.minutes == (0,):
             return f"A whole hour on the clock of {self.zone}."
         past = " or ".join(f"{minute} minutes past" if minute else "the full hour" for minute in self.minutes)
-        return f"On the clock of {self.zone}, where whole hours of UTC begin at {past}: usage comes in such hours."
+        return (
+            f"On the clock of {self.zone}. Usage is counted hour by hour on the clock of UTC, and those hours begin at "
+            f"{past} there, so that only such times are offered."
+        )
 
     def clean(self, value: Any) -> datetime | None:
         """Read the hour, or say what is wrong with it: no day, a time between hours, one the clock skips or repeats."""
@@ -96,7 +99,7 @@ class HourField(forms.Field):
         before = instant.astimezone(UTC).replace(minute=0)
         times = [f"{each.astimezone(self.zone):%H:%M}" for each in (before, before + _HOUR)]
         return (
-            f"{hour} in {self.zone} is {instant:%H:%M} in UTC, and usage comes in whole hours of UTC. "
+            f"{hour} in {self.zone} is {instant:%H:%M} in UTC, inside one of the hours by which usage is counted. "
             f"Choose {times[0]} or {times[1]}."
         )
 

@@ -20,6 +20,7 @@ from insights.billing.credit_queries import list_grant_balances, list_left_over
 from insights.billing.profile_queries import find_billing_profile
 from insights.billing.subscription_queries import issued_until, overrides_of, subscriptions_with_phases
 from insights.billing.subscription_rule_queries import period_end
+from insights.billing.uncovered_queries import list_findings
 from insights.models import (
     BillingProfile,
     LegalEntity,
@@ -156,6 +157,7 @@ def render_billing(
         "profile": find_billing_profile(account),
         "credits": list_grant_balances(account),
         "left_over": list_left_over(account),
+        "uncovered": list_findings(account),
         "start_form": form("start"),
         "override_form": form("override"),
         "profile_form": form("profile"),

@@ -21,6 +21,7 @@ from accounts.operations import UnableToChange
 from accounts.tenancy import as_staff
 from insights.billing.bill import BillStatus
 from insights.billing.credit_queries import list_left_over
+from insights.billing.dispatch_queries import MAILED_WITHIN
 from insights.billing.finance_queries import (
     InvoiceFacts,
     InvoicePage,
@@ -40,6 +41,7 @@ from insights.billing.settlement_operations import (
     release_invoice,
     void_invoice,
 )
+from insights.billing.uncovered_queries import list_accounts_waiting
 from insights.exports.invoice_rows import invoice_rows
 from insights.web.bills import uuid_of
 from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
@@ -66,6 +68,7 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "page": _links(search, page),
         "totals": totals,
         "left_over": list_left_over(),
+        "uncovered": list_accounts_waiting(),
         "parked": sum(one.count for one in totals if one.status is BillStatus.CHECKING),
         "overdue": sum(one.count for one in totals if one.status is BillStatus.OVERDUE),
         "text": search.text,
@@ -104,6 +107,7 @@ def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
         "nav": "invoices",
         "facts": facts,
         "effect": _effect(facts),
+        "mailed_within_days": MAILED_WITHIN.days,
         "is_open": facts.status in (BillStatus.OPEN, BillStatus.OVERDUE),
     }
     return render(request, "staff/invoice.html", context)
@@ -113,8 +117,8 @@ def invoice(request: HttpRequest, bill_uuid: UUID) -> HttpResponse:
 @require_POST
 def invoice_release(request: Any, bill_uuid: UUID) -> HttpResponse:
     """Let a parked invoice through."""
-    codes, reason = request.POST.getlist("codes"), request.POST.get("reason", "")
-    act = partial(release_invoice, bill_uuid, codes=codes, reason=reason, by=request.user)
+    findings, reason = request.POST.getlist("findings"), request.POST.get("reason", "")
+    act = partial(release_invoice, bill_uuid, findings=findings, reason=reason, by=request.user)
     return _act(
         request, bill_uuid, act, "Released. The next pass issues it, unless something else speaks against it."
     )

@@ -19,6 +19,7 @@ from insights.web import (
     staff_reverts,
     staff_runs,
     staff_sources,
+    staff_uncovered,
     staff_uploads,
 )
 
@@ -66,6 +67,11 @@ urlpatterns = [
         "accounts/<uuid:account_uuid>/billing/profile/",
         staff_billing.profile_save,
         name="billing-profile-save",
+    ),
+    path(
+        "accounts/<uuid:account_uuid>/billing/uncovered/<uuid:finding_uuid>/",
+        staff_uncovered.uncovered_release,
+        name="uncovered-release",
     ),
     path("accounts/<uuid:account_uuid>/billing/credit/", staff_billing.credit_grant, name="credit-grant"),
     path("accounts/<uuid:account_uuid>/billing/override/", staff_billing.override_set, name="override-set"),

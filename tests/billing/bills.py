@@ -219,7 +219,7 @@ def make_invoice(
                 "drafted_at": end,
                 "details": details(account, specs, period=period, currency=currency),
                 "state": "parked" if state == "parked" else "draft",
-                "parked_for": [{"code": "jump", "message": "11 times the median"}]
+                "parked_for": [{"code": "jump", "message": "11 times the median", "finding": "jump:1"}]
                 if state == "parked"
                 else [],
                 **fields,

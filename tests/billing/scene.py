@@ -213,6 +213,11 @@ def assert_books_agree() -> None:
     assert is_in_order, said
 
 
+def findings_of(invoice: Invoice) -> list[str]:
+    """What a person lets pass to release a parked invoice for all its reasons."""
+    return [found["finding"] for found in invoice.parked_for]
+
+
 def lines_of(invoice: Invoice) -> list[LineItem]:
     """The lines in order."""
     with as_worker():

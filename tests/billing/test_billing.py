@@ -19,6 +19,7 @@ from tests.billing.scene import (
     complete,
     deliver,
     fee,
+    findings_of,
     instant,
     lines_of,
     make_plan,
@@ -250,6 +251,41 @@ def test_what_has_no_price_parks(edge: Source, account: Account) -> None:
         ["unpriced_meter"],
     )
     with as_worker():
-        Invoice.objects.filter(pk=march.pk).update(released=["unpriced_meter"])
+        Invoice.objects.filter(pk=march.pk).update(released=findings_of(march))
     march, _ = bill(subscription, "2026-04-02")
     assert march.state == InvoiceState.ISSUED
+
+
+def test_what_was_let_pass_holds_for_what_was_found(edge: Source, account: Account) -> None:
+    subscription = subscribe(account, make_plan("bare", [usage_price("requests", PER_UNIT)]), "2026-03-01")
+    deliver(edge, account, [("bytes", "2026-03-05", "3"), ("requests", "2026-03-05", "1")])
+    complete(account, "2026-04-01")
+    march, _ = bill(subscription, "2026-04-01T01")
+    with as_worker():
+        Invoice.objects.filter(pk=march.pk).update(released=findings_of(march))
+
+    # Meanwhile much more came of what nobody has a price for.
+    deliver(edge, account, [("bytes", "2026-03-06", "900000")])
+    complete(account, "2026-04-01")
+    again, *_ = bill(subscription, "2026-04-01T02")
+
+    [reason] = again.parked_for
+    assert (again.state, reason["code"]) == (InvoiceState.PARKED, "unpriced_meter")
+    assert reason["message"].startswith("900,003 unit of bytes")
+
+    with as_worker():
+        Invoice.objects.filter(pk=march.pk).update(released=[*march.released, *findings_of(again)])
+    assert bill(subscription, "2026-04-01T03")[0].state == InvoiceState.ISSUED
+
+
+def test_a_source_that_comes_nearer_is_no_new_finding(edge: Source, account: Account) -> None:
+    subscription = subscribe(account, make_plan("bare", [usage_price("requests", PER_UNIT)]), "2026-03-01")
+    deliver(edge, account, [("requests", "2026-03-05", "1")])
+    complete(account, "2026-03-20")
+    march, _ = bill(subscription, "2026-04-01T01")
+    assert [reason["code"] for reason in march.parked_for] == ["incomplete"]
+    with as_worker():
+        Invoice.objects.filter(pk=march.pk).update(released=findings_of(march))
+    complete(account, "2026-03-21")
+
+    assert bill(subscription, "2026-04-01T03")[0].state == InvoiceState.ISSUED

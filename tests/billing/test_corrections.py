@@ -25,6 +25,7 @@ from tests.billing.scene import (
     complete,
     deliver,
     fee,
+    findings_of,
     instant,
     lines_of,
     make_plan,
@@ -132,7 +133,7 @@ def test_late_usage_beside_usage_that_was_let_pass_is_corrected(edge: Source, ac
     complete(account, "2026-04-01")
     march, _ = bill(subscription, "2026-04-01T01")
     with as_worker():
-        Invoice.objects.filter(pk=march.pk).update(released=["unpriced_meter"])
+        Invoice.objects.filter(pk=march.pk).update(released=findings_of(march))
     march, _ = bill(subscription, "2026-04-02")
     assert march.state == InvoiceState.ISSUED
 
@@ -148,7 +149,7 @@ def test_late_usage_beside_usage_that_was_let_pass_is_corrected(edge: Source, ac
     [*_, may, _] = bill(subscription, "2026-06-01T01")
     assert (may.state, [one["code"] for one in may.parked_for]) == (InvoiceState.PARKED, ["unpriced_meter"])
     with as_worker():
-        Invoice.objects.filter(pk=may.pk).update(released=["unpriced_meter"])
+        Invoice.objects.filter(pk=may.pk).update(released=findings_of(may))
     [*_, may, _] = bill(subscription, "2026-06-02")
     assert (may.state, corrected(may)) == (InvoiceState.ISSUED, {"Requests": 70})
 
@@ -291,7 +292,7 @@ def test_a_bill_that_could_not_be_rated_again_is_looked_at_until_it_can_be(porta
     assert [one["code"] for one in april.parked_for] == ["unable_to_rate"]
     assert f"invoice {march.number}" in april.parked_for[0]["message"]
     with as_worker():
-        Invoice.objects.filter(pk=april.pk).update(released=["unable_to_rate"])
+        Invoice.objects.filter(pk=april.pk).update(released=findings_of(april))
     _, april, _ = bill(subscription, "2026-05-02")
     assert (april.state, corrected(april)) == (InvoiceState.ISSUED, {})
 

@@ -166,6 +166,41 @@ class TestTimeOfOnePlan:
 
         assert sum(found.values()) == 2_000
 
+    @pytest.mark.parametrize(
+        ("bounds", "due_minor"),
+        [
+            # Ten days of 30.00 and twenty of none: 10.00.
+            ([("30", True), None], 1_000),
+            # Ten days of 30.00, ten of none, ten of 60.00: 10.00 and 20.00.
+            ([("30", True), None, ("60", True)], 3_000),
+            # Ten days of 30.00, ten of 60.00, ten of none: the same.
+            ([("30", True), ("60", True), None], 3_000),
+            # A minimum that is not by time goes with its plan,
+            ([("30", False), None], 300),
+            # and is the only one where it is the last plan's.
+            ([("30", True), ("60", False)], 6_000),
+        ],
+    )
+    def test_a_minimum_by_time_stays_for_the_time_its_plan_was_held(
+        self, account: Account, bounds: list[tuple[str, bool] | None], due_minor: int
+    ) -> None:
+        """Each plan has a fee of 3.00 for all of April, so that there is a bill in any case."""
+        plans = [
+            make_plan(
+                f"plan-{number}",
+                [fee("base", "3")],
+                minimum=None if bound is None else Bound(amount=Decimal(bound[0]), is_prorated=bound[1]),
+            )
+            for number, bound in enumerate(bounds)
+        ]
+        subscription = subscribe(account, plans[0], "2026-04-01")
+        for plan, day in zip(plans[1:], ("2026-04-11", "2026-04-21"), strict=False):
+            change_plan(subscription, plan, day)
+
+        [april, *_] = bill(subscription, "2026-05-01T01")
+
+        assert int(april.total_minor) == due_minor
+
     def test_a_credit_that_comes_with_it(self, in_thirds: Callable[..., dict[str, int]]) -> None:
         included = IncludedCredit(name="Comes with it", amount=Decimal(20))
 

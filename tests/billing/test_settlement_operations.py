@@ -62,26 +62,29 @@ def acts(name: str) -> int:
 
 
 class TestRelease:
-    def test_keeps_the_codes_and_the_reason(self, cast: Cast) -> None:
+    def test_keeps_the_findings_and_the_reason(self, cast: Cast) -> None:
         invoice = make_invoice(cast.ours, state="parked")
 
         with as_staff():
-            codes = release_invoice(invoice.public_id, codes=["jump"], reason="a launch", by=cast.staff)
+            released = release_invoice(
+                invoice.public_id, findings=["jump:1"], reason="a launch", by=cast.staff
+            )
             again = get_invoice(invoice.public_id, now=NOW)
 
-        assert codes == ("jump",)
+        assert released == ("jump:1",)
         assert again is not None
         assert again.reasons[0].is_released
         assert acts("invoice.release") == 1
 
     @pytest.mark.parametrize(
-        ("codes", "reason"), [([], "why"), (["other"], "why"), (["jump"], " "), (["jump"], "x" * 301)]
+        ("findings", "reason"),
+        [([], "why"), (["jump"], "why"), (["jump:2"], "why"), (["jump:1"], " "), (["jump:1"], "x" * 301)],
     )
-    def test_refuses_other_codes_and_no_reason(self, cast: Cast, codes: list[str], reason: str) -> None:
+    def test_refuses_other_findings_and_no_reason(self, cast: Cast, findings: list[str], reason: str) -> None:
         invoice = make_invoice(cast.ours, state="parked")
 
         with as_staff(), pytest.raises(UnableToChange):
-            release_invoice(invoice.public_id, codes=codes, reason=reason, by=cast.staff)
+            release_invoice(invoice.public_id, findings=findings, reason=reason, by=cast.staff)
 
         assert acts("invoice.release") == 0
 
@@ -90,7 +93,7 @@ class TestRelease:
         invoice = make_invoice(cast.ours, state=state)
 
         with as_staff(), pytest.raises(UnableToSettle):
-            release_invoice(invoice.public_id, codes=["jump"], reason="why", by=cast.staff)
+            release_invoice(invoice.public_id, findings=["jump:1"], reason="why", by=cast.staff)
 
 
 class TestPaid:

@@ -21,6 +21,7 @@ from tests.billing.scene import (
     complete,
     deliver,
     fee,
+    findings_of,
     instant,
     lines_of,
     make_plan,
@@ -233,7 +234,7 @@ def bills() -> list[Invoice]:
     complete(account, "2026-04-01")
     march = bill(subscription, "2026-04-01T01")[1]
     with as_worker():
-        Invoice.objects.filter(pk=march.pk).update(released=["unpriced_meter"])
+        Invoice.objects.filter(pk=march.pk).update(released=findings_of(march))
     bill(subscription, "2026-04-02")
     deliver(edge, account, [("requests", "2026-04-05", "5")], region="eu")
     ingest_now(

@@ -65,7 +65,7 @@ def let_pass(subscription: Subscription) -> None:
     """Let a person have seen why bills wait: there is usage without a price."""
     with as_owner():
         for invoice in Invoice.objects.filter(subscription=subscription, state="parked"):
-            invoice.released = [problem["code"] for problem in invoice.parked_for]
+            invoice.released = scene.findings_of(invoice)
             invoice.save(update_fields=["released"])
 
 

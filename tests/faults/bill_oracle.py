@@ -34,7 +34,7 @@ from tests.faults.bill_facts import (
     rounded,
     share,
 )
-from tests.faults.bill_sums import amount_of, whole_lines
+from tests.faults.bill_sums import Had, amount_of, whole_lines
 
 
 class Oracle:
@@ -280,11 +280,13 @@ class Oracle:
         values: tuple[str, ...],
         chain: list[_Place],
     ) -> Iterator[Line]:
+        had: Had = {}
         for index, place in enumerate(chain):
             before, part = _tiers_left(chain, index, whole, plans)
+            had = {} if before is None else had
             exact, billed = amount_of(
                 place.terms, place.quantity, before=before, part=share(place.segment.span, whole), tier_part=part,
-                count=place.count,
+                count=place.count, had=had,
             )  # fmt: skip
             yield Line(
                 key=":".join(["usage", str(place.number), place.price["key"], "1", *values]), kind="charge",

@@ -6,7 +6,7 @@ Plain Python and exact fractions; nothing of the product. Terms are the tables o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +23,8 @@ from tests.faults.bill_facts import (
     shared_out,
 )
 
+# By place: whether it is by time, its figure, what it holds for, and what it came to.
+Had = dict[str, tuple[bool, Fraction, Fraction, Fraction]]
 UNITS_PER = {("byte", "GB"): 10**9, ("byte", "GiB"): 2**30}
 
 
@@ -115,8 +117,13 @@ def amount_of(
     part: Fraction,
     tier_part: Fraction,
     count: Fraction = ZERO,
+    had: Had | None = None,
 ) -> tuple[Fraction, Fraction]:
-    """The exact amount and the billed units of a line."""  # fmt: skip
+    """The exact amount and the billed units of a line.
+
+    `had` is what lines before it had that it continues, and has then what this one had too.
+    """  # fmt: skip
+    had = {} if had is None else had
     if terms.get("exempt"):
         return ZERO, ZERO
     per = terms.get("conversion", {}).get("units_per") or UNITS_PER.get(
@@ -130,11 +137,40 @@ def amount_of(
     start, end = max(ZERO, past - included), max(ZERO, past + units - included)
     amount = charged(terms, start, end, is_new=counted is None, part=tier_part, count=count)
     amount *= part if terms.get("prorated") else 1
-    for discount in terms.get("discounts", ()):
-        amount -= discounted(discount, amount, part)
-    least, most = _bound(terms.get("minimum"), part), _bound(terms.get("maximum"), part)
-    amount = amount if least is None else max(amount, least)
-    return (amount if most is None else min(amount, most)), end - start
+    if terms["model"] == "flat" and not terms.get("prorated"):
+        amount = ZERO if "flat" in had else amount
+        had["flat"] = (False, ZERO, ZERO, ZERO)
+    for place, discount in enumerate(terms.get("discounts", ())):
+        if "percent" in discount:
+            amount -= discounted(discount, amount, part)
+        else:
+            amount = _once(had, f"discount {place}", discount, part, amount, _lowered)
+    for name, bounded in (("minimum", max), ("maximum", min)):
+        if terms.get(name) is not None:
+            amount = _once(had, name, terms[name], part, amount, bounded)
+    return amount, end - start
+
+
+def _lowered(amount: Fraction, most: Fraction) -> Fraction:
+    return amount - min(max(amount, ZERO), most)
+
+
+def _once(
+    had: Had,
+    place: str,
+    stated: Any,
+    part: Fraction,
+    amount: Fraction,
+    adjusted: Callable[[Fraction, Fraction], Fraction],
+) -> Fraction:
+    """What a line comes to where something holds once for it and the lines that it continues."""
+    is_by_time = isinstance(stated, Mapping) and bool(stated.get("prorated"))
+    was_by_time, said, base, due = had.get(place, (False, ZERO, ZERO, ZERO))
+    figure = (_bound(stated, part) or ZERO) + (said if is_by_time and was_by_time else ZERO)
+    together = base + amount
+    due_now = adjusted(together, figure) - together
+    had[place] = (is_by_time, figure, together, due_now)
+    return amount + due_now - due
 
 
 def discounted(discount: Mapping[str, Any], amount: Fraction, part: Fraction) -> Fraction:
@@ -236,10 +272,9 @@ def _whole_bounds(plans: list[Segment], whole: Span, unit: int) -> tuple[int | N
     def bound(name: str) -> int | None:
         stated = [(plan, plan.version["version"].get(name)) for plan in plans]
         last = stated[-1][1]
-        if last is None:
-            return None
-        if not isinstance(last, Mapping) or not last.get("prorated"):
-            return rounded((_bound(last, Fraction(1)) or ZERO) * unit)
+        by_time = [isinstance(one, Mapping) and bool(one.get("prorated")) for _, one in stated]
+        if not any(by_time) or (last is not None and not by_time[-1]):
+            return None if last is None else rounded((_bound(last, Fraction(1)) or ZERO) * unit)
         held: dict[tuple[str, str, bool], Fraction] = defaultdict(Fraction)
         for plan, one in stated:
             if isinstance(one, Mapping):

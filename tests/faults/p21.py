@@ -378,17 +378,19 @@ def _release(site: Site, outcome: Outcome) -> None:
         codes = {one["code"] for one in invoice.parked_for}
         if codes & NOT_RELEASED:
             continue
-        release_invoice(invoice.public_id, codes=codes, reason="looked at", by=staff)
+        findings = [one["finding"] for one in invoice.parked_for]
+        release_invoice(invoice.public_id, findings=findings, reason="looked at", by=staff)
         released.append(invoice)
     with as_worker():
         issue_due(list(Subscription.objects.select_related("account")), JUNE_IS_DUE)
         issued = Invoice.objects.filter(pk__in=[one.pk for one in released], state="issued").count()
         kept = AuditEntry.objects.filter(act="invoice.release").count()
     for invoice in parked:
-        if "no_profile" not in {one["code"] for one in invoice.parked_for}:
+        to_nobody = [one["finding"] for one in invoice.parked_for if one["code"] == "no_profile"]
+        if not to_nobody:
             continue
         try:
-            release_invoice(invoice.public_id, codes={"no_profile"}, reason="looked at", by=staff)
+            release_invoice(invoice.public_id, findings=to_nobody, reason="looked at", by=staff)
             outcome.failures.append("a bill to nobody was let through")
         except UnableToSettle:
             outcome.figures.append("a bill to nobody is not let through")

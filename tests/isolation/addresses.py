@@ -93,6 +93,7 @@ def absent_values(slug: str) -> dict[str, Any]:
         "download_id",
         "download_uuid",
         "note_id",
+        "finding_uuid",
         "note_uuid",
         "view_uuid",
         "subscription_uuid",

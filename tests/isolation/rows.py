@@ -108,6 +108,8 @@ SPECIAL: dict[str, Any] = {
     "insights_lineitem.billed_quantity": "0",
     "insights_lineitem.corrects": None,
     "insights_lineitem.corrects_invoice": None,
+    "insights_uncoveredusage.released_at": None,
+    "insights_uncoveredusage.reason": "",
     "insights_creditgrant.currency": "EUR",
     "insights_creditgrant.expires_at": None,
     "insights_creditgrant.covers": None,

@@ -76,6 +76,7 @@ def values_of(account: Account, text: str) -> dict[str, Any]:
         "user_uuid": rows["accounts_user"].public_id,  # type: ignore[attr-defined]
         "download_id": download.public_id,
         "note_id": rows["insights_chartnote"].public_id,  # type: ignore[attr-defined]
+        "finding_uuid": rows["insights_uncoveredusage"].public_id,  # type: ignore[attr-defined]
         "note_uuid": rows["insights_chartnote"].public_id,  # type: ignore[attr-defined]
         "view_uuid": rows["insights_savedview"].public_id,  # type: ignore[attr-defined]
         "slug": source.slug,
@@ -270,6 +271,7 @@ def test_staff_pages_never_show_a_cell_or_a_quantity(scene: Scene, signed_in: An
         cursor.execute("UPDATE insights_rejectedline SET raw = 'SECRETCELL'::bytea")
         cursor.execute("UPDATE insights_seriesdimension SET value = 'SECRETCELL'")
         cursor.execute("UPDATE insights_usagerollup SET quantity = 918273645")
+        cursor.execute("UPDATE insights_uncoveredusage SET quantity = 918273645")
     browser = signed_in(scene.cast.staff)
     for address in STAFF_PAGES:
         status, body, headers = send(browser, "get", address.path(scene.ours))

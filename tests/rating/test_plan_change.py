@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
+from operator import add
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from insights.rating.charges import Flat, Graduated, PerUnit, Tier
+from insights.rating.charges import Flat, Graduated, PerUnit, Tier, Volume
 from insights.rating.plan_change import ChangePolicy, InvalidSegments, PlanSegment, rate_segments
 from insights.rating.rate import Usage, converted, rate_line
 from insights.rating.terms import PriceTerms
@@ -18,6 +20,7 @@ from insights.values.money import Money
 from insights.values.period import Period
 from insights.values.step import StepKind
 from tests.rating import strategies
+from tests.rating.proof import proved_amount
 
 JUNE = Period(datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
 TEN_THEN_HALF = Graduated(
@@ -71,6 +74,18 @@ def changes(draw: st.DrawFn, terms: st.SearchStrategy[PriceTerms]) -> list[PlanS
     ]
 
 
+@st.composite
+def changes_that_continue(draw: st.DrawFn) -> list[PlanSegment]:
+    """June on one plan, cut by changes that continue it. Not by volume, which charges new units alone at their tier."""
+    terms = draw(strategies.prices())
+    assume(not isinstance(terms.charge, Volume) and not terms.is_prorated)
+    parts = strategies.parts_of(JUNE, draw(st.lists(st.integers(1, 2_591_999), max_size=4, unique=True)))
+    return [
+        PlanSegment(service=part, terms=terms, usage=draw(strategies.usages), opened_by=ChangePolicy.CONTINUE)
+        for part in parts
+    ]
+
+
 class TestConservation:
     @settings(deadline=None)
     @given(changes(strategies.prices()))
@@ -99,6 +114,20 @@ class TestConservation:
         whole = rate_line(A, usage(sum(quantities)))
         assert sum((line.exact_amount for line in lines), Fraction(0)) == whole.exact_amount
         assert sum((line.billed_quantity for line in lines), Fraction(0)) == whole.billed_quantity
+
+    @settings(deadline=None)
+    @given(changes_that_continue())
+    def test_continuing_the_same_plan_is_one_line_in_pieces(self, segments: list[PlanSegment]) -> None:
+        """Flat amounts, included usage, fixed discounts and bounds are had once, whatever the plan charges by."""
+        lines = rate_segments(JUNE, segments)
+
+        total = reduce(add, (each.usage for each in segments))
+        whole = rate_line(segments[0].terms, total)
+        assert sum((line.exact_amount for line in lines), Fraction(0)) == whole.exact_amount
+        assert sum((line.billed_quantity for line in lines), Fraction(0)) == whole.billed_quantity
+        assert [proved_amount(step) for line in lines for step in line.steps] == [
+            step.amount for line in lines for step in line.steps
+        ]
 
     @settings(deadline=None)
     @given(st.lists(st.integers(1, 2_591_999), max_size=5), st.integers(0, 100))

@@ -319,7 +319,7 @@ def test_clocks_half_an_hour_off_offer_whole_hours_of_utc(page: Page, cast: Any)
     text = page.read()
     subscription = page.start(**hour("starts_at", "2026-11-01", "00:30"))
 
-    assert "whole hours of UTC begin at 30 minutes past" in text
+    assert "those hours begin at 30 minutes past there" in text
     assert '<option value="00:30">' in text
     assert '<option value="00:00">' not in text
     assert subscription.starts_at == datetime(2026, 10, 31, 19, tzinfo=UTC)

@@ -14,6 +14,7 @@ from django.db.models import Count, Q, Sum
 
 from accounts.tenancy import as_worker
 from insights.ingest.operations import receive_batch
+from insights.invoicing import mail_invoice
 from insights.management.demo_backfills import make_backfills
 from insights.management.demo_bills import make_last_bills, make_past_bills
 from insights.management.demo_notes import make_notes
@@ -70,7 +71,7 @@ class Command(BaseCommand):
                 total=len(names),
                 follows_bills=True,
             )
-            make_last_bills(company, now=datetime.now(UTC))
+            make_last_bills(company, now=datetime.now(UTC), mail=mail_invoice.delay)
 
     def _send(
         self, company: Company, *, prefix: str, without: set[str], total: int, follows_bills: bool = False
