@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -18,11 +18,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import StreamScope, account_page
 from accounts.models import Account
 from insights.billing.bill import Bill, BillHead, BillLine, BillStatus, LineGroup
-from insights.billing.bill_document import bill_document
-from insights.billing.bill_pdf import render_invoice_pdf
 from insights.billing.bill_queries import (
-    PDF_TYPE,
-    find_invoice_file,
     get_bill,
     list_issued_bills,
     list_owed_bills,
@@ -39,14 +35,14 @@ from insights.billing.words import (
     step_rows,
     values_words,
 )
-from insights.exports.bill_rows import bill_rows, line_rows
+from insights.exports.bill_rows import bill_rows
 from insights.values.money import Money, sum_money
 from insights.values.period import Period, local_day
 from insights.web import words
 from insights.web.bill_charts import totals_figure
 from insights.web.bill_credits import left_over_words
 from insights.web.bill_ruler import ruler_context
-from insights.web.csv_files import ROWS_AT_ONCE, csv_file, csv_stream
+from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
 from insights.web.partials import render_page
 
 BILLS_PER_PAGE = 50
@@ -135,48 +131,10 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
     return render(request, "bills/detail.html", context)
 
 
-@account_page
-@require_safe
-def bill_pdf(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Download the PDF as it was made at issue; of a bill that is not issued, one made now and marked so."""
-    bill = bill_or_404(request, bill_uuid, now=timezone.now())
-    if bill.head.is_issued:
-        content = find_invoice_file(request.account, public_id=bill_uuid)
-        if content is None:
-            return render(request, "bills/pdf_not_yet.html", {"nav": "bills", "head": bill.head}, status=404)
-    else:
-        content = render_invoice_pdf(bill)
-    return _file(content, PDF_TYPE, f"{file_stem(bill.head)}.pdf")
-
-
-@account_page
-@require_safe
-def bill_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Download the lines."""
-    bill = bill_or_404(request, bill_uuid, now=timezone.now())
-    return csv_file(line_rows(bill), f"{file_stem(bill.head)}-lines.csv")
-
-
-@account_page
-@require_safe
-def bill_json(request: Any, bill_uuid: UUID) -> HttpResponse:
-    """Download the bill with steps and terms, as the API answers."""
-    bill = bill_or_404(request, bill_uuid, now=timezone.now())
-    response = JsonResponse(bill_document(bill), json_dumps_params={"indent": 2, "ensure_ascii": False})
-    response["Content-Disposition"] = f'attachment; filename="{file_stem(bill.head)}.json"'
-    return response
-
-
 def file_stem(head: BillHead) -> str:
     """A plain name for files of the bill; numbers are made of letters, digits and hyphens, and anything else goes."""
     name = "".join(char for char in head.number if char.isascii() and (char.isalnum() or char in "-_"))
     return f"bill-{name or head.public_id}"
-
-
-def _file(content: bytes, media_type: str, name: str) -> HttpResponse:
-    response = HttpResponse(content, content_type=media_type)
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
 
 
 def owed_words(
