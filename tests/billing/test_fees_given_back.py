@@ -27,6 +27,7 @@ from tests.billing.scene import (
     complete,
     deliver,
     fee,
+    findings_of,
     instant,
     lines_of,
     make_plan,
@@ -375,7 +376,7 @@ def test_one_whose_bill_cannot_be_made_again_is_looked_at(portal_db: None) -> No
     assert f"invoice {march.number} billed ahead" in april.parked_for[0]["message"]
     # If somebody lets it pass all the same, half a month comes back at the present terms, and never a second time.
     with as_worker():
-        Invoice.objects.filter(pk=april.pk).update(released=reasons(april))
+        Invoice.objects.filter(pk=april.pk).update(released=findings_of(april))
     april = bill(subscription, "2026-05-02")[2]
     assert (april.state, corrected(april)) == ("issued", {})
     assert charged(april)["Base"] == -1_500 + 1_500 + 3_000
