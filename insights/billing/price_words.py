@@ -100,9 +100,8 @@ def unit_size_words(terms: PriceTerms | None) -> str:
 
 def scale_words(scale: Scale, unit: str) -> str:
     """How many of a meter's unit the unit of a scale is, and by which numbers it counts."""
-    size = 10**scale.exponent * 2**scale.binary
     kind = "" if unit not in BYTE_UNITS else " (binary)" if scale.binary else " (decimal)"
-    return f"1 {scale.unit} is {size:,} {unit}{kind}"
+    return f"1 {scale.unit} is {scale.size:,} {unit}{kind}"
 
 
 def share_words(share: Share) -> str:

@@ -68,6 +68,11 @@ class Scale:
     binary: int = 0
     decimals: int | None = None
 
+    @property
+    def size(self) -> int:
+        """How many of the meter's unit it is."""
+        return int(10**self.exponent * 2**self.binary)
+
     def number_of(self, quantity: Decimal) -> Decimal:
         """The quantity in this unit, exactly: to halve is to take five times as much, one decimal further."""
         if self.binary:

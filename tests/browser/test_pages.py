@@ -306,6 +306,7 @@ READ_ON_A_PHONE = (
     "bill-difference",
     "bill-then-and-now",
     "bill-edges",
+    "bill-conservation",
     "bill-forecast",
     "credit-list",
     "estimate",

@@ -56,6 +56,19 @@ def get(client: Client, cast: Cast, path: str) -> str:
     return client.get(f"/a/{cast.ours.public_id}/{path}").content.decode()
 
 
+def test_where_usage_went_says_it_with_the_bytes_beside(
+    cast: Cast, signed_in: Any, priced: tuple[str, int, str, Invoice]
+) -> None:
+    unit, size, kind, invoice = priced
+
+    text = text_of(get(signed_in(cast.viewer), cast, f"bills/{invoice.public_id}/where-usage-went/"))
+
+    assert f"Quantity {unit}" in text
+    assert "Charged12.5" in text
+    assert f"Known12.5 {unit}1 record, {size * 25 // 2:,} bytes" in text
+    assert f"1 {unit} is {size:,} bytes ({kind})." in text
+
+
 @pytest.mark.parametrize("page", ["", "usage/?meter=traffic", "usage/?meter=traffic&measure=cost"])
 def test_pages_of_usage_name_the_unit_of_the_price_and_its_size(
     cast: Cast, signed_in: Any, priced: tuple[str, int, str, Invoice], page: str
