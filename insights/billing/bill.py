@@ -22,6 +22,9 @@ from insights.values.money import Money, sum_money
 from insights.values.period import Period
 from insights.values.step import Step
 
+# Keys of credits that come with a plan begin so; those of grants do not.
+INCLUDED_CREDIT = "plan "
+
 
 class BillStatus(StrEnum):
     """Where a bill is for the person who gets it; overdue is open with the due date past."""
@@ -110,6 +113,11 @@ class BillLine:
     amount: Money
     segment: Segment = WHOLE_PERIOD
     corrects: CorrectedLine | None = None
+
+    @property
+    def comes_with_plan(self) -> bool:
+        """Whether it is credit that comes with a plan, each period anew, and no grant of the account's."""
+        return self.kind is LineKind.CREDIT and self.key.startswith(f"credit {INCLUDED_CREDIT}")
 
     @property
     def group(self) -> LineGroup:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from insights.billing.basis import Basis, CreditOffer, DraftLine, ServiceSegment
+from insights.billing.bill import INCLUDED_CREDIT
 from insights.rating.credits import Credit
 from insights.rating.invoice import InvoiceLine, InvoiceTerms, LineKind, RatedInvoice, total_invoice
 from insights.rating.proration import share_of
@@ -173,7 +174,7 @@ def offer_included_credits(
     for number, ((plan_key, included), part) in enumerate(held.items()):
         exact = Fraction(included.amount) * part
         credit = Credit(
-            key=f"plan {plan_key} {number}",
+            key=f"{INCLUDED_CREDIT}{plan_key} {number}",
             name=included.name,
             remaining_minor=Money.rounded(exact, currency).minor,
             granted_at=service.start,

@@ -137,6 +137,8 @@ def line_sentence(line: BillLine) -> str:
         return _usage_sentence(line)
     if line.group is LineGroup.FEES and line.terms:
         return f"{price_words(line.terms)[0].upper()}{price_words(line.terms)[1:]}."
+    if line.comes_with_plan:
+        return "Paid from credit that comes with the plan, each period anew."
     return _OWN_LINE_WORDS.get(line.kind, "")
 
 

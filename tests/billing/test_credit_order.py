@@ -14,6 +14,7 @@ from insights.billing.account_terms_operations import grant_credit
 from insights.models import Invoice, Subscription
 from insights.rating.sheet import IncludedCredit
 from tests.billing.scene import bill, fee, instant, lines_of, make_plan, make_profile, subscribe
+from tests.conftest import Cast
 from tests.factories import make_account
 
 pytestmark = pytest.mark.database
@@ -66,3 +67,19 @@ def test_what_comes_with_the_plan_goes_before_any_grant(account: Account) -> Non
     grant(account, "Gone soon", instant("2026-03-10"), priority=0, expires_at=instant("2026-04-02"))
 
     assert used(subscribe(account, plan, "2026-04-01")) == ["Comes with it", "Gone soon"]
+
+
+def test_the_bill_says_which_credit_comes_with_the_plan_and_leads_to_the_list_of_the_others(
+    cast: Cast, signed_in: Any
+) -> None:
+    make_profile(cast.ours)
+    included = IncludedCredit(name="Comes with it", amount=Decimal(2))
+    plan = make_plan("plan", [fee("base", "10")], included_credit=included)
+    subscription = subscribe(cast.ours, plan, "2026-04-01")
+    grant(cast.ours, "Sorry", instant("2026-04-02"))
+    [april, *_] = bill(subscription, "2026-05-01T01")
+
+    html = signed_in(cast.viewer).get(f"/a/{cast.ours.public_id}/bills/{april.public_id}/").content.decode()
+
+    assert html.count("Paid from credit that comes with the plan") == 1
+    assert html.count("Paid from a credit. <a") == html.count(">Your credits</a>") == 1
