@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill_document import instant_text
+from insights.billing.bill_line_queries import meter_names
 from insights.explain.edge_document import local_text
 from insights.explain.edge_queries import Beside, count_beside, each_beside, list_beside
 from insights.explain.edges import (
@@ -62,6 +64,7 @@ def bill_edges(request: Any, bill_uuid: UUID) -> HttpResponse:
     shown = rows[:RECORDS_PER_PAGE]
     last = shown[-1][0].at if len(rows) > RECORDS_PER_PAGE else None
     query = urlencode({"within": minutes})
+    names = meter_names({record.meter for record, _ in shown})
     context = {
         "nav": "bills",
         "head": bill.head,
@@ -71,7 +74,7 @@ def bill_edges(request: Any, bill_uuid: UUID) -> HttpResponse:
         "choices": [(one, f"?{urlencode({'within': one})}") for one in MINUTES],
         "query": query,
         "edges": [(count, _edge(count.edge, zone)) for count in counts],
-        "records": [_row(record, went, beside.edges, zone) for record, went in shown],
+        "records": [_row(record, went, beside.edges, zone, names) for record, went in shown],
         "page": {
             "summary": "By edge and time, as in the download",
             "previous_url": f"?{query}" if after else None,
@@ -122,10 +125,13 @@ def _edge(edge: Edge, zone: ZoneInfo) -> dict[str, str]:
     }
 
 
-def _row(record: EdgeRecord, went: Went, edges: tuple[Edge, ...], zone: ZoneInfo) -> dict[str, Any]:
+def _row(
+    record: EdgeRecord, went: Went, edges: tuple[Edge, ...], zone: ZoneInfo, names: Mapping[str, str]
+) -> dict[str, Any]:
     edge = edges[record.at.edge]
     return {
         "record": record,
+        "meter": names.get(record.meter, record.meter),
         "edge": _KIND_WORDS[edge.kind],
         "side": "after" if record.is_after(edge) else "before",
         "utc_start": instant_text(record.at.window_start),

@@ -195,6 +195,7 @@ class TestPage:
         assert "2026-03-29T03:00:00+02:00" in texts
         assert reverse("bill-detail", args=[world.ours.public_id, february.public_id]) in texts
         assert "came later, to be corrected on a later bill" in texts
+        assert 'data-label="Meter and values">Calls<' in texts
 
     def test_the_file_has_every_record(self, world: Cast, signed_in: Any) -> None:
         _, march = edges_scene(world)
