@@ -21,10 +21,14 @@ from insights.web import words
 
 @dataclass(frozen=True, slots=True)
 class CostBefore:
-    """The amounts of one currency in the period before, beside those shown, and what complete stretches changed by."""
+    """The amounts of one currency in the period before, beside those shown, and what complete stretches changed by.
+
+    `total` is of the amounts.
+    """
 
     slots: tuple[Slot, ...]
     amounts: tuple[Money | None, ...]
+    total: Money
     change: Decimal | None
     words: str
 
@@ -67,6 +71,7 @@ def cost_before(
     return CostBefore(
         slots=tuple(bucket.slot for bucket in found[0].buckets),
         amounts=tuple(amounts),
+        total=Money(sum(amount.minor for amount in amounts if amount is not None), one.total.currency),
         change=change,
         words=_words(before, change, count=len(complete), zone=zone) if complete else "",
     )

@@ -327,6 +327,7 @@ class TestBeside:
             ["3.00 USD", "1 Apr 2026"],
         )
         assert "Period before" in html.partition("<table")[2]
+        assert re.search(r"<tfoot>.*?>60\.00\sUSD</td>.*?</tfoot>", html)
         assert "Period before" not in alone
 
     def test_days_are_stacked_where_each_line_is_for_one_value(self, priced: Cast, signed_in: Any) -> None:
