@@ -63,7 +63,9 @@ def cost_before(
     amounts = [bucket.amount for bucket in found[0].buckets][: len(one.buckets)]
     amounts += [None] * (len(one.buckets) - len(amounts))
     today = start_of_day(local_day(now, zone), zone)
-    complete = list(_complete(one, amounts, today))
+    # What has no day is in no stretch that is compared; one period may have it where the other has days.
+    is_of_days = all(not each.undated.minor and not each.left for each in (one, found[0]))
+    complete = list(_complete(one, amounts, today)) if is_of_days else []
     change = change_of(
         sum((later for later, _ in complete), Decimal(0)),
         sum((earlier for _, earlier in complete), Decimal(0)),

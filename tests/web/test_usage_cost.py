@@ -7,7 +7,8 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from html import unescape
 from typing import Any
@@ -24,6 +25,8 @@ from insights.rating.charges import Graduated, PerUnit, Tier, Volume
 from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import SheetPrice
 from insights.rating.terms import PriceTerms
+from insights.values.money import Money
+from insights.web.cost_before import cost_before
 from tests.api.test_bills import assert_shape
 from tests.billing import scene
 from tests.conftest import Cast
@@ -329,6 +332,22 @@ class TestBeside:
         assert "Period before" in html.partition("<table")[2]
         assert re.search(r"<tfoot>.*?>60\.00\sUSD</td>.*?</tfoot>", html)
         assert "Period before" not in alone
+
+    @pytest.mark.parametrize("side", ["shown", "before"])
+    def test_what_has_no_day_is_not_compared_with_days(self, priced: Cast, signed_in: Any, side: str) -> None:
+        query = "&from=2026-05-01&to=2026-05-31&granularity=day&compare=none"
+        answer = page(signed_in(priced.viewer), priced, query).context["cost"]["answer"]
+        [one] = answer.currencies
+        without_days = replace(one, undated=Money(100, "USD"))
+        parts = (without_days, one) if side == "shown" else (one, without_days)
+
+        compared = cost_before(one, answer, zone=UTC, now=NOW)
+        found = cost_before(parts[0], replace(answer, currencies=(parts[1],)), zone=UTC, now=NOW)
+
+        assert compared is not None
+        assert compared.words.startswith("its 19 complete days are level with")
+        assert found is not None
+        assert (found.change, found.words) == (None, "")
 
     def test_days_are_stacked_where_each_line_is_for_one_value(self, priced: Cast, signed_in: Any) -> None:
         query = "&from=2026-05-01&to=2026-05-31&granularity=day&group_by=region&compare=none"
