@@ -27,13 +27,19 @@ def estimate_sentence(estimate: Estimate) -> str:
     count = len(estimate.periods)
     periods = "the last closed period comes" if count == 1 else f"the last {count} closed periods come"
     if not difference.minor:
-        return f"On {estimate.plan_name} {periods} to {total}, which is what was billed."
+        return f"On {estimate.plan_name} {periods} to {total}, which is what was billed{_before(estimate)}."
     size = money_words(Money(abs(difference.minor), difference.currency))
     if difference.minor < 0:
-        way = f"{size} less than the {money_words(billed)} billed: {estimate.plan_name} is cheaper"
+        way = f"{size} less than the {money_words(billed)} billed{_before(estimate)}: {estimate.plan_name} is cheaper"
     else:
-        way = f"{size} more than the {money_words(billed)} billed: what you had is cheaper"
+        way = f"{size} more than the {money_words(billed)} billed{_before(estimate)}: what you had is cheaper"
     return f"On {estimate.plan_name} {periods} to {total}, {way}."
+
+
+def _before(estimate: Estimate) -> str:
+    """What the bills took besides, where they came to something else than is compared here."""
+    is_other = any(one.left_out is not None and one.left_out.minor for one in estimate.periods)
+    return " before credits and corrections" if is_other else ""
 
 
 def left_out_sentences(estimate: Estimate) -> list[str]:

@@ -226,6 +226,7 @@ def _period(account: Account, period: EstimatedPeriod, zone: ZoneInfo) -> dict[s
         "url": reverse("bill-detail", args=[account.public_id, head.public_id]) if head else "",
         "version": period.sheet.version,
         "billed": "" if period.billed is None else money_words(period.billed.total),
+        "came_to": money_words(head.total) if head and period.left_out and period.left_out.minor else "",
         "estimated": money_words(period.estimate.total),
         "difference": "" if difference is None else signed_number(difference, is_change=True),
         "notes": period_notes(period),

@@ -75,6 +75,7 @@ def test_its_own_plan_with_credits_says_what_is_left_out(cast: Cast) -> None:
     assert oldest.left_out.minor == -595
     assert int(asking.invoices[0].total_minor) == 2975
     assert "The bill itself came to 29.75 USD" in period_notes(oldest)[0]
+    assert estimate_sentence(found).endswith("which is what was billed before credits and corrections.")
     with as_worker():
         charges = LineItem.objects.filter(invoice=asking.invoices[0], kind=LineKind.CHARGE).order_by(
             "position"

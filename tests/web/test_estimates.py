@@ -50,6 +50,16 @@ def test_periods_stand_side_by_side_with_steps(cast: Cast, signed_in: Any) -> No
     assert "Left out on both sides: credits" in text
 
 
+def test_what_the_bill_itself_came_to_stands_beside_where_it_is_another_amount(
+    cast: Cast, signed_in: Any
+) -> None:
+    make_asking(cast.ours, cast.other, credit_minor=500)
+
+    text = page(signed_in(cast.viewer), cast, "?plan=basic&periods=3&prices=then")
+
+    assert text.count("the bill came to 29.75 USD") == text.count("the bill came to") == 1
+
+
 def test_the_form_offers_what_the_account_may_have(cast: Cast, signed_in: Any) -> None:
     make_asking(cast.ours, cast.other)
 
