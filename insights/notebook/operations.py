@@ -171,10 +171,12 @@ def change_view(
     """
     _check_view_name(name)
     with transaction.atomic(using=current_alias()):
-        row = SavedView.objects.for_account(account).filter(public_id=public_id).first()
+        view = SavedView.objects.for_account(account).filter(public_id=public_id)
+        _lock(account, f"views of {view.values_list('owner_id', flat=True).first()}")
+        # Read once nobody else writes it: names are compared with what it is by then, and it may be gone.
+        row = view.select_for_update().first()
         if row is None:
             raise UnableToChange("The view was deleted meanwhile.", field="name")
-        _lock(account, f"views of {row.owner_id}")
         was_shared, wanted = row.is_shared, name.strip()
         if not is_shared and actor.pk != row.owner_id:
             wanted = _free_private_name(account, row, wanted)

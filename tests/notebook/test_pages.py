@@ -224,6 +224,37 @@ class TestNotes:
 
         assert sum(made) == len(notes_of(cast.ours)) == 3
 
+    def test_a_view_is_changed_by_one_or_deleted_by_another(self, cast: Cast) -> None:
+        def act(one: tuple[uuid.UUID, int]) -> str:
+            view, number = one
+            try:
+                with account_scope(cast.ours.pk):
+                    if number == 0:
+                        operations.delete_view(account=cast.ours, public_id=view, actor=cast.viewer)
+                        return "deleted"
+                    operations.change_view(
+                        account=cast.ours, public_id=view, name=f"{view} {number}", is_shared=number > 1,
+                        actor=cast.viewer, now=NOW,
+                    )  # fmt: skip
+            except UnableToChange as refused:
+                return refused.message
+            finally:
+                connections.close_all()
+            return "changed"
+
+        for number in range(12):
+            with account_scope(cast.ours.pk):
+                operations.save_view(
+                    account=cast.ours, name=f"{number}", query="", is_shared=False, owner=cast.viewer
+                )
+        with as_owner():
+            views = list(SavedView.objects.values_list("public_id", flat=True))
+        with ThreadPoolExecutor(4) as pool:
+            said = list(pool.map(act, [(view, number) for view in views for number in (1, 2, 0, 3)]))
+
+        assert set(said) <= {"changed", "deleted", "The view was deleted meanwhile."}
+        assert said.count("deleted") == len(views)
+
     def test_what_was_deleted_meanwhile_is_said_to_be(self, cast: Cast) -> None:
         gone = uuid.uuid4()
 
