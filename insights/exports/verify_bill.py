@@ -1435,7 +1435,9 @@ def _is_borne_alike(bill: Bill, before: Bill, line: Document) -> bool:
     is_taxed_alike = taxes[0] == taxes[1] or bool(taxes[1] and not line["taxes"])
     # An opening bill has neither bounds nor a discount by an amount.
     plans = [*bill.plans, *(() if before.head["kind"] == "opening" else before.plans)]
-    is_paid = any(one["kind"] == "credit" and one["allotted"].get(line["key"]) for one in before.lines)
+    # A credit after tax is allotted to no line, for it pays a part of everything.
+    paid = [one["allotted"] for one in before.lines if one["kind"] == "credit"]
+    is_paid = any(not allotted or allotted.get(line["key"]) for allotted in paid)
     is_by_amount = any(_goes_by_amount(plan.sheet) for plan in plans)
     return percents[0] == percents[1] and is_taxed_alike and not (is_by_amount or is_paid)
 
