@@ -24,12 +24,14 @@ from tests.billing.scene import (
     findings_of,
     instant,
     make_plan,
+    make_profile,
     meters,
+    run_billing,
     subscribe,
     usage_price,
 )
 from tests.books.test_verify_books import verify
-from tests.factories import make_source, make_user
+from tests.factories import make_account, make_source, make_user
 
 pytestmark = pytest.mark.database
 PRICE = usage_price("requests", PerUnit(unit_amount=Decimal(1)))
@@ -124,6 +126,30 @@ class TestFinding:
         subscribe(account, make_plan("later", [PRICE]), "2026-04-11")
 
         assert found(account) == [("requests", "2026-04-10..2026-04-10", "1", 1, True)]
+
+    def test_one_account_that_fails_holds_up_no_other(
+        self, edge: Source, account: Account, march: Subscription
+    ) -> None:
+        other = make_account("other", currency="USD")
+        make_profile(other)
+        second = subscribe(other, make_plan("other", [PRICE]), "2026-03-01")
+        ended(second, "2026-04-01")
+        for each in (account, other):
+            deliver(edge, each, [("requests", "2026-03-05", "1"), ("requests", "2026-04-10", "1")])
+            complete(each, "2026-06-01")
+        with as_owner(), connection().cursor() as cursor:
+            cursor.execute(
+                f"ALTER TABLE insights_uncoveredusage ADD CONSTRAINT broken CHECK (account_id <> {account.pk})"
+            )
+
+        try:
+            assert (found(account), len(found(other))) == ([], 1)
+            # Nor does it hold up its own bills: what is on no bill makes none of them wrong.
+            assert [one.state for one in run_billing("2026-05-01T01")] == ["issued", "parked"]
+        finally:
+            with as_owner(), connection().cursor() as cursor:
+                cursor.execute("ALTER TABLE insights_uncoveredusage DROP CONSTRAINT broken")
+        assert len(found(account)) == 1
 
 
 class TestBills:
