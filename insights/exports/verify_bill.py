@@ -678,9 +678,11 @@ def _adjusted(steps: list[Step], terms: Document, share: Share, had: dict[str, H
             old = Step(kind, earlier.amount, base=_shown(kind, earlier.base), unit_amount=earlier.figure)
             add(old.taken_back())
 
-    for position, discount in enumerate(terms["discounts"], 1):
+    fixed_before = 0
+    for discount in terms["discounts"]:
         if discount["percent"] is None:
-            add_once(f"discount {position}", "discount", discount)
+            fixed_before += 1
+            add_once(f"discount {fixed_before}", "discount", discount)
         else:
             add(_discount_step(discount, reached(), share))
     for kind in ("minimum", "maximum"):
