@@ -25,7 +25,8 @@ from insights.models import Subscription
 from insights.models import UncoveredUsage as UncoveredRow
 from insights.values.period import Period, start_of_day
 
-# What would begin after its account was closed never does, so it covers nothing. Days with usage are looked for in
+# What would begin after its account was closed never does, so it covers nothing. What a percentage counts has its price
+# there. Days with usage are looked for in
 # rollups, in each gap by its first and its last day; a gap that ends with a day has none of the next.
 _CANDIDATES = """
 WITH held AS (
@@ -41,7 +42,11 @@ WITH held AS (
     FROM insights_subscriptionphase p
     JOIN insights_planversion v ON v.plan_id = p.plan_id AND v.published_at IS NOT NULL
     JOIN insights_price r ON r.plan_version_id = v.id
-    JOIN insights_meter m ON m.key = r.meter_key
+    CROSS JOIN LATERAL (
+        SELECT r.meter_key UNION ALL SELECT c #>> '{}' FROM jsonb_path_query(
+            jsonb_build_array(r.terms, r.cells), 'strict $.**.count_meter ? (@ != "")') c
+    ) charged (meter_key)
+    JOIN insights_meter m ON m.key = charged.meter_key
     WHERE p.cancelled_at IS NULL AND p.account_id = ANY(%(accounts)s::bigint[])
 )
 SELECT g.account_id, a.billing_zone, p.meter_id, lower(g.gap), upper(g.gap), days.first, days.last
