@@ -41,6 +41,9 @@ from insights.rating.plan_change import ChangePolicy
 from insights.rating.terms import FeeTiming
 from insights.values.period import months_after
 
+# The key of no line: it stands for all of an invoice.
+_EVERYTHING = ""
+
 
 def any_of(ids: Iterable[int]) -> RawSQL:
     """These ids, to be looked for with `__in`: one array, since the driver reads thousands of parameters slowly."""
@@ -196,11 +199,11 @@ def list_lines_ahead(
         corrects_invoice__isnull=True,
     )
     rows = list(ahead.select_related("invoice"))
-    with_credits = {row.invoice_id for row in rows if row.takes_credit and row.invoice.details["credits"]}
+    with_credits = {row.invoice_id for row in rows if row.invoice.details["credits"]}
     paid = _paid_by_credits(accounts, with_credits)
     found: dict[int, list[StoredLine]] = defaultdict(list)
     for row in rows:
-        is_paid = (row.invoice_id, row.key) in paid
+        is_paid = not paid.isdisjoint({(row.invoice_id, row.key), (row.invoice_id, _EVERYTHING)})
         found[row.invoice.subscription_id].append(
             replace(line_ahead(row, row.invoice), is_paid_by_credit=is_paid)
         )
@@ -208,7 +211,10 @@ def list_lines_ahead(
 
 
 def _paid_by_credits(accounts: Sequence[int], invoices: Collection[int]) -> set[tuple[int, str]]:
-    """The lines of these invoices, by invoice and key, of which a credit paid a part."""
+    """The lines of these invoices, by invoice and key, of which a credit paid a part.
+
+    A credit after tax pays a part of everything.
+    """
     if not invoices:
         return set()
     rows = LineItem.objects.filter(
@@ -217,7 +223,7 @@ def _paid_by_credits(accounts: Sequence[int], invoices: Collection[int]) -> set[
     return {
         (invoice_id, key)
         for invoice_id, allotted in rows.values_list("invoice", "allotted")
-        for key, minor in allotted.items()
+        for key, minor in (allotted or {_EVERYTHING: 1}).items()
         if minor
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -20,10 +21,14 @@ from accounts.tenancy import as_worker, current_alias
 from insights.billing.account_lock_operations import hold_account
 from insights.billing.bill_to_make_mapping import PeriodToBill
 from insights.billing.uncovered import UncoveredPlace, UncoveredUsage, is_more
-from insights.billing.uncovered_queries import finding_of, list_uncovered, rows_of
+from insights.billing.uncovered_queries import finding_of, list_account_ids, list_uncovered, rows_of
 from insights.models import Invoice, InvoiceState
 from insights.models import UncoveredUsage as UncoveredRow
 
+logger = structlog.get_logger(__name__)
+
+# As many as are billed at once: what is read of them fits in memory, and a look that is cut short has done the first.
+_ACCOUNTS_AT_ONCE = 1_000
 _REASON_LENGTH_MAX = 300
 
 
@@ -34,24 +39,39 @@ class UnknownFinding(LookupError):
 def find_uncovered(accounts: Collection[int] | None, now: datetime) -> int:
     """Bring the list up to date for these accounts, or for all; returns how many accounts it changed for.
 
-    All are looked through at once; only those for which the list is not right are taken one by one.
+    Many are looked through at once; only those for which the list is not right are taken one by one. One that fails is
+    in the log and holds up no other, nor any bill: its usage is found by the next look.
     """
-    if accounts is not None and not accounts:
-        return 0
+    wanted = sorted(list_account_ids() if accounts is None else accounts)
+    chunks = (wanted[first : first + _ACCOUNTS_AT_ONCE] for first in range(0, len(wanted), _ACCOUNTS_AT_ONCE))
+    return sum(_is_listed_anew(account_id, now) for chunk in chunks for account_id in _list_behind(chunk))
+
+
+def _list_behind(accounts: Collection[int]) -> list[int]:
+    """Those of the accounts for which the list is not right."""
     found = {one.place: one for one in list_uncovered(accounts)}
     listed = {_place_of(row): row for row in rows_of(accounts)}
     behind = {place.account_id for place in found.keys() ^ listed.keys()}
     behind |= {
         place.account_id for place in found.keys() & listed.keys() if _differs(found[place], listed[place])
     }
-    for account_id in sorted(behind):
-        _list_anew(account_id, now)
-    return len(behind)
+    return sorted(behind)
 
 
 def find_uncovered_of_due(wanted: Iterable[Sequence[PeriodToBill]], now: datetime) -> None:
     """The same for the accounts of invoices that are due: they wait for usage that no subscription covers."""
     find_uncovered({one.account.pk for many in wanted for one in many if one.service.end <= now}, now)
+
+
+def _is_listed_anew(account_id: int, now: datetime) -> bool:
+    try:
+        _list_anew(account_id, now)
+    except Exception as error:
+        logger.error(
+            "uncovered usage not listed", account=account_id, error=f"{type(error).__name__}: {error}"
+        )
+        return False
+    return True
 
 
 def _list_anew(account_id: int, now: datetime) -> None:

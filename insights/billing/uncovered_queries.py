@@ -21,17 +21,19 @@ from insights.billing.uncovered import UncoveredAmount, UncoveredFinding, Uncove
 from insights.metering.aggregations import needs_seconds
 from insights.metering.metered_queries import Ask, list_billed_meters, read_metered
 from insights.metering.windows import ONE_DAY
+from insights.models import Subscription
 from insights.models import UncoveredUsage as UncoveredRow
 from insights.values.period import Period, start_of_day
 
-# What would begin after its account was closed never does, so it covers nothing. Days with usage are looked for in
+# What would begin after its account was closed never does, so it covers nothing. What a percentage counts has its price
+# there. Days with usage are looked for in
 # rollups, in each gap by its first and its last day; a gap that ends with a day has none of the next.
 _CANDIDATES = """
 WITH held AS (
     SELECT s.account_id, range_agg(tstzrange(s.starts_at, s.ends_at)) AS times
     FROM insights_subscription s JOIN accounts_account a ON a.id = s.account_id
     WHERE (a.closed_at IS NULL OR a.closed_at > s.starts_at)
-      AND (%(accounts)s::bigint[] IS NULL OR s.account_id = ANY(%(accounts)s))
+      AND s.account_id = ANY(%(accounts)s::bigint[])
     GROUP BY 1
 ), gaps AS MATERIALIZED (
     SELECT account_id, unnest('{(,)}'::tstzmultirange - times) AS gap FROM held
@@ -40,8 +42,12 @@ WITH held AS (
     FROM insights_subscriptionphase p
     JOIN insights_planversion v ON v.plan_id = p.plan_id AND v.published_at IS NOT NULL
     JOIN insights_price r ON r.plan_version_id = v.id
-    JOIN insights_meter m ON m.key = r.meter_key
-    WHERE p.cancelled_at IS NULL AND (%(accounts)s::bigint[] IS NULL OR p.account_id = ANY(%(accounts)s))
+    CROSS JOIN LATERAL (
+        SELECT r.meter_key UNION ALL SELECT c #>> '{}' FROM jsonb_path_query(
+            jsonb_build_array(r.terms, r.cells), 'strict $.**.count_meter ? (@ != "")') c
+    ) charged (meter_key)
+    JOIN insights_meter m ON m.key = charged.meter_key
+    WHERE p.cancelled_at IS NULL AND p.account_id = ANY(%(accounts)s::bigint[])
 )
 SELECT g.account_id, a.billing_zone, p.meter_id, lower(g.gap), upper(g.gap), days.first, days.last
 FROM gaps g JOIN priced p ON p.account_id = g.account_id JOIN accounts_account a ON a.id = g.account_id
@@ -55,10 +61,15 @@ WHERE days.first IS NOT NULL ORDER BY 1, 3, 4
 """
 
 
-def list_uncovered(accounts: Collection[int] | None) -> list[UncoveredUsage]:
-    """All usage of priced meters in time that no subscription covers, of these accounts or of all; in one snapshot."""
+def list_account_ids() -> list[int]:
+    """The accounts that have or had a subscription: the others have no plan that prices anything."""
+    return list(Subscription.objects.values_list("account", flat=True).distinct())
+
+
+def list_uncovered(accounts: Collection[int]) -> list[UncoveredUsage]:
+    """All usage of priced meters in time that no subscription covers, of these accounts."""
     with connection().cursor() as cursor:
-        cursor.execute(_CANDIDATES, {"accounts": None if accounts is None else sorted(accounts)})
+        cursor.execute(_CANDIDATES, {"accounts": sorted(accounts)})
         candidates = [_candidate(*row) for row in cursor.fetchall()]
     if not candidates:
         return []
@@ -128,10 +139,9 @@ def list_accounts_waiting() -> tuple[tuple[Account, int], ...]:
     return tuple((account, places[account.pk]) for account in accounts)
 
 
-def rows_of(accounts: Collection[int] | None) -> QuerySet[UncoveredRow]:
-    """What is on the list now, of these accounts or of all, with their meters."""
-    rows = UncoveredRow.objects.select_related("meter")
-    return rows if accounts is None else rows.filter(account__in=any_of(accounts))
+def rows_of(accounts: Collection[int]) -> QuerySet[UncoveredRow]:
+    """What is on the list now, of these accounts, with their meters."""
+    return UncoveredRow.objects.select_related("meter").filter(account__in=any_of(accounts))
 
 
 def finding_of(row: UncoveredRow) -> UncoveredFinding:

@@ -17,7 +17,7 @@ from typing import Any
 
 from accounts.tenancy import connection
 from insights.billing.invoice_mapping import invoice_hash
-from insights.metering.aggregations import settled
+from insights.metering.aggregations import aggregated_unit, settled
 from insights.models import Invoice, InvoiceKind, InvoiceState, LineItem, Meter, Source
 
 # How many of each account's newest invoices are held to their usage every day.
@@ -154,7 +154,8 @@ def _usage_faults(invoice: Invoice, meters: Mapping[int, Meter], not_billed: lis
         meter = meters[meter_id]
         own = lines.pop((meter.key, meter.version, number), [])
         if not own:
-            unpriced[meter.key, meter.unit] += _quantity(meter, found, {})
+            unit = aggregated_unit(meter.unit, meter.aggregation)
+            unpriced[meter.key, unit] += _quantity(meter, found, {})
         yield from (
             f"line {line.id} of invoice {invoice.pk}: is not the usage of its values"
             for line in own
@@ -178,8 +179,12 @@ def _usage_faults(invoice: Invoice, meters: Mapping[int, Meter], not_billed: lis
     named: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for one in without_line:
         named[one["meter_key"], one["unit"]] += Decimal(one["quantity"])
-    if {place: quantity for place, quantity in unpriced.items() if quantity} != named:
+    if _not_none(unpriced) != _not_none(named):
         yield f"invoice {invoice.pk}: usage without a line is not what it names as unpriced"
+
+
+def _not_none(quantities: Mapping[tuple[str, str], Decimal]) -> dict[tuple[str, str], Decimal]:
+    return {place: quantity for place, quantity in quantities.items() if quantity}
 
 
 def _known_of(

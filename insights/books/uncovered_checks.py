@@ -18,7 +18,9 @@ UNCOVERED = Check(
         ), priced AS MATERIALIZED (
             SELECT DISTINCT p.account_id, m.id AS meter_id FROM insights_subscriptionphase p
             JOIN insights_planversion v ON v.plan_id = p.plan_id AND v.published_at IS NOT NULL
-            JOIN insights_price r ON r.plan_version_id = v.id JOIN insights_meter m ON m.key = r.meter_key
+            JOIN insights_price r ON r.plan_version_id = v.id
+            JOIN insights_meter m ON m.key = r.meter_key OR jsonb_path_exists(jsonb_build_array(r.terms, r.cells),
+                'strict $.**.count_meter ? (@ == $key)', jsonb_build_object('key', m.key))
             WHERE {of_account("p")} AND p.cancelled_at IS NULL
         ), used AS MATERIALIZED (
             SELECT DISTINCT g.account_id, g.gap, r.meter_id, r.series_id

@@ -678,9 +678,11 @@ def _adjusted(steps: list[Step], terms: Document, share: Share, had: dict[str, H
             old = Step(kind, earlier.amount, base=_shown(kind, earlier.base), unit_amount=earlier.figure)
             add(old.taken_back())
 
-    for position, discount in enumerate(terms["discounts"], 1):
+    fixed_before = 0
+    for discount in terms["discounts"]:
         if discount["percent"] is None:
-            add_once(f"discount {position}", "discount", discount)
+            fixed_before += 1
+            add_once(f"discount {fixed_before}", "discount", discount)
         else:
             add(_discount_step(discount, reached(), share))
     for kind in ("minimum", "maximum"):
@@ -1435,7 +1437,9 @@ def _is_borne_alike(bill: Bill, before: Bill, line: Document) -> bool:
     is_taxed_alike = taxes[0] == taxes[1] or bool(taxes[1] and not line["taxes"])
     # An opening bill has neither bounds nor a discount by an amount.
     plans = [*bill.plans, *(() if before.head["kind"] == "opening" else before.plans)]
-    is_paid = any(one["kind"] == "credit" and one["allotted"].get(line["key"]) for one in before.lines)
+    # A credit after tax is allotted to no line, for it pays a part of everything.
+    paid = [one["allotted"] for one in before.lines if one["kind"] == "credit"]
+    is_paid = any(not allotted or allotted.get(line["key"]) for allotted in paid)
     is_by_amount = any(_goes_by_amount(plan.sheet) for plan in plans)
     return percents[0] == percents[1] and is_taxed_alike and not (is_by_amount or is_paid)
 

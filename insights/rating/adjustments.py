@@ -59,8 +59,9 @@ def take_included(
 class Had:
     """What earlier segments of a run had of something that is due once for all of them.
 
-    `place` names it: `flat`, `discount 1`, `minimum` or `maximum`. `figure` is what it says for the time so far, `base`
-    what the segments came to that it holds for, `amount` what it came to itself; all exact, in major units.
+    `place` names it: `flat`, `discount 1` (the first by an amount), `minimum` or `maximum`. `figure` is what it says
+    for the time so far, `base` what the segments came to that it holds for, `amount` what it came to itself; all exact,
+    in major units.
     """
 
     place: str
@@ -114,10 +115,13 @@ def _adjust(
 ) -> tuple[tuple[Step, ...], tuple[Had, ...]]:
     adjusted, had = list(steps), {one.place: one for one in had_before}
     amount = sum((step.amount for step in steps), Fraction(0))
-    for number, discount in enumerate(discounts, 1):
+    number = 0
+    for discount in discounts:
         if discount.percent is not None:
             amount = _add(adjusted, discount_step(discount, amount, share), amount)
         else:
+            # Counted among those by an amount, so that a percent before it makes it no other one.
+            number += 1
             fixed = Bound(amount=discount.amount or Decimal(0), is_prorated=discount.is_prorated)
             amount = _add_once(adjusted, had, f"discount {number}", StepKind.DISCOUNT, fixed, share, amount)
     for kind, bound in ((StepKind.MINIMUM, minimum), (StepKind.MAXIMUM, maximum)):

@@ -84,11 +84,17 @@ def next_unit(
         place=None if included.left else place,
         included_left=Fraction(0) if terms.exempt_reason else included.left,
         edge=edge and _priced(terms, edge, total, segment),
-        held_by=next((step.kind for step in then if step.kind in _BOUNDS), None),
+        held_by=next((step.kind for step in then if _holds(step)), None),
     )
 
 
-_BOUNDS = (StepKind.MINIMUM, StepKind.MAXIMUM)
+def _holds(step: Step) -> bool:
+    """Whether a bound changes the line; where segments before it had of it, that is taken back the other way."""
+    return (
+        step.amount > 0
+        if step.kind is StepKind.MINIMUM
+        else step.kind is StepKind.MAXIMUM and step.amount < 0
+    )
 
 
 def one_more(terms: PriceTerms, usage: Usage) -> Usage:

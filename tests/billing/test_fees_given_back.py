@@ -234,6 +234,25 @@ def test_a_credit_that_paid_for_it_is_there_again(account: Account, *, takes_cre
     assert_books_agree()
 
 
+def test_a_credit_after_tax_that_paid_for_it_is_there_again_too(account: Account) -> None:
+    """It paid for all of the bill, tax too: what comes back is the credit, and no money that could be paid out."""
+    subscription = subscribe(account, plan("plan"), "2026-03-01")
+    with as_worker():
+        grant_credit(
+            account_id=account.pk, kind="promotion", name="Welcome", amount="40", reason="welcome", by=None,
+            now=instant("2026-03-02"), is_before_tax=False,
+        )  # fmt: skip
+    march = bill(subscription, "2026-04-01T01")[1]
+    assert amounts(march) == {"Base": 3_000, "VAT 10 %": 300, "Welcome": -3_300}
+
+    last = end(subscription)
+
+    assert corrected(last) == {"Base": -3_000, "VAT 10 %": -300, "Welcome": 3_300}
+    assert charged(last) == {"Base": 1_500, "VAT 10 %": 150, "Welcome": -1_650}
+    assert (last.state, last.total_minor, "Carried to the next bill" in amounts(last)) == ("issued", 0, False)
+    assert_books_agree()
+
+
 def with_usage(key: str, amount: str = "40", **whole: Any) -> Plan:
     prices = [
         usage_price("requests", PerUnit(unit_amount=Decimal("0.10"))),

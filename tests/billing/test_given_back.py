@@ -147,7 +147,8 @@ def stored(world: World) -> tuple[StoredLine, ...]:
     paid = Counter[str]()
     for line in world.first.lines:
         if line.kind is LineKind.CREDIT:
-            paid.update(line.allotted)
+            # One after tax pays a part of everything.
+            paid.update(line.allotted or {each.key: 1 for each in world.first.lines})
     return tuple(
         StoredLine(
             id=number, invoice_id=7, invoice_number="TG-7", line=line, taxes=world.before.taxes,

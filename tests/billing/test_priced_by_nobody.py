@@ -8,6 +8,7 @@ import pytest
 
 from accounts.models import Account
 from accounts.tenancy import as_worker
+from insights.billing.settlement_operations import release_invoice
 from insights.models import Invoice, Plan, PlanVersion, Price, Source, Subscription, SubscriptionPhase
 from insights.rating.charges import PerUnit
 from insights.rating.sheet import price_document
@@ -18,11 +19,14 @@ from tests.billing.scene import (
     complete,
     deliver,
     fee,
+    findings_of,
     instant,
     make_plan,
+    meters,
     subscribe,
     usage_price,
 )
+from tests.factories import make_user
 
 pytestmark = pytest.mark.database
 NOW = "2026-05-01T01"
@@ -132,3 +136,23 @@ def test_how_much_is_said_in_groups_of_digits(edge: Source, account: Account) ->
     [reason] = of_april(subscription).parked_for
 
     assert reason["message"] == "1,234,567.5 unit of requests have no price in the plan."
+
+
+def test_hours_without_a_price_that_were_let_pass_agree_with_the_books(
+    edge: Source, account: Account
+) -> None:
+    meters("volume", aggregation="time_weighted_sum")
+    subscription = subscribe(account, plain("plain"), "2026-04-01")
+    deliver(edge, account, [("volume", "2026-04-05", "3")])
+    complete(account, NOW)
+    parked = of_april(subscription)
+    staff = make_user("s@x.example", is_staff=True)
+    release_invoice(parked.public_id, findings=findings_of(parked), reason="a test of ours", by=staff)
+
+    issued = of_april(subscription)
+
+    assert (issued.state, issued.details["unpriced"]) == (
+        "issued",
+        [{"meter_key": "volume", "unit": "unit hours", "quantity": "3"}],
+    )
+    assert_books_agree()

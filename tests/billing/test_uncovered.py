@@ -14,7 +14,7 @@ from insights.billing.settlement_operations import release_invoice
 from insights.billing.uncovered_operations import find_uncovered, release_uncovered
 from insights.billing.uncovered_queries import list_accounts_waiting, list_findings
 from insights.models import Invoice, InvoiceState, Source, Subscription, UncoveredUsage
-from insights.rating.charges import PerUnit
+from insights.rating.charges import Percentage, PerUnit
 from tests.billing.scene import (
     assert_books_agree,
     bill,
@@ -24,12 +24,14 @@ from tests.billing.scene import (
     findings_of,
     instant,
     make_plan,
+    make_profile,
     meters,
+    run_billing,
     subscribe,
     usage_price,
 )
 from tests.books.test_verify_books import verify
-from tests.factories import make_source, make_user
+from tests.factories import make_account, make_source, make_user
 
 pytestmark = pytest.mark.database
 PRICE = usage_price("requests", PerUnit(unit_amount=Decimal(1)))
@@ -57,6 +59,18 @@ def found(account: Account) -> list[tuple[str, str, str, int, bool]]:
             )
             for one in list_findings(account)
         ]
+
+
+def verify_later() -> tuple[str, bool]:
+    """What the books say when the usage has been there for hours."""
+    with as_owner(), connection().cursor() as cursor:
+        for statement in (
+            "ALTER TABLE insights_ledgerentry DISABLE TRIGGER USER",
+            "UPDATE insights_ledgerentry SET committed_at = committed_at - interval '3 hours'",
+            "ALTER TABLE insights_ledgerentry ENABLE TRIGGER USER",
+        ):
+            cursor.execute(statement)
+    return verify()
 
 
 def reasons(invoice: Invoice) -> list[str]:
@@ -108,6 +122,22 @@ class TestFinding:
 
         assert found(account) == []
 
+    def test_what_a_percentage_counts_is_as_what_it_is_of(self, edge: Source, account: Account) -> None:
+        meters("volume", unit="USD")
+        meters("payments")
+        cut = Percentage(percent=Decimal(2), fixed_amount=Decimal("0.10"), count_meter="payments")
+        ended(
+            subscribe(account, make_plan("cut", [usage_price("volume", cut, unit="USD")]), "2026-03-01"),
+            "2026-04-01",
+        )
+        deliver(edge, account, [("payments", "2026-04-10", "3")])
+
+        unlisted, _ = verify_later()
+
+        assert "1 records that no subscription covers are not listed" in unlisted
+        assert found(account) == [("payments", "2026-04-10..2026-04-10", "3", 1, True)]
+        assert verify()[1]
+
     def test_what_comes_of_a_source_that_is_not_charged_is_not(
         self, account: Account, march: Subscription
     ) -> None:
@@ -124,6 +154,30 @@ class TestFinding:
         subscribe(account, make_plan("later", [PRICE]), "2026-04-11")
 
         assert found(account) == [("requests", "2026-04-10..2026-04-10", "1", 1, True)]
+
+    def test_one_account_that_fails_holds_up_no_other(
+        self, edge: Source, account: Account, march: Subscription
+    ) -> None:
+        other = make_account("other", currency="USD")
+        make_profile(other)
+        second = subscribe(other, make_plan("other", [PRICE]), "2026-03-01")
+        ended(second, "2026-04-01")
+        for each in (account, other):
+            deliver(edge, each, [("requests", "2026-03-05", "1"), ("requests", "2026-04-10", "1")])
+            complete(each, "2026-06-01")
+        with as_owner(), connection().cursor() as cursor:
+            cursor.execute(
+                f"ALTER TABLE insights_uncoveredusage ADD CONSTRAINT broken CHECK (account_id <> {account.pk})"
+            )
+
+        try:
+            assert (found(account), len(found(other))) == ([], 1)
+            # Nor does it hold up its own bills: what is on no bill makes none of them wrong.
+            assert [one.state for one in run_billing("2026-05-01T01")] == ["issued", "parked"]
+        finally:
+            with as_owner(), connection().cursor() as cursor:
+                cursor.execute("ALTER TABLE insights_uncoveredusage DROP CONSTRAINT broken")
+        assert len(found(account)) == 1
 
 
 class TestBills:
@@ -200,15 +254,8 @@ def test_books_name_what_is_not_on_the_list(edge: Source, account: Account, marc
     """Usage that was there for hours and that nobody was told of is a difference; what is on the list is counted."""
     deliver(edge, account, [("requests", "2026-04-10", "3"), ("requests", "2026-04-11", "3")])
     assert_books_agree()
-    with as_owner(), connection().cursor() as cursor:
-        for statement in (
-            "ALTER TABLE insights_ledgerentry DISABLE TRIGGER USER",
-            "UPDATE insights_ledgerentry SET committed_at = committed_at - interval '3 hours'",
-            "ALTER TABLE insights_ledgerentry ENABLE TRIGGER USER",
-        ):
-            cursor.execute(statement)
 
-    said, is_in_order = verify()
+    said, is_in_order = verify_later()
     found(account)
     said_then, is_in_order_then = verify()
 

@@ -384,7 +384,8 @@ class Chain:
                 is_in = start <= line.service.start and line.service.end <= month.end
                 if _is_ahead(line) and is_in:
                     is_paid = any(
-                        other.kind == LineKind.CREDIT and other.allotted.get(row.key) for other in bill.rows
+                        other.kind == LineKind.CREDIT and (not other.allotted or other.allotted.get(row.key))
+                        for other in bill.rows
                     )
                     yield replace(line_ahead(row, bill.invoice), is_paid_by_credit=is_paid)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from insights.rating.charges import Graduated, Package, Packages, PerUnit, Stairstep, Tier, Volume
 from insights.rating.next_unit import EdgeKind, next_unit, one_more
-from insights.rating.rate import WHOLE_PERIOD, Segment, Usage, rate_line
+from insights.rating.rate import WHOLE_PERIOD, Segment, Usage, had_after, rate_line
 from insights.rating.terms import Bound, Conversion, PriceTerms
 from insights.values.exact import add_exact
 from insights.values.step import StepKind
@@ -83,6 +83,17 @@ class TestPrice:
             StepKind.MINIMUM,
         )
         assert (next_unit(terms, quantity(10)).amount, next_unit(terms, quantity(10)).held_by) == (1, None)
+
+    def test_a_minimum_that_is_reached_in_a_later_segment_holds_nothing_any_more(self) -> None:
+        """What the segment before had of it is taken back there, and that is no bound that the line is at."""
+        terms = PriceTerms(
+            currency="EUR", charge=PerUnit(unit_amount=Decimal(1)), minimum=Bound(amount=Decimal(10))
+        )
+        later = Segment(had_before=had_after(terms, quantity(3), WHOLE_PERIOD))
+
+        found = [next_unit(terms, quantity(used), segment=later) for used in (2, 9)]
+
+        assert [(one.amount, one.held_by) for one in found] == [(0, StepKind.MINIMUM), (1, None)]
 
 
 class TestEdge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from insights.rating.charges import Flat, Graduated, PerUnit, Tier, Volume
 from insights.rating.plan_change import ChangePolicy, InvalidSegments, PlanSegment, rate_segments
 from insights.rating.rate import Usage, converted, rate_line
-from insights.rating.terms import PriceTerms
+from insights.rating.terms import Discount, PriceTerms
 from insights.values.money import Money
 from insights.values.period import Period
 from insights.values.step import StepKind
@@ -165,6 +166,30 @@ class TestPolicies:
         )
 
         assert (first.amount, second.amount) == (Money(200, "USD"), Money(800, "USD"))
+
+    def test_a_discount_by_an_amount_is_had_once_where_a_percent_goes_or_comes(self) -> None:
+        """Of what a plan takes off by an amount the first is the first, whatever percents stand before it."""
+        fixed, percent = Discount(amount=Decimal(5)), Discount(percent=Decimal(10))
+        one = PriceTerms(currency="USD", charge=PerUnit(unit_amount=Decimal(1)), discounts=(percent, fixed))
+
+        found = [
+            [
+                line.amount.minor
+                for line in rate_segments(
+                    JUNE,
+                    [
+                        segment(1, 16, 20, ChangePolicy.RESTART, terms),
+                        segment(16, 31, 20, ChangePolicy.CONTINUE, later),
+                    ],
+                )
+            ]
+            for terms, later in (
+                (one, replace(one, discounts=(fixed,))),
+                (replace(one, discounts=(fixed,)), one),
+            )
+        ]
+
+        assert found == [[1_300, 2_000], [1_500, 1_800]]
 
     def test_sharing_shrinks_both_sides(self) -> None:
         first, second = rate_segments(

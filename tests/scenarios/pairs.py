@@ -324,7 +324,12 @@ class _Maker:
         used = BilledUsage(meters=self.meters, current=self.usage(march), earlier={})
         first = draft_invoice(march, used)
         last = march.plans[-1].sheet
-        paid = {key for line in first.lines if line.kind is LineKind.CREDIT for key in line.allotted}
+        paid = {
+            key
+            for line in first.lines
+            if line.kind is LineKind.CREDIT
+            for key in line.allotted or (each.key for each in first.lines)
+        }
         stored = tuple(
             StoredLine(
                 id=number, invoice_id=7, invoice_number="TG-7", line=line, taxes=march.taxes,
