@@ -15,6 +15,7 @@ from decimal import Decimal
 from insights.billing.basis import DraftLine
 from insights.billing.bill import BillLine
 from insights.metering.between import NOTHING_MOVED, Between, Moved
+from insights.rating.invoice import LineKind
 from insights.values.exact import EXACT
 from insights.values.money import Money, sum_money
 
@@ -154,6 +155,12 @@ class ThenAndNow:
     def residual(self) -> Money:
         """What of the totals' difference no line accounts for: nothing."""
         return self.change - sum_money((line.change for line in self.lines), self.currency)
+
+    @property
+    def took_back(self) -> bool:
+        """Whether fees of the bill are gone, since a later one took them back."""
+        gone = [line.then for line in self.lines if line.then and line.now is None]
+        return any(then.kind is LineKind.CHARGE and not then.meter_key for then in gone)
 
     @property
     def is_accounted_for(self) -> bool:

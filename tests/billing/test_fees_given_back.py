@@ -292,6 +292,7 @@ def test_late_usage_and_a_fee_that_comes_back_are_one_correction(edge: Source, a
         assert found is not None
         then_and_now = compare_then_and_now(account, found, known=None)
     assert then_and_now.is_accounted_for
+    assert then_and_now.took_back
     changed = {change.line.name: change.change.minor for change in then_and_now.lines}
     assert changed == corrected(april)
 

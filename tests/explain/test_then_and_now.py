@@ -102,6 +102,7 @@ def test_every_aggregation_comes_out_as_billed_then_and_as_corrected_now(
     own = both(world.ours, march)
     assert own.is_own
     assert own.is_equal
+    assert not own.took_back
     assert (own.moved.came, own.moved.went, own.change.minor) == (0, 0, 0)
     check(own)
 
