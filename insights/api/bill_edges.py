@@ -24,6 +24,7 @@ from insights.api.edge_cursor import read_edge_place, write_edge_place
 from insights.api.errors import NOT_FOUND_DETAIL, Problem
 from insights.api.negotiation import CSV
 from insights.api.parameters import choice, limit_of, query_pairs, single_values
+from insights.billing.bill import Bill
 from insights.billing.bill_queries import get_bill
 from insights.explain.edge_document import edge_document, edge_record_document
 from insights.explain.edge_queries import Beside, count_beside, each_beside, list_beside
@@ -50,6 +51,14 @@ class EdgesEndpoint(BillsEndpoint):
         if READ_USAGE not in self.key_facts.scopes:
             raise Problem("permission_denied", "These are usage records: the key needs usage:read too.")
 
+    def _bill(self, invoice_id: uuid.UUID) -> tuple[Account, Bill]:
+        """The account and its invoice, in the account's scope; a Problem if there is none."""
+        account = Account.objects.get(pk=self.account_id)
+        bill = get_bill(account, public_id=invoice_id, now=timezone.now())
+        if bill is None:
+            raise Problem("not_found", NOT_FOUND_DETAIL)
+        return account, bill
+
 
 class InvoiceEdges(EdgesEndpoint):
     """The edges of an invoice's period, with the records beside them."""
@@ -66,10 +75,7 @@ class InvoiceEdges(EdgesEndpoint):
         if "cursor" in values:
             after = read_edge_place(values["cursor"], account_id=self.account_id, question=question)
         with account_scope(self.account_id, read_only=True):
-            account = Account.objects.get(pk=self.account_id)
-            bill = get_bill(account, public_id=invoice_id, now=timezone.now())
-            if bill is None:
-                raise Problem("not_found", NOT_FOUND_DETAIL)
+            account, bill = self._bill(invoice_id)
             beside = Beside.of(account, bill, minutes=int(within))
             counts = count_beside(beside)
             rows = list_beside(beside, after=after, limit=limit + 1)
@@ -101,10 +107,7 @@ class InvoiceEdgesCsv(EdgesEndpoint):
         self.refuse_without_usage()
         within = _within(values)
         with account_scope(self.account_id, read_only=True):
-            account = Account.objects.get(pk=self.account_id)
-            bill = get_bill(account, public_id=invoice_id, now=timezone.now())
-            if bill is None:
-                raise Problem("not_found", NOT_FOUND_DETAIL)
+            account, bill = self._bill(invoice_id)
             beside = Beside.of(account, bill, minutes=int(within))
             refuse_archived_records(account, beside.reach)
             dimension_keys = list_dimension_keys(account)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -14,6 +16,24 @@ from insights.exports.stream import bound_each_send, gather_lines
 CSV_TYPE = "text/csv; charset=utf-8"
 # Rows that a long file reads at once, in one short transaction.
 ROWS_AT_ONCE = 1_000
+Row = TypeVar("Row")
+Place = TypeVar("Place")
+
+
+def read_by_pages(
+    scope: Callable[[], AbstractContextManager[object]],
+    read: Callable[[Place | None, int], Sequence[Row]],
+    place_of: Callable[[Row], Place],
+) -> Iterator[Row]:
+    """Every row, some behind a place at a time; each scope ends before what was read in it is sent."""
+    place: Place | None = None
+    while True:
+        with scope():
+            found = read(place, ROWS_AT_ONCE)
+        yield from found
+        if len(found) < ROWS_AT_ONCE:
+            return
+        place = place_of(found[-1])
 
 
 def csv_file(rows: Iterable[Iterable[str]], name: str) -> HttpResponse:

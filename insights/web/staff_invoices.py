@@ -44,7 +44,7 @@ from insights.billing.settlement_operations import (
 from insights.billing.uncovered_queries import list_accounts_waiting
 from insights.exports.invoice_rows import invoice_rows
 from insights.web.bills import uuid_of
-from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
+from insights.web.csv_files import csv_stream, read_by_pages
 from insights.web.partials import render_page
 
 INVOICES_PER_PAGE = 50
@@ -87,15 +87,12 @@ def invoices_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 def _every_invoice(search: InvoiceSearch, now: datetime) -> Iterator[InvoiceFacts]:
-    """Every invoice found, read by pages, as the role of the page that asked, which has ended by then."""
-    last: UUID | None = None
-    while True:
-        with as_staff():
-            found = list_invoices(search, now=now, limit=ROWS_AT_ONCE, after=last)
-        yield from found
-        if len(found) < ROWS_AT_ONCE:
-            return
-        last = found[-1].public_id
+    """Every invoice found, as the role of the page that asked, which has ended by then."""
+    return read_by_pages(
+        as_staff,
+        lambda after, limit: list_invoices(search, now=now, limit=limit, after=after),
+        lambda one: one.public_id,
+    )
 
 
 @staff_page

@@ -15,7 +15,7 @@ from accounts.access import staff_page
 from accounts.tenancy import as_staff
 from insights.billing.run_queries import RunFacts, list_runs, list_unfinished
 from insights.exports.run_rows import run_rows
-from insights.web.csv_files import ROWS_AT_ONCE, csv_stream
+from insights.web.csv_files import csv_stream, read_by_pages
 from insights.web.partials import render_page
 
 RUNS_PER_PAGE = 50
@@ -57,15 +57,12 @@ def runs_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 def _every_run(now: datetime) -> Iterator[RunFacts]:
-    """Every pass, read by pages, as the role of the page that asked, which has ended by then."""
-    before: int | None = None
-    while True:
-        with as_staff():
-            found = list_runs(now=now, limit=ROWS_AT_ONCE, before=before)
-        yield from found
-        if len(found) < ROWS_AT_ONCE:
-            return
-        before = found[-1].id
+    """Every pass, as the role of the page that asked, which has ended by then."""
+    return read_by_pages(
+        as_staff,
+        lambda before, limit: list_runs(now=now, limit=limit, before=before),
+        lambda one: one.id,
+    )
 
 
 def _before(request: HttpRequest) -> int | None:

@@ -58,6 +58,21 @@ def bill_page(client: Any, cast: Cast, invoice: Invoice) -> str:
     return page(client, cast, "bill-detail", invoice.public_id)
 
 
+def agree_on_a_price(invoice: Invoice, *, starts_at: datetime) -> None:
+    """A price of the account's own for the second one of the bill's plan."""
+    own = invoice.details["segments"][0]["sheet"]["prices"][1]
+    with as_owner():
+        plan = Plan.objects.create(key="payg", name="Pay as you go", currency="EUR")
+        PriceOverride.objects.create(
+            account=invoice.account,
+            plan=plan,
+            price_key=own["key"],
+            terms=terms_document(gigabytes()),
+            starts_at=starts_at,
+            reason="agreed",
+        )
+
+
 def table(client: Any, cast: Cast, name: str, *arguments: Any) -> list[dict[str, str]]:
     response = client.get(reverse(name, args=[cast.ours.public_id, *arguments]))
     assert response.status_code == 200
@@ -292,17 +307,7 @@ class TestPrices:
 
     def test_marks_a_price_of_ones_own(self, cast: Cast, signed_in: Any) -> None:
         invoice = make_invoice(cast.ours, state="draft", period=NOVEMBER)
-        own = invoice.details["segments"][0]["sheet"]["prices"][1]
-        with as_owner():
-            plan = Plan.objects.create(key="payg", name="Pay as you go", currency="EUR")
-            PriceOverride.objects.create(
-                account=cast.ours,
-                plan=plan,
-                price_key=own["key"],
-                terms=terms_document(gigabytes()),
-                starts_at=datetime(2026, 1, 1, tzinfo=UTC),
-                reason="agreed",
-            )
+        agree_on_a_price(invoice, starts_at=datetime(2026, 1, 1, tzinfo=UTC))
         client = signed_in(cast.viewer)
 
         assert page(client, cast, "price-list").count("Your own price") == 1
@@ -317,17 +322,7 @@ class TestPrices:
 
     def test_a_price_of_ones_own_of_another_time_is_not_marked(self, cast: Cast, signed_in: Any) -> None:
         invoice = make_invoice(cast.ours, period=NOVEMBER)
-        own = invoice.details["segments"][0]["sheet"]["prices"][1]
-        with as_owner():
-            plan = Plan.objects.create(key="payg", name="Pay as you go", currency="EUR")
-            PriceOverride.objects.create(
-                account=cast.ours,
-                plan=plan,
-                price_key=own["key"],
-                terms=terms_document(gigabytes()),
-                starts_at=NOVEMBER[1],
-                reason="agreed",
-            )
+        agree_on_a_price(invoice, starts_at=NOVEMBER[1])
 
         assert "Your own price" not in bill_page(signed_in(cast.viewer), cast, invoice)
 

@@ -45,7 +45,7 @@ def test_pages_keep_the_question_and_say_where_they_are(cast: Any, signed_in: An
 def test_the_csv_has_every_invoice_of_the_question(
     cast: Any, signed_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("insights.web.staff_invoices.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("insights.web.csv_files.ROWS_AT_ONCE", 2)
     made = [make_invoice(cast.ours, lines=[], operation=str(number)).number for number in range(5)]
     make_invoice(cast.other, lines=[], state="draft")
     browser = signed_in(cast.staff)

@@ -67,7 +67,8 @@ def test_what_is_over_is_a_table_that_rests(cast: Any, signed_in: Any) -> None:
     assert all(f'<td class="num">{number}' in page for number in ("4,000", "3,990", "8", "2"))
 
 
-def test_the_csv_has_every_pass(cast: Any, signed_in: Any) -> None:
+def test_the_csv_has_every_pass(cast: Any, signed_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("insights.web.csv_files.ROWS_AT_ONCE", 1)
     make_run(kind="draft", done=4_000, finished_at=datetime.now(UTC))
     make_run(failed=1, problem="=cmd")
 
