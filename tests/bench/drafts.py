@@ -24,7 +24,7 @@ from tests.bench.site import Spent, postgres_cpu_seconds, settle
 from tests.billing.scene import fee, make_plan, usage_price
 from tests.conftest import KEPT_TABLES
 from tests.factories import ingest_now
-from usage_portal.celery import prepare_worker
+from usage_portal.celery import BILLING_PARTS, prepare_worker
 
 METERS = tuple(f"drafted_{number}" for number in range(6))
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -33,7 +33,6 @@ SOON = timedelta(minutes=10)
 A_DAY_LATER = timedelta(days=1, hours=1)
 EVERY = 10
 TIMES_MAX = 4.0
-PARTS = 2
 
 _ROWS = """
 INSERT INTO accounts_account (public_id, reference, name, state, billing_zone, currency, opened_at)
@@ -79,8 +78,8 @@ _COPIED = ("insights_invoice", "insights_lineitem")
 def measure(report: Report, accounts: int) -> None:
     """Draft all accounts, then after nothing, after usage for a tenth, and after a day; say how many times the floor.
 
-    The floor writes the very rows of the first pass. Rating alone is given besides: the arithmetic of the lines, which
-    no statement does.
+    Passes are timed as they are set up by default, in parts at once, and by one process besides. The floor writes the
+    very rows of the first pass. Rating alone is given besides: the arithmetic of the lines, which no statement does.
     """
     report.heading(f"{accounts:,} accounts with {len(METERS)} meters, a draft each")
     prepare_worker()
@@ -96,16 +95,18 @@ def measure(report: Report, accounts: int) -> None:
     report.say("drafts, rows", f"{kept:,} invoices and lines, {lines:,} lines rated")
     report.say("drafts, floor: sums and COPY", _words(floor))
     report.say("drafts, rating the lines alone", _words(rating))
-    for name, spent in (
-        ("new", new),
-        ("again after a day", again),
-        (f"new, by {PARTS} worker processes", shared),
-        (f"again after a day, by {PARTS} worker processes", shared_again),
+    for name, spent, alone in (
+        (f"new, by {BILLING_PARTS} worker processes", shared, new),
+        (f"again after a day, by {BILLING_PARTS} worker processes", shared_again, again),
     ):
         report.say(f"drafts, {name}", _words(spent))
         report.at_most(f"drafts, {name}, against the floor", spent.clock / floor.clock, TIMES_MAX, " times")
         both = floor.clock + rating.clock
         report.say(f"drafts, {name}, against floor and rating", f"{spent.clock / both:.3g} times")
+        report.say(
+            f"drafts, {name.partition(',')[0]}, by one process",
+            f"{_words(alone)}, {alone.clock / floor.clock:.3g} times the floor",
+        )
     report.say("drafts, nothing changed", _words(unchanged))
     report.say("drafts, usage for a tenth", _words(tenth))
 
@@ -114,12 +115,12 @@ def _shared(accounts: int) -> tuple[Spent, Spent]:
     """The same passes from the beginning, each by several worker processes at once."""
     with as_owner(), connection().cursor() as cursor:
         cursor.execute("TRUNCATE insights_invoice, insights_billingrun CASCADE")
-    with workers(PARTS) as pool:
-        new, done = _spent(lambda: shared_pass(pool, PARTS, "issue", NOW))
+    with workers(BILLING_PARTS) as pool:
+        new, done = _spent(lambda: shared_pass(pool, BILLING_PARTS, "issue", NOW))
         with as_owner(), connection().cursor() as cursor:
             # A day later the database's own maintenance has long counted the new rows.
             cursor.execute("ANALYZE insights_invoice, insights_lineitem")
-        again, done_again = _spent(lambda: shared_pass(pool, PARTS, "draft", NOW + A_DAY_LATER))
+        again, done_again = _spent(lambda: shared_pass(pool, BILLING_PARTS, "draft", NOW + A_DAY_LATER))
     assert (done, done_again) == (accounts, accounts)
     return new, again
 

@@ -9,6 +9,7 @@ from celery import Celery
 from django.core.exceptions import ImproperlyConfigured
 
 from usage_portal import celery as portal_celery
+from usage_portal.devstack.management import WORKER_PROCESSES
 
 
 def test_tasks_are_acknowledged_after_the_work_and_found_again_soon() -> None:
@@ -63,6 +64,13 @@ def test_passes_are_asked_for_in_as_many_parts_as_are_set(monkeypatch: pytest.Mo
     asked = [entry for entry in portal_celery.timetable().values() if "draft_invoices" in entry["task"]]
 
     assert [entry["args"] for entry in asked] == [[0, 3], [1, 3], [2, 3]]
+
+
+def test_passes_leave_a_process_of_the_worker_to_usage() -> None:
+    for name in ("draft_invoices", "issue_invoices"):
+        asked = [entry for entry in portal_celery.timetable().values() if name in entry["task"]]
+        assert [entry["args"] for entry in asked] == [[0, 2], [1, 2]]
+        assert len(asked) < WORKER_PROCESSES
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "65", "1.5", "two", "\u0662"])

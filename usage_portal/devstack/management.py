@@ -33,7 +33,7 @@ NEEDS_NO_MIGRATION = frozenset(
         "spectacular",
     }
 )
-WORKER_PROCESSES = 2
+WORKER_PROCESSES = 3
 
 
 def run_manage(arguments: list[str]) -> int:
