@@ -160,6 +160,7 @@ GRANTS: dict[str, dict[str, str]] = {
     "insights_billingrun": {_STAFF: READ, _WORKER: WRITE},
     "insights_creditgrant": {_WEB: READ, _STAFF: APPEND, _WORKER: APPEND},
     "insights_credituse": {_WEB: READ, _WORKER: APPEND, _STAFF: f"SELECT ({_CREDIT_USE_FACTS})"},
+    "insights_payout": {_WEB: READ, _STAFF: READ, _WORKER: APPEND},
     # Uploads and work.
     "insights_batch": {_STAFF: READ, _WORKER: ALL, _INTAKE: APPEND},
     # Staff open, ask and end; what was counted, and that it is in the books, is the worker's to say.

@@ -20,6 +20,7 @@ _WORDS = {
     "invoice.mark_paid": "Marked bill {subject} as paid",
     "invoice.mark_open": "Marked bill {subject} as not paid: {reason}",
     "invoice.void": "Voided bill {subject}: {reason}",
+    "credit.pay_out": "Paid out {subject}: {reason}",
     "note.add": "Wrote the note “{subject}”",
     "note.change": "Changed the note “{subject}”",
     "note.delete": "Deleted the note “{subject}”",

@@ -164,8 +164,17 @@ class CreditUseSerializer(serializers.Serializer[Json]):
     is_return = serializers.BooleanField()
 
 
+class CreditPayoutSerializer(serializers.Serializer[Json]):
+    """What was paid out of a credit to an account that is closed."""
+
+    amount = serializers.CharField(help_text=AMOUNT_HELP)
+    paid_on = serializers.DateField()
+    reference = serializers.CharField()
+    recorded_at = serializers.DateTimeField()
+
+
 class CreditSerializer(serializers.Serializer[Json]):
-    """A credit with its uses."""
+    """A credit with its uses and what was paid out of it."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -187,6 +196,7 @@ class CreditSerializer(serializers.Serializer[Json]):
         help_text="Whether it lowers what tax is taken of. Others pay like money, after those."
     )
     uses = CreditUseSerializer(many=True)
+    payouts = CreditPayoutSerializer(many=True)
 
 
 class CreditsSerializer(serializers.Serializer[Json]):

@@ -284,6 +284,15 @@ def _credits(balance: CreditBalance, now: datetime) -> dict[str, Any]:
                     }
                     for use in grant.uses
                 ],
+                "payouts": [
+                    {
+                        "amount": money_number(paid.amount),
+                        "paid_on": paid.paid_on.isoformat(),
+                        "reference": paid.reference,
+                        "recorded_at": instant_text(paid.recorded_at),
+                    }
+                    for paid in grant.payouts
+                ],
             }
             for grant in balance.grants
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from insights.values.money import Money, sum_money
@@ -21,8 +21,18 @@ class CreditUseFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CreditPayoutFacts:
+    """What a payout to the closed account took of a grant."""
+
+    amount: Money
+    paid_on: date
+    reference: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreditGrantFacts:
-    """A grant with its uses in order."""
+    """A grant with its uses by bills in order, and what was paid out of it."""
 
     public_id: UUID
     kind: str
@@ -35,11 +45,13 @@ class CreditGrantFacts:
     priority: int
     is_before_tax: bool
     uses: tuple[CreditUseFacts, ...]
+    payouts: tuple[CreditPayoutFacts, ...]
 
     @property
     def used(self) -> Money:
-        """What all bills took of it together."""
-        return sum_money((use.amount for use in self.uses), self.amount.currency)
+        """What all bills and payouts took of it together."""
+        taken = [use.amount for use in self.uses] + [one.amount for one in self.payouts]
+        return sum_money(taken, self.amount.currency)
 
     @property
     def remaining(self) -> Money:
@@ -58,7 +70,7 @@ class CreditGrantFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantBalance:
-    """A grant with how much of it bills took, without saying which bills."""
+    """A grant with how much of it bills and payouts took, without saying which."""
 
     kind: str
     name: str

@@ -170,7 +170,10 @@ def _void_refusals(invoice: Invoice, settlement: Settlement) -> list[str]:
     if later := sorted(str(number) for number in numbers):
         refusals.append(f"Invoice {', '.join(later)} corrects it; void that one first.")
     carried = CreditUse.objects.filter(account=invoice.account_id, grant__from_invoice=invoice)
-    used = carried.values("invoice__number").annotate(used=Sum("amount_minor")).filter(used__gt=0)
+    if carried.filter(payout__isnull=False).exists():
+        refusals.append("What was carried from it is paid out.")
+    used = carried.filter(payout__isnull=True).values("invoice__number")
+    used = used.annotate(used=Sum("amount_minor")).filter(used__gt=0)
     if later := sorted(str(row["invoice__number"]) for row in used):
         refusals.append(f"What was carried from it lowered invoice {', '.join(later)}; void that one first.")
     if any(

@@ -77,6 +77,15 @@ class UncoveredFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindingOfAccount:
+    """What is on the list, and whose it is."""
+
+    account_reference: str
+    account_name: str
+    found: UncoveredFinding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UncoveredAmount:
     """The same with how much it is, for the account itself."""
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Count, F, Q, QuerySet
@@ -17,7 +18,13 @@ from accounts.models import Account
 from accounts.tenancy import connection
 from insights.billing.basis import Problem
 from insights.billing.row_queries import any_of
-from insights.billing.uncovered import UncoveredAmount, UncoveredFinding, UncoveredPlace, UncoveredUsage
+from insights.billing.uncovered import (
+    FindingOfAccount,
+    UncoveredAmount,
+    UncoveredFinding,
+    UncoveredPlace,
+    UncoveredUsage,
+)
 from insights.metering.aggregations import needs_seconds
 from insights.metering.metered_queries import Ask, list_billed_meters, read_metered
 from insights.metering.windows import ONE_DAY
@@ -119,6 +126,23 @@ def list_findings(account: Account) -> tuple[UncoveredFinding, ...]:
     rows = rows_of([account.pk]).defer("quantity")
     ordered = rows.order_by(F("released_at").asc(nulls_first=True), "first_used_on", "meter__position", "pk")
     return tuple(map(finding_of, ordered))
+
+
+def list_findings_of_all(*, limit: int, after: UUID | None = None) -> tuple[FindingOfAccount, ...]:
+    """What is on the list of every account, in the order in which it was put there; `after` is one of them."""
+    rows = UncoveredRow.objects.select_related("meter", "account").defer("quantity").order_by("pk")
+    if after is not None:
+        rows = rows.filter(pk__gt=UncoveredRow.objects.filter(public_id=after).values("pk")[:1])
+    return tuple(_of_account(row.account, finding_of(row)) for row in rows[:limit])
+
+
+def list_findings_of(account: Account) -> tuple[FindingOfAccount, ...]:
+    """The same of one account, what waits for a person first."""
+    return tuple(_of_account(account, found) for found in list_findings(account))
+
+
+def _of_account(account: Account, found: UncoveredFinding) -> FindingOfAccount:
+    return FindingOfAccount(account_reference=account.reference, account_name=account.name, found=found)
 
 
 def list_beside(account: Account, period: Period) -> tuple[UncoveredAmount, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from insights.books.backfill_checks import BACKFILLS
 from insights.books.bill_checks import BILL_CHECKS
 from insights.books.line_checks import BATCH_CHUNKS, BATCH_LINES, PARTS, POSITIONS, WATERMARKS
+from insights.books.payout_checks import PAYOUTS
 from insights.books.record_checks import (
     IDENTITIES,
     NUMBERS,
@@ -35,5 +36,6 @@ CHECKS = (
     ARCHIVED_KNOWN,
     WATERMARKS,
     *BILL_CHECKS,
+    PAYOUTS,
     UNCOVERED,
 )

@@ -86,7 +86,7 @@ def line_rows(bill: Bill) -> Iterator[list[str]]:
 
 
 def credit_rows(balance: CreditBalance) -> Iterator[list[str]]:
-    """Every grant and every use of it, under a heading."""
+    """Every grant, every use of it and what was paid out of it, under a heading."""
     yield list(CREDIT_COLUMNS)
     for grant in balance.grants:
         head = [
@@ -111,6 +111,8 @@ def credit_rows(balance: CreditBalance) -> Iterator[list[str]]:
                 money_number(-use.amount),
                 *tail,
             ]
+        for paid in grant.payouts:
+            yield [*head, "paid out", paid.paid_on.isoformat(), "", money_number(-paid.amount), *tail]
 
 
 def price_rows(

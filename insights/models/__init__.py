@@ -12,7 +12,7 @@ from insights.models.batches import (
 )
 from insights.models.books import BookCheck
 from insights.models.catalog import Aggregation, Meter
-from insights.models.credits import CreditGrant, CreditKind, CreditUse
+from insights.models.credits import CreditGrant, CreditKind, CreditUse, Payout
 from insights.models.downloads import Download, DownloadState
 from insights.models.invoices import (
     BillingRun,
@@ -89,6 +89,7 @@ __all__ = [
     "LineVerdict",
     "Meter",
     "MonthState",
+    "Payout",
     "Plan",
     "PlanKind",
     "PlanVersion",

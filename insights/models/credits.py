@@ -1,4 +1,7 @@
-"""Credits: money an account may use instead of paying, and each use of it. A balance is a sum, kept nowhere."""
+"""Credits: money an account may use instead of paying, each use of it, and what of it was paid out.
+
+A balance is a sum, kept nowhere.
+"""
 
 from __future__ import annotations
 
@@ -65,13 +68,46 @@ class CreditGrant(models.Model):
         ]
 
 
+class Payout(models.Model):
+    """Money sent to a closed account for what bills below zero left of it; of which credits, its uses say.
+
+    Rows are only added. `public_id` is given by whoever records it, so that a repeat is known.
+    """
+
+    public_id = models.UUIDField(editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    amount_minor = models.DecimalField(max_digits=30, decimal_places=0)
+    currency = models.CharField(max_length=3)
+    paid_on = models.DateField(help_text="On the account's billing clock.")
+    reference = models.CharField(max_length=300, help_text="Of the payment; the customer reads it.")
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
+    recorded_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "id"], name="payout_account_id"),
+            models.UniqueConstraint(fields=["account", "public_id"], name="payout_public_id"),
+            models.CheckConstraint(name="payout_above_zero", condition=Q(amount_minor__gt=0)),
+            models.CheckConstraint(name="payout_has_reference", condition=~Q(reference="")),
+        ]
+
+
 class CreditUse(models.Model):
-    """What an issued invoice took of a credit, or gave back when it was voided or corrected (below zero)."""
+    """What an issued invoice took of a credit, or gave back when it was voided or corrected (below zero).
+
+    Or what a payout took of it: that is gone too, and no invoice takes it any more.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, related_name="uses", db_constraint=False)
     invoice = models.ForeignKey(
-        Invoice, on_delete=models.PROTECT, related_name="credit_uses", db_constraint=False
+        Invoice, on_delete=models.PROTECT, null=True, related_name="credit_uses", db_constraint=False
+    )
+    payout = models.ForeignKey(
+        Payout, on_delete=models.PROTECT, null=True, related_name="uses", db_constraint=False
     )
     is_return = models.BooleanField(default=False, help_text="Given back because the invoice was voided.")
     amount_minor = models.DecimalField(max_digits=30, decimal_places=0)
@@ -85,5 +121,15 @@ class CreditUse(models.Model):
             models.UniqueConstraint(
                 fields=["account", "grant", "invoice", "is_return"], name="credituse_once"
             ),
+            models.UniqueConstraint(
+                fields=["account", "payout", "grant"],
+                condition=Q(payout__isnull=False),
+                name="credituse_paid_out_once",
+            ),
             models.CheckConstraint(name="credituse_not_zero", condition=~Q(amount_minor=0)),
+            models.CheckConstraint(
+                name="credituse_by_invoice_or_payout",
+                condition=Q(invoice__isnull=False, payout__isnull=True)
+                | Q(invoice__isnull=True, payout__isnull=False, is_return=False, amount_minor__gt=0),
+            ),
         ]

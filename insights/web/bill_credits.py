@@ -14,7 +14,8 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from accounts.models import Account
 from insights.billing.credit_balance import CreditGrantFacts
-from insights.billing.credit_queries import get_credit_balance, list_left_over
+from insights.billing.credit_queries import get_credit_balance
+from insights.billing.payout_queries import list_left_over
 from insights.billing.price_words import money_words
 from insights.exports.bill_rows import credit_rows
 from insights.values.period import local_day
@@ -42,6 +43,7 @@ def credit_list(request: Any) -> HttpResponse:
         "left_over": left_over_words(request.account),
         "grants": [_grant(grant, now=now, zone=zone) for grant in balance.grants],
         "uses": [(grant, use, -use.amount) for grant in balance.grants for use in grant.uses],
+        "payouts": [(grant, one, -one.amount) for grant in balance.grants for one in grant.payouts],
         "zone": request.account.billing_zone,
     }
     return render(request, "bills/credits.html", context)

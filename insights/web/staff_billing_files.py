@@ -1,4 +1,4 @@
-"""The tables of an account's billing page as CSV for staff: plans in turn, add-ons, its own prices, credits."""
+"""The tables of an account's billing page as CSV for staff: plans, own prices, credits, payouts, uncovered usage."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from accounts.views.directory import get_account
 from insights.billing.bill_document import instant_text
 from insights.billing.credit_balance import GrantBalance
 from insights.billing.credit_queries import list_grant_balances
+from insights.billing.payout_queries import list_payouts
 from insights.billing.price_words import money_number
 from insights.billing.subscription_queries import overrides_of, subscriptions_with_phases
+from insights.billing.uncovered_queries import list_findings_of
 from insights.exports.formatting import safe_text
+from insights.exports.payout_rows import payout_rows
+from insights.exports.uncovered_rows import uncovered_rows
 from insights.models import PriceOverride, Subscription
 from insights.web.csv_files import csv_file
 from insights.web.override_words import override_words
@@ -34,6 +38,10 @@ def billing_csv(request: HttpRequest, account_uuid: UUID, slug: str) -> HttpResp
         rows = override_rows((row, override_words(row)) for row in overrides_of(account.pk))
     elif slug == "credits":
         rows = balance_rows(list_grant_balances(account))
+    elif slug == "payouts":
+        rows = payout_rows(list_payouts(account))
+    elif slug == "uncovered":
+        rows = uncovered_rows(list_findings_of(account))
     else:
         raise Http404
     return csv_file(rows, f"billing-{slug}.csv")

@@ -78,11 +78,7 @@ class StartForm(forms.Form):
 
     def clean_anchor_day(self) -> date:
         """Read the day in its one form."""
-        try:
-            return parse_day(self.cleaned_data["anchor_day"])
-        except InvalidDay as error:
-            text = str(error)
-            raise forms.ValidationError(f"{text[:1].upper()}{text[1:]}.") from None
+        return _day(self.cleaned_data["anchor_day"])
 
 
 class ChangeForm(WhenForm):
@@ -188,3 +184,32 @@ class CreditForm(forms.Form):
         """Read the keys; none is every price."""
         keys = tuple(key.strip() for key in self.cleaned_data["covers"].split(",") if key.strip())
         return keys or None
+
+
+class PayoutForm(forms.Form):
+    """Money that was sent to a closed account; `payout` tells a form that is sent twice from another payout."""
+
+    payout = forms.UUIDField(widget=forms.HiddenInput)
+    currency = forms.CharField(widget=forms.HiddenInput, max_length=3)
+    amount = forms.CharField(max_length=30, label="Amount")
+    paid_on = forms.CharField(
+        max_length=10,
+        label="Paid on",
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="On the account's clock.",
+    )
+    reference = forms.CharField(
+        max_length=300, label="Reference of the payment", help_text="The customer reads it."
+    )
+
+    def clean_paid_on(self) -> date:
+        """Read the day in its one form."""
+        return _day(self.cleaned_data["paid_on"])
+
+
+def _day(text: str) -> date:
+    try:
+        return parse_day(text)
+    except InvalidDay as error:
+        said = str(error)
+        raise forms.ValidationError(f"{said[:1].upper()}{said[1:]}.") from None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -16,7 +17,9 @@ from django.utils.text import slugify
 
 from accounts.models import Account
 from insights.billing.catalogue_queries import PlanFacts, list_plans
-from insights.billing.credit_queries import list_grant_balances, list_left_over
+from insights.billing.credit_queries import list_grant_balances
+from insights.billing.payout_queries import LeftOver, list_left_over, list_payouts
+from insights.billing.price_words import money_number
 from insights.billing.profile_queries import find_billing_profile
 from insights.billing.subscription_queries import issued_until, overrides_of, subscriptions_with_phases
 from insights.billing.subscription_rule_queries import period_end
@@ -38,6 +41,7 @@ from insights.web.staff_billing_forms import (
     EndForm,
     OverrideEndForm,
     OverrideForm,
+    PayoutForm,
     ProfileForm,
     StartForm,
 )
@@ -76,7 +80,9 @@ def _form_of(account: Account, name: str, data: Any, *, auto_id: str) -> forms.F
         form = CreditForm(data, auto_id=auto_id)
         form.fields["amount"].label = f"Amount, {account.currency}"
         return form
-    return {"end": EndForm, "override_end": OverrideEndForm}[name](data, auto_id=auto_id)
+    return {"end": EndForm, "override_end": OverrideEndForm, "payout": PayoutForm}[name](
+        data, auto_id=auto_id
+    )
 
 
 def _with_choices(form: forms.Form, **choices: Sequence[tuple[str, str]]) -> forms.Form:
@@ -156,7 +162,8 @@ def render_billing(
         "overrides": [_override(each, now, form, failed_which) for each in overrides_of(account.pk)],
         "profile": find_billing_profile(account),
         "credits": list_grant_balances(account),
-        "left_over": list_left_over(account),
+        "left_over": [_left_over(one, now, form, failed_which) for one in list_left_over(account)],
+        "payouts": list_payouts(account),
         "uncovered": list_findings(account),
         "start_form": form("start"),
         "override_form": form("override"),
@@ -235,6 +242,19 @@ def _override(
         "is_over": row.ends_at is not None and row.ends_at <= now,
         "form": form("override_end", which, price=price, started_at=started_at),
         "has_failed": failed_which == which,
+    }
+
+
+def _left_over(
+    one: LeftOver, now: datetime, form: Callable[..., forms.Form], failed_which: str
+) -> dict[str, Any]:
+    currency = one.amount.currency
+    paid_on = now.astimezone(ZoneInfo(one.account.billing_zone)).date()
+    said = {"currency": currency, "amount": money_number(one.amount), "paid_on": paid_on.isoformat()}
+    return {
+        "row": one,
+        "form": form("payout", currency, payout=uuid4(), **said),
+        "has_failed": failed_which == currency,
     }
 
 

@@ -20,7 +20,6 @@ from accounts.access import staff_page
 from accounts.operations import UnableToChange
 from accounts.tenancy import as_staff
 from insights.billing.bill import BillStatus
-from insights.billing.credit_queries import list_left_over
 from insights.billing.dispatch_queries import MAILED_WITHIN
 from insights.billing.finance_queries import (
     InvoiceFacts,
@@ -31,6 +30,7 @@ from insights.billing.finance_queries import (
     page_invoices,
     sum_by_status,
 )
+from insights.billing.payout_queries import list_left_over, list_payouts
 from insights.billing.period_queries import read_clock
 from insights.billing.settlement_operations import (
     UnknownInvoice,
@@ -49,6 +49,7 @@ from insights.web.partials import render_page
 
 INVOICES_PER_PAGE = 50
 SEARCH_LENGTH_MAX = 200
+PAYOUTS_SHOWN_MAX = 20
 
 
 @staff_page
@@ -68,6 +69,8 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "page": _links(search, page),
         "totals": totals,
         "left_over": list_left_over(),
+        "payouts": list_payouts(limit=PAYOUTS_SHOWN_MAX),
+        "payouts_shown_max": PAYOUTS_SHOWN_MAX,
         "uncovered": list_accounts_waiting(),
         "parked": sum(one.count for one in totals if one.status is BillStatus.CHECKING),
         "overdue": sum(one.count for one in totals if one.status is BillStatus.OVERDUE),

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import Account
 from accounts.operations import close_account
 from accounts.tenancy import as_staff, as_worker
-from insights.billing.credit_queries import list_left_over
+from insights.billing.payout_queries import list_left_over
 from insights.billing.price_words import money_words
 from insights.models import CreditGrant, Invoice, Source
 from insights.rating.charges import PerUnit

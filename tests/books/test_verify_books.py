@@ -13,6 +13,7 @@ from django.db import transaction
 from accounts.tenancy import as_owner, as_worker, connection
 from insights.books.bill_checks import BILL_CHECKS
 from insights.books.checks import CHECKS
+from insights.books.payout_checks import PAYOUTS
 from insights.books.rollup_checks import ARCHIVED_KNOWN, SEALS
 from insights.books.uncovered_checks import UNCOVERED
 from insights.models import BookCheck
@@ -24,7 +25,7 @@ from tests.metering.facts import sum_days_before
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("portal_db")]
 # Two compare once a month is archived, see tests/retention, and those of bills once there are some.
-NOTHING_TO_COMPARE = (SEALS, ARCHIVED_KNOWN, UNCOVERED, *BILL_CHECKS)
+NOTHING_TO_COMPARE = (SEALS, ARCHIVED_KNOWN, UNCOVERED, PAYOUTS, *BILL_CHECKS)
 
 
 @pytest.fixture

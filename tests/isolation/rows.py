@@ -114,6 +114,8 @@ SPECIAL: dict[str, Any] = {
     "insights_creditgrant.expires_at": None,
     "insights_creditgrant.covers": None,
     "insights_creditgrant.from_invoice": None,
+    "insights_credituse.payout": None,
+    "insights_payout.currency": "EUR",
 }
 
 
