@@ -37,6 +37,7 @@ STATUS_WORDS = {
     BillStatus.VOID: "void",
 }
 _TIMES = "\u00d7"
+_CHARGED_BEFORE = "what was charged before the plan changed is not taken back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,10 @@ def _step_words(step: Step, line: BillLine) -> str:
             return f"{number_words(step.base)} {step.note} at {unit_amount}"
         case StepKind.DISCOUNT:
             return _discount_words(step, currency)
+        case StepKind.MINIMUM if step.note:
+            return f"Lifted from {price_amount(step.base, currency)} to {unit_amount}: {_CHARGED_BEFORE}"
+        case StepKind.MAXIMUM if step.note:
+            return f"Lowered from {price_amount(step.base, currency)} to {unit_amount}: {_CHARGED_BEFORE}"
         case StepKind.MINIMUM:
             return f"Lifted from {price_amount(step.base, currency)} to the minimum of {unit_amount}"
         case StepKind.MAXIMUM:

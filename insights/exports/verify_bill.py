@@ -669,14 +669,13 @@ def _adjusted(steps: list[Step], terms: Document, share: Share, had: dict[str, H
             base += earlier.base
             if stated["is_prorated"] and earlier.is_prorated:
                 figure += earlier.figure
-        due = _due_once(kind, base, figure)
+        due = _due_once(kind, base, _not_below_charged(kind, figure, earlier))
         had[place] = Had(place, stated["is_prorated"], figure, base, due)
         if earlier is None:
             add(Step(kind, due, base=_shown(kind, base), unit_amount=fixed, share=own))
         elif due != earlier.amount:
-            add(Step(kind, due, base=_shown(kind, base), unit_amount=figure))
-            old = Step(kind, earlier.amount, base=_shown(kind, earlier.base), unit_amount=earlier.figure)
-            add(old.taken_back())
+            add(_step_so_far(kind, had[place]))
+            add(_step_so_far(kind, earlier).taken_back())
 
     fixed_before = 0
     for discount in terms["discounts"]:
@@ -696,6 +695,21 @@ def _due_once(kind: str, base: Fraction, figure: Fraction) -> Fraction:
     if kind == "discount":
         return -min(max(base, ZERO), figure)
     return max(ZERO, figure - base) if kind == "minimum" else min(ZERO, figure - base)
+
+
+def _not_below_charged(kind: str, figure: Fraction, earlier: Had | None) -> Fraction:
+    """A bound is no lower than what plans before it were charged under one: that is not given back."""
+    if earlier is None or kind == "discount":
+        return figure
+    held = kind == "maximum" or earlier.amount > 0
+    return max(figure, earlier.base + earlier.amount) if held else figure
+
+
+def _step_so_far(kind: str, had: Had) -> Step:
+    """What is due once for all plans so far; where the plan's own figure would give back, the one that was charged."""
+    if had.amount == _due_once(kind, had.base, had.figure):
+        return Step(kind, had.amount, base=_shown(kind, had.base), unit_amount=had.figure)
+    return Step(kind, had.amount, base=had.base, unit_amount=had.base + had.amount, note="charged before")
 
 
 def _shown(kind: str, base: Fraction) -> Fraction:

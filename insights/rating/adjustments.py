@@ -2,7 +2,8 @@
 
 Each is a step of its own and takes what the steps before it came to. Nothing is rounded here. Where a segment continues
 earlier ones, fixed discounts and bounds hold once for all of them, so that a line has what they come to now less what
-the earlier segments had of them.
+the earlier segments had of them. A bound that is lower than what those were charged takes nothing of it back: no line
+is below zero by a bound.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Had:
 
 
 FLAT = "flat"
+# The note of a bound's step that leaves a line at what segments before it were charged.
+CHARGED_BEFORE = "charged before"
 
 
 def adjust_steps(
@@ -145,7 +148,7 @@ def _add_once(
     if before is not None:
         base += before.base
         figure += before.figure if bound.is_prorated and before.is_prorated else 0
-    due = _EFFECTS[kind](base, figure)
+    due = _EFFECTS[kind](base, _figure_that_holds(kind, figure, before))
     had[place] = Had(place=place, is_prorated=bound.is_prorated, figure=figure, base=base, amount=due)
     if before is None:
         return _add(steps, _bound_step(kind, bound, share, base=base, amount=due), amount)
@@ -153,6 +156,13 @@ def _add_once(
         return amount
     amount = _add(steps, _step_of(kind, had[place]), amount)
     return _add(steps, _step_of(kind, before).taken_back(), amount)
+
+
+def _figure_that_holds(kind: StepKind, figure: Fraction, before: Had | None) -> Fraction:
+    """The bound's figure, or what earlier segments were charged by a higher one: no later bound takes that back."""
+    if before is None or kind is StepKind.DISCOUNT or (kind is StepKind.MINIMUM and not before.amount):
+        return figure
+    return max(figure, before.base + before.amount)
 
 
 _EFFECTS: Mapping[StepKind, Callable[[Fraction, Fraction], Fraction]] = {
@@ -164,6 +174,10 @@ _EFFECTS: Mapping[StepKind, Callable[[Fraction, Fraction], Fraction]] = {
 
 def _step_of(kind: StepKind, had: Had) -> Step:
     """What several segments had together, as a step: its figure is for all their time."""
+    if kind is not StepKind.DISCOUNT and had.amount != _EFFECTS[kind](had.base, had.figure):
+        # Not to the bound's figure, but to what was charged before it.
+        reached = had.base + had.amount
+        return Step(kind=kind, base=had.base, unit_amount=reached, amount=had.amount, note=CHARGED_BEFORE)
     base = max(had.base, Fraction(0)) if kind is StepKind.DISCOUNT else had.base
     return Step(kind=kind, base=base, unit_amount=had.figure, amount=had.amount)
 

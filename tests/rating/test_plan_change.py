@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from insights.rating.charges import Flat, Graduated, PerUnit, Tier, Volume
 from insights.rating.plan_change import ChangePolicy, InvalidSegments, PlanSegment, rate_segments
 from insights.rating.rate import Usage, converted, rate_line
-from insights.rating.terms import Discount, PriceTerms
+from insights.rating.terms import Bound, Discount, PriceTerms
 from insights.values.money import Money
 from insights.values.period import Period
 from insights.values.step import StepKind
@@ -85,6 +85,27 @@ def changes_that_continue(draw: st.DrawFn) -> list[PlanSegment]:
         PlanSegment(service=part, terms=terms, usage=draw(strategies.usages), opened_by=ChangePolicy.CONTINUE)
         for part in parts
     ]
+
+
+@st.composite
+def changes_to_other_bounds(draw: st.DrawFn) -> list[PlanSegment]:
+    """June on plans that continue each other, each with bounds of its own; only percents are taken off."""
+    seconds = draw(st.lists(st.integers(1, 2_591_999), max_size=4, unique=True))
+    found = []
+    for part in strategies.parts_of(JUNE, seconds):
+        is_prorated = draw(st.booleans())
+        figures = sorted(draw(st.lists(st.integers(0, 100), min_size=2, max_size=2)))
+        least, most = (Bound(amount=Decimal(figure), is_prorated=is_prorated) for figure in figures)
+        terms = PriceTerms(
+            currency="USD",
+            charge=draw(st.sampled_from([PerUnit(unit_amount=Decimal(1)), TEN_THEN_HALF])),
+            discounts=draw(st.sampled_from([(), (Discount(percent=Decimal(10)),)])),
+            minimum=draw(st.sampled_from([None, least])),
+            maximum=draw(st.sampled_from([None, most])),
+        )
+        quantity = usage(draw(st.integers(0, 120)))
+        found.append(PlanSegment(service=part, terms=terms, usage=quantity, opened_by=ChangePolicy.CONTINUE))
+    return found
 
 
 class TestConservation:
@@ -190,6 +211,60 @@ class TestPolicies:
         ]
 
         assert found == [[1_300, 2_000], [1_500, 1_800]]
+
+    def test_a_lower_maximum_takes_nothing_back_of_what_was_charged(self) -> None:
+        """Further usage costs nothing until what was charged is less than the new maximum again, which it never is."""
+        terms = [
+            PriceTerms(
+                currency="USD", charge=PerUnit(unit_amount=Decimal(1)), maximum=Bound(amount=Decimal(most))
+            )
+            for most in (100, 60, 110)
+        ]
+
+        lines = rate_segments(
+            JUNE,
+            [
+                segment(1, 11, 90, ChangePolicy.RESTART, terms[0]),
+                segment(11, 21, 30, ChangePolicy.CONTINUE, terms[1]),
+                segment(21, 31, 5, ChangePolicy.CONTINUE, terms[2]),
+            ],
+        )
+
+        # 90 + 30 + 5 = 125, of which the last maximum leaves 110.
+        assert [line.amount.minor for line in lines] == [9_000, 0, 2_000]
+        [_, lowered] = lines[1].steps
+        assert (lowered.base, lowered.unit_amount, lowered.amount) == (120, 90, -30)
+        assert lowered.note
+
+    def test_a_lower_minimum_takes_nothing_back_of_what_was_charged(self) -> None:
+        first, later = (
+            PriceTerms(
+                currency="USD", charge=PerUnit(unit_amount=Decimal(1)), minimum=Bound(amount=Decimal(least))
+            )
+            for least in (50, 20)
+        )
+
+        lines = rate_segments(
+            JUNE,
+            [
+                segment(1, 11, 10, ChangePolicy.RESTART, first),
+                segment(11, 21, 30, ChangePolicy.CONTINUE, later),
+                segment(21, 31, 15, ChangePolicy.CONTINUE, later),
+            ],
+        )
+
+        # 10 was lifted to 50, for which 40 more are used before anything is due.
+        assert [line.amount.minor for line in lines] == [5_000, 0, 500]
+
+    @settings(deadline=None)
+    @given(changes_to_other_bounds())
+    def test_no_line_is_below_zero_by_a_bound(self, segments: list[PlanSegment]) -> None:
+        lines = rate_segments(JUNE, segments)
+
+        assert all(line.exact_amount >= 0 for line in lines)
+        assert [proved_amount(step) for line in lines for step in line.steps] == [
+            step.amount for line in lines for step in line.steps
+        ]
 
     def test_sharing_shrinks_both_sides(self) -> None:
         first, second = rate_segments(
