@@ -14,12 +14,13 @@ from insights.billing.basis import (
     Basis,
     CreditOffer,
     IssuedBill,
+    Problem,
     ServiceSegment,
     StoredLine,
 )
 from insights.billing.bill_to_make_mapping import LoadedBasis, PeriodToBill, beginning_at, taxes_of
 from insights.billing.bounds import EARLIER_MIN
-from insights.billing.given_back import came_back_before, rated_out
+from insights.billing.given_back import came_back_before, rated_out, unable_to_give_back
 from insights.billing.issued_bill_queries import is_touched, list_late, load_issued_bill
 from insights.billing.meter_claims import priced_by_others
 from insights.billing.periods import period_containing
@@ -28,6 +29,7 @@ from insights.billing.row_queries import (
     EarlierInvoice,
     any_of,
     list_archived_until,
+    list_given_back,
     list_grants,
     list_invoices,
     list_lines_ahead,
@@ -89,7 +91,11 @@ class _Loader:
         """Put together one subscription's basis."""
         subscription, is_opening = to_bill.subscription, to_bill.kind == InvoiceKind.OPENING
         is_closing = to_bill.kind == InvoiceKind.CLOSING
-        segments, problems = ((), ()) if is_closing else self.plans.segments(to_bill, to_bill.whole)
+        segments, problems = (
+            ((), self._unable_to_give_back(to_bill))
+            if is_closing
+            else self.plans.segments(to_bill, to_bill.whole)
+        )
         following = period_containing(anchor_of(subscription), to_bill.whole.end)
         profile = self.profiles.get(to_bill.account.pk)
         before = [] if is_opening else self._issued_before(to_bill)
@@ -186,10 +192,22 @@ class _Loader:
         if to_bill.kind != InvoiceKind.CLOSING:
             return {}
         found: dict[int, set[int]] = {}
-        for stored in self.ahead.get(to_bill.subscription.pk, ()):
-            if stored.line.service.start >= to_bill.service.end:
-                found.setdefault(stored.invoice_id, set()).add(stored.id)
+        for stored in self._after_end(to_bill):
+            found.setdefault(stored.invoice_id, set()).add(stored.id)
         return {invoice_id: frozenset(lines) for invoice_id, lines in found.items()}
+
+    def _after_end(self, to_bill: PeriodToBill) -> list[StoredLine]:
+        ahead = self.ahead.get(to_bill.subscription.pk, ())
+        return [stored for stored in ahead if stored.line.service.start >= to_bill.service.end]
+
+    def _unable_to_give_back(self, to_bill: PeriodToBill) -> tuple[Problem, ...]:
+        """What a closing invoice would give back of bills that cannot be made again, for a person to look at."""
+        archived = {one.pk for one in self._issued_before(to_bill) if self._is_archived(one)}
+        stored = [one for one in self._after_end(to_bill) if one.invoice_id in archived]
+        if not stored:
+            return ()
+        came_back = list_given_back(to_bill.account.pk, [one.id for one in stored])
+        return tuple(unable_to_give_back(stored, came_back))
 
     def _overlapping(self, to_bill: PeriodToBill) -> tuple[str, ...]:
         """Numbers of other invoices for a part of the same period."""

@@ -9,10 +9,10 @@ and credits come back, and what is due for the time in which the fee was held is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from insights.billing.basis import Basis, StoredLine
+from insights.billing.basis import Basis, Problem, StoredLine
 from insights.billing.fee_lines import fee_lines, given_back
 from insights.rating.sheet import PriceSheet
 
@@ -60,6 +60,23 @@ def came_to_nothing(
         for stored in billed_ahead
         if stored.id in ids and not (stored.line.minor or stored.line.steps)
     )
+
+
+def unable_to_give_back(stored: Iterable[StoredLine], came_back: Collection[int]) -> Iterator[Problem]:
+    """Fees for a time after the subscription's end, of bills that cannot be made again, unless they came back before.
+
+    A closing invoice has corrections alone, so that such a fee comes back by nobody but a person.
+    """
+    found: dict[str, list[int]] = defaultdict(list)
+    for one in stored:
+        if one.id not in came_back and (one.line.minor or one.line.steps):
+            found[one.invoice_number].append(one.id)
+    for number, lines in sorted(found.items()):
+        message = (
+            f"A fee that invoice {number} billed ahead is for a time after the end and does not come back: that "
+            "invoice cannot be rated again, its usage is archived. Restore its months, or grant a credit."
+        )
+        yield Problem(code="unable_to_give_back", message=message, about=" ".join(map(str, sorted(lines))))
 
 
 def percents_of(sheet: PriceSheet) -> tuple[Decimal, ...]:

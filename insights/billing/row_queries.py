@@ -210,6 +210,14 @@ def list_lines_ahead(
     return found
 
 
+def list_given_back(account_id: int, lines: Collection[int]) -> frozenset[int]:
+    """Those of an account's lines, by id, that issued invoices took back: a fee is corrected by nothing else."""
+    rows = LineItem.objects.filter(
+        account=account_id, corrects__in=any_of(lines), invoice__state=InvoiceState.ISSUED
+    ).exclude(invoice__settlements__state=SettlementState.VOID)
+    return frozenset(line for line in rows.values_list("corrects", flat=True) if line is not None)
+
+
 def _paid_by_credits(accounts: Sequence[int], invoices: Collection[int]) -> set[tuple[int, str]]:
     """The lines of these invoices, by invoice and key, of which a credit paid a part.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,13 +15,14 @@ from insights.billing.bill_document import bill_document
 from insights.billing.bill_pdf import render_invoice_pdf
 from insights.billing.bill_queries import get_bill
 from insights.billing.period_queries import list_subscription_ids
-from insights.billing.settlement_operations import void_invoice
+from insights.billing.settlement_operations import release_invoice, void_invoice
 from insights.billing.subscription_operations import end_subscription
 from insights.models import (
     CreditGrant,
     CreditUse,
     Invoice,
     InvoiceState,
+    RollupSeal,
     Settlement,
     Source,
     Subscription,
@@ -362,3 +363,61 @@ def test_the_books_name_what_is_no_closing_invoice(
 
     assert f"invoice {closing.pk}: closes a subscription that does not end with its period" in said
     assert f"of invoice {closing.pk}: is no correction, and closes a subscription" in said
+
+
+@pytest.fixture
+def paid_ahead(edge: Source, account: Account) -> Subscription:
+    """A subscription that had April's fee on March's bill, and ends with March after all."""
+    prices = [usage_price("requests", TEN_CENTS), fee("base", "40", timing=FeeTiming.IN_ADVANCE)]
+    subscription = subscribe(account, make_plan("ahead", prices), "2026-03-01")
+    complete(account, "2026-04-01")
+    bill(subscription, "2026-04-01T01")
+    end(subscription, "2026-04-01", now="2026-04-01T02")
+    return subscription
+
+
+def archive_march(account: Account) -> None:
+    with as_worker():
+        RollupSeal.objects.create(
+            account=account, month=date(2026, 3, 1), rollup="insights_usagerollup", rows=0, sha256="0" * 64
+        )
+
+
+def test_a_fee_that_cannot_come_back_of_an_archived_bill_waits_for_a_person(
+    account: Account, paid_ahead: Subscription
+) -> None:
+    archive_march(account)
+
+    _, march, closing = bill(paid_ahead, "2026-04-02")
+
+    [reason] = closing.parked_for
+    assert (closing.kind, closing.state, reason["code"]) == ("closing", "parked", "unable_to_give_back")
+    assert str(march.number) in reason["message"]
+    # Restored, it comes back by itself.
+    with as_worker():
+        RollupSeal.objects.all().delete()
+    *_, closing = bill(paid_ahead, "2026-04-03")
+    assert closing.state == "issued"
+    assert amounts(closing) == {"Base": -4_000, "Carried to the next bill": 4_000}
+
+
+def test_once_it_is_let_pass_nobody_looks_again(account: Account, paid_ahead: Subscription) -> None:
+    archive_march(account)
+    *_, closing = bill(paid_ahead, "2026-04-02")
+    [finding] = [reason["finding"] for reason in closing.parked_for]
+    release_invoice(closing.public_id, findings=[finding], reason="a credit was granted", by=finance())
+
+    assert [one.kind for one in bill(paid_ahead, "2026-04-03")] == ["opening", "period"]
+    assert not is_wanted(paid_ahead, "2026-04-03")
+
+
+def test_a_fee_that_came_back_before_its_bill_was_archived_is_in_order(
+    edge: Source, account: Account, paid_ahead: Subscription
+) -> None:
+    *_, closing = bill(paid_ahead, "2026-04-02")
+    assert closing.state == "issued"
+    archive_march(account)
+    deliver(edge, account, [("requests", "2026-03-06", "5")])
+
+    assert len(bill(paid_ahead, "2026-04-03")) == 3
+    assert not is_wanted(paid_ahead, "2026-04-03")
