@@ -5,6 +5,7 @@ Such usage is on no bill, since no invoice is for its time; so it is told of bes
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -29,6 +30,18 @@ class UncoveredPlace:
     begins_at: datetime | None
     ends_at: datetime | None
 
+    def is_of(self, other: UncoveredPlace) -> bool:
+        """Whether it is the other one, which a subscription may end by now, or a part that one left of it."""
+        if self.meter_id != other.meter_id:
+            return False
+        if self.begins_at == other.begins_at:
+            return True
+        begins_in = other.begins_at is None or (
+            self.begins_at is not None and self.begins_at > other.begins_at
+        )
+        ends_in = other.ends_at is None or (self.ends_at is not None and self.ends_at <= other.ends_at)
+        return begins_in and ends_in
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UncoveredUsage:
@@ -45,6 +58,10 @@ class UncoveredUsage:
         """What tells this amount in this place from any other, without saying how much it is."""
         said = f"{self.place.meter_id} {self.place.begins_at} {self.quantity.normalize():f} {self.records}"
         return sha256(said.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+
+    def is_on_days_of(self, other: UncoveredUsage) -> bool:
+        """Whether all days on which it was used are among those of the other."""
+        return other.first_used_on <= self.first_used_on and self.last_used_on <= other.last_used_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +111,20 @@ class UncoveredAmount:
     quantity: Decimal
 
 
-def is_more(found: UncoveredUsage, *, quantity: Decimal, records: int) -> bool:
-    """Whether there is more of it than a person has seen, so that they have to look again."""
-    return found.quantity > quantity or found.records > records
+def still_let_pass(
+    found: Collection[UncoveredUsage], let_pass: Collection[UncoveredUsage]
+) -> dict[UncoveredPlace, UncoveredPlace]:
+    """Which of the places found hold no more than what a person let pass, and the place of that.
+
+    What was let pass stays so, whole or in the parts that a subscription begun since leaves of it, as long as they add
+    to no more. A part with usage on other days than were seen is not counted among them: it is more, whatever it holds.
+    """
+    held: dict[UncoveredPlace, UncoveredPlace] = {}
+    for seen in let_pass:
+        parts = [one for one in found if one.place.is_of(seen.place)]
+        if len(parts) > 1:
+            parts = [one for one in parts if one.is_on_days_of(seen)]
+        quantity = sum((one.quantity for one in parts), Decimal(0))
+        if quantity <= seen.quantity and sum(one.records for one in parts) <= seen.records:
+            held |= {one.place: seen.place for one in parts}
+    return held

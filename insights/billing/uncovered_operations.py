@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -20,7 +21,7 @@ from accounts.operations.refusals import UnableToChange, check_text
 from accounts.tenancy import as_worker, current_alias
 from insights.billing.account_lock_operations import hold_account
 from insights.billing.bill_to_make_mapping import PeriodToBill
-from insights.billing.uncovered import UncoveredPlace, UncoveredUsage, is_more
+from insights.billing.uncovered import UncoveredPlace, UncoveredUsage, still_let_pass
 from insights.billing.uncovered_queries import finding_of, list_account_ids, list_uncovered, rows_of
 from insights.models import Invoice, InvoiceState
 from insights.models import UncoveredUsage as UncoveredRow
@@ -30,6 +31,17 @@ logger = structlog.get_logger(__name__)
 # As many as are billed at once: what is read of them fits in memory, and a look that is cut short has done the first.
 _ACCOUNTS_AT_ONCE = 1_000
 _REASON_LENGTH_MAX = 300
+
+
+class _Release(NamedTuple):
+    """Who let something of the list pass, when and why."""
+
+    at: datetime | None = None
+    by_name: str = ""
+    reason: str = ""
+
+
+_NO_RELEASE = _Release()
 
 
 class UnknownFinding(LookupError):
@@ -77,23 +89,41 @@ def _is_listed_anew(account_id: int, now: datetime) -> bool:
 def _list_anew(account_id: int, now: datetime) -> None:
     with transaction.atomic(using=current_alias()):
         hold_account(account_id)
-        found = {one.place: one for one in list_uncovered([account_id])}
+        found = list_uncovered([account_id])
+        rows = list(rows_of([account_id]))
+        releases = {_place_of(row): _release_of(row) for row in rows if row.released_at is not None}
+        held = still_let_pass(found, [_seen(row) for row in rows if row.released_at is not None])
         # Where a stretch begins it is the same one, though a subscription ends it meanwhile.
-        listed = {(row.meter_id, row.begins_at): row for row in rows_of([account_id])}
-        for place, one in found.items():
-            row = listed.pop((place.meter_id, place.begins_at), None)
-            _keep(row or UncoveredRow(account_id=account_id, meter_id=place.meter_id, found_at=now), one)
+        listed = {(row.meter_id, row.begins_at): row for row in rows}
+        for one in found:
+            row = listed.pop((one.place.meter_id, one.place.begins_at), None)
+            row = row or UncoveredRow(account_id=account_id, meter_id=one.place.meter_id, found_at=now)
+            _keep(row, one, releases[held[one.place]] if one.place in held else _NO_RELEASE)
         UncoveredRow.objects.filter(account=account_id, pk__in=[row.pk for row in listed.values()]).delete()
 
 
-def _keep(row: UncoveredRow, found: UncoveredUsage) -> None:
+def _keep(row: UncoveredRow, found: UncoveredUsage, release: _Release) -> None:
     """Write what is found; what a person let pass they have to see again if there is more of it."""
-    if row.released_at is not None and is_more(found, quantity=row.quantity, records=row.records):
-        row.released_at, row.released_by_name, row.reason = None, "", ""
+    row.released_at, row.released_by_name, row.reason = release
     row.begins_at, row.ends_at = found.place.begins_at, found.place.ends_at
     row.first_used_on, row.last_used_on = found.first_used_on, found.last_used_on
     row.quantity, row.records, row.digest = found.quantity, found.records, found.digest
     row.save()
+
+
+def _release_of(row: UncoveredRow) -> _Release:
+    return _Release(row.released_at, row.released_by_name, row.reason)
+
+
+def _seen(row: UncoveredRow) -> UncoveredUsage:
+    """What a row says, as it was found when it was written."""
+    return UncoveredUsage(
+        place=_place_of(row),
+        first_used_on=row.first_used_on,
+        last_used_on=row.last_used_on,
+        quantity=row.quantity,
+        records=row.records,
+    )
 
 
 def _place_of(row: UncoveredRow) -> UncoveredPlace:

@@ -250,6 +250,69 @@ class TestBills:
             )
 
 
+class TestLetPass:
+    """What a person let pass stays let pass, in the parts that a later subscription leaves of it."""
+
+    @pytest.fixture
+    def seen(self, edge: Source, account: Account, march: Subscription) -> Account:
+        """Ten units on four days after March, which staff let pass."""
+        for day, quantity in (("03", "1"), ("08", "2"), ("14", "3"), ("28", "4")):
+            deliver(edge, account, [("requests", f"2026-04-{day}", quantity)])
+        found(account)
+        with as_staff():
+            [finding] = list_findings(account)
+            staff = make_user("s@x.example", is_staff=True)
+            release_uncovered(
+                account, finding.public_id, finding=finding.problem.finding, reason="trial", by=staff
+            )
+        return account
+
+    def cover(self, account: Account, start: str, end: str) -> None:
+        ended(subscribe(account, make_plan(f"from-{start}", [PRICE]), start), end)
+
+    def test_a_later_subscription_splits_it(self, seen: Account) -> None:
+        self.cover(seen, "2026-04-08", "2026-04-09")
+
+        assert found(seen) == [
+            ("requests", "2026-04-03..2026-04-03", "1", 1, False),
+            ("requests", "2026-04-14..2026-04-28", "7", 2, False),
+        ]
+        with as_staff():
+            assert {(one.released_by, one.reason) for one in list_findings(seen)} == {
+                ("s@x.example", "trial")
+            }
+        # A part of a part is one too.
+        self.cover(seen, "2026-04-14", "2026-04-20")
+        assert [waits for *_, waits in found(seen)] == [False, False]
+
+    def test_one_begins_where_it_began(self, seen: Account) -> None:
+        self.cover(seen, "2026-04-01", "2026-04-10")
+
+        assert found(seen) == [("requests", "2026-04-14..2026-04-28", "7", 2, False)]
+
+    def test_what_comes_to_a_part_later_waits(self, edge: Source, seen: Account) -> None:
+        self.cover(seen, "2026-04-08", "2026-04-09")
+        found(seen)
+        deliver(edge, seen, [("requests", "2026-04-15", "1")])
+
+        assert [(quantity, waits) for _, _, quantity, _, waits in found(seen)] == [("8", True), ("1", False)]
+
+    def test_usage_on_days_that_nobody_saw_waits(self, edge: Source, seen: Account) -> None:
+        self.cover(seen, "2026-05-01", "2026-05-02")
+        deliver(edge, seen, [("requests", "2026-05-09", "1")])
+
+        assert [(quantity, waits) for _, _, quantity, _, waits in found(seen)] == [
+            ("1", True),
+            ("1E+1", False),
+        ]
+
+    def test_parts_that_hold_more_than_was_seen_wait(self, edge: Source, seen: Account) -> None:
+        self.cover(seen, "2026-04-08", "2026-04-09")
+        deliver(edge, seen, [("requests", "2026-04-15", "5")])
+
+        assert [waits for *_, waits in found(seen)] == [True, True]
+
+
 def test_books_name_what_is_not_on_the_list(edge: Source, account: Account, march: Subscription) -> None:
     """Usage that was there for hours and that nobody was told of is a difference; what is on the list is counted."""
     deliver(edge, account, [("requests", "2026-04-10", "3"), ("requests", "2026-04-11", "3")])
