@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 
 from accounts.models import Account, AuditEntry
 from accounts.operations import UnableToChange, close_account
@@ -101,6 +102,20 @@ class TestRecording:
         assert (left(closed), paid(closed)) == ([Money(3_200, "USD")], [1_000])
         with pytest.raises(UnableToChange, match="another payout already"):
             pay(closed, "11", public_id=same)
+
+    def test_two_at_once_pay_no_more_than_there_is(self, closed: Account) -> None:
+        def try_to_pay(_number: int) -> bool:
+            try:
+                pay(closed, "30")
+            except UnableToChange:
+                return False
+            finally:
+                connections.close_all()
+            return True
+
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(both.map(try_to_pay, range(2))) == [False, True]
+        assert (left(closed), paid(closed)) == ([Money(1_200, "USD")], [3_000])
 
     @pytest.mark.parametrize(
         ("amount", "said", "message"),
