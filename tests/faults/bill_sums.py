@@ -168,9 +168,14 @@ def _once(
     was_by_time, said, base, due = had.get(place, (False, ZERO, ZERO, ZERO))
     figure = (_bound(stated, part) or ZERO) + (said if is_by_time and was_by_time else ZERO)
     together = base + amount
-    due_now = adjusted(together, figure) - together
-    had[place] = (is_by_time, figure, together, due_now)
-    return amount + due_now - due
+    total = adjusted(together, figure)
+    # A later bound gives nothing back of what lines before were lowered or lifted to.
+    if place == "maximum" and place in had:
+        total = max(total, min(together, base + due))
+    if place == "minimum" and due:
+        total = max(total, base + due)
+    had[place] = (is_by_time, figure, together, total - together)
+    return amount + total - together - due
 
 
 def discounted(discount: Mapping[str, Any], amount: Fraction, part: Fraction) -> Fraction:
