@@ -11,6 +11,12 @@ from insights.rating.invoice import LineKind
 
 AMOUNT_HELP = "With the currency's decimals, as text."
 EXACT_HELP = "Exact: decimal digits, or `a/b` where no decimal ends."
+_BILLED = (
+    "behind included usage, in the `unit` of the correction; with the correction's `quantity` it moves from one to the "
+    f"other. Not what was metered. {EXACT_HELP}"
+)
+_BILLED_BEFORE = f"The quantity that the line was billed with, earlier corrections of it included: {_BILLED}"
+_BILLED_AFTER = f"The quantity that it is billed with now, by this correction: {_BILLED}"
 Json = dict[str, Any]
 
 
@@ -49,9 +55,12 @@ class CorrectedLineSerializer(serializers.Serializer[Json]):
 
     bill = serializers.UUIDField(help_text="The id of the invoice.")
     number = serializers.CharField(allow_null=True)
-    line = serializers.CharField()
-    quantity_before = serializers.CharField(allow_null=True, help_text=EXACT_HELP)
-    quantity_after = serializers.CharField(allow_null=True, help_text=EXACT_HELP)
+    line = serializers.CharField(help_text="The name of its line.")
+    line_position = serializers.IntegerField(
+        allow_null=True, help_text="The place of that line on it; null where it had no such line."
+    )
+    quantity_before = serializers.CharField(allow_null=True, help_text=_BILLED_BEFORE)
+    quantity_after = serializers.CharField(allow_null=True, help_text=_BILLED_AFTER)
 
 
 class InvoiceLineSerializer(serializers.Serializer[Json]):

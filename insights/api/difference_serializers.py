@@ -15,6 +15,22 @@ class EffectSerializer(serializers.Serializer[Json]):
     amount = serializers.CharField(help_text=AMOUNT_HELP)
 
 
+class PlacedCorrectionSerializer(serializers.Serializer[Json]):
+    """A correction on one of both invoices, and the line of an earlier invoice that it corrects."""
+
+    on = serializers.ChoiceField(
+        choices=["before", "after"], help_text="Which of both invoices it stands on."
+    )
+    position = serializers.IntegerField(help_text="Its place there.")
+    amount = serializers.CharField(help_text=AMOUNT_HELP)
+    bill = serializers.UUIDField(allow_null=True, help_text="The id of the invoice that it corrects.")
+    number = serializers.CharField(allow_null=True)
+    line = serializers.CharField(allow_null=True, help_text="The name of the line that it corrects.")
+    line_position = serializers.IntegerField(
+        allow_null=True, help_text="The place of that line; null where that invoice had no such line."
+    )
+
+
 class DifferencePartSerializer(EffectSerializer):
     """What one cause changed in one meter, dimension value or fee."""
 
@@ -27,6 +43,7 @@ class DifferencePartSerializer(EffectSerializer):
         child=serializers.IntegerField(), help_text="Positions of its lines on the invoice before."
     )
     lines_after = serializers.ListField(child=serializers.IntegerField(), help_text="And on this one.")
+    corrections = PlacedCorrectionSerializer(many=True, help_text="Of the effect `corrections`; else none.")
 
 
 class DifferenceSerializer(serializers.Serializer[Json]):

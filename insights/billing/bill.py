@@ -73,8 +73,9 @@ _GROUP_OF_KIND: Mapping[LineKind, LineGroup] = {
 class CorrectedLine:
     """What a correction corrects: the bill, its line, and the line's quantity as it stood before, in its unit.
 
-    `number` is empty for a bill without one; quantities are None where the line has none. Those metered are before
-    included usage, as a difference of two bills tells them, in the meter's unit.
+    `number` is empty for a bill without one, `position` None where that bill had no such line. Quantities are None
+    where the line has none: `quantity_before` and `quantity_after` are what is billed, behind included usage, in the
+    unit of the price; those metered are before it, as a difference of two bills tells them, in the meter's unit.
     """
 
     bill_id: UUID
@@ -85,6 +86,7 @@ class CorrectedLine:
     quantity_after: Fraction | None
     metered_before: Decimal | None = None
     metered_after: Decimal | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

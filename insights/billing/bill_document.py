@@ -98,6 +98,7 @@ def line_document(line: BillLine) -> dict[str, Any]:
             "bill": str(corrected.bill_id),
             "number": corrected.number or None,
             "line": corrected.line_name,
+            "line_position": corrected.position,
             "quantity_before": _number(corrected.quantity_before),
             "quantity_after": _number(corrected.quantity_after),
         },

@@ -147,6 +147,7 @@ def with_correction(line: BillLine, row: LineItem, *, earlier: Sequence[LineItem
             metered_after=None
             if metered is None or line.metered_quantity is None
             else EXACT.add(metered, line.metered_quantity),
+            position=corrected.position if corrected else None,
         ),
     )
 

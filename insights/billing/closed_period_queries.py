@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 
 from accounts.models import Account
 from insights.billing.basis import IssuedBill, ServiceSegment, StoredLine, Unpriced
@@ -59,24 +59,34 @@ def list_closed_places(
     account: Account, subscription: Subscription, *, limit: int
 ) -> tuple[ClosedPlace, ...]:
     """List only where the same bills are; one statement."""
-    rows = _closed_invoices(account, subscription, limit).values_list("pk", "period_start", "period_end")
+    rows = _closed_invoices(account, subscription.pk)[:limit].values_list("pk", "period_start", "period_end")
     return tuple(ClosedPlace(pk, Period(start, end)) for pk, start, end in rows)
 
 
 def list_closed_periods(account: Account, subscription: Subscription, *, limit: int) -> list[ClosedPeriod]:
     """List the last issued bills of periods that are not void, the newest first; two statements."""
-    invoices = list(_closed_invoices(account, subscription, limit))
+    invoices = list(_closed_invoices(account, subscription.pk)[:limit])
     lines = lines_of_invoices(account, invoices)
     return [_closed(invoice, subscription, lines[invoice.pk]) for invoice in invoices]
 
 
-def _closed_invoices(account: Account, subscription: Subscription, limit: int) -> QuerySet[Invoice]:
+def _closed_invoices(account: Account, subscription: int | Subquery) -> QuerySet[Invoice]:
     void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
     issued = Invoice.objects.for_account(account).filter(
         subscription=subscription, kind=InvoiceKind.PERIOD, state=InvoiceState.ISSUED
     )
-    found: QuerySet[Invoice] = issued.exclude(pk__in=void).order_by("-period_start", "-id")[:limit]
+    found: QuerySet[Invoice] = issued.exclude(pk__in=void).order_by("-period_start", "-id")
     return found
+
+
+def find_closed_since(account: Account, public_id: UUID) -> tuple[UUID, int] | None:
+    """The bill's subscription, and how many of its last closed periods reach back to the bill; None if it is none."""
+    own = Invoice.objects.for_account(account).filter(public_id=public_id).values("subscription_id")
+    closed = _closed_invoices(account, Subquery(own)).values_list("public_id", "subscription__public_id")
+    return next(
+        ((subscription, number) for number, (one, subscription) in enumerate(closed, 1) if one == public_id),
+        None,
+    )
 
 
 def lines_of_invoices(account: Account, invoices: Sequence[Invoice]) -> dict[int, list[StoredLine]]:

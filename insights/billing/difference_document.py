@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
 from insights.billing.bill import Bill
 from insights.billing.bill_document import head_document
 from insights.billing.bill_facts import plan_names
+from insights.billing.correction_words import PlacedCorrection, corrections_of
 from insights.billing.difference_words import difference_sentence, part_words
 from insights.billing.price_words import money_number
 from insights.scenarios.difference import Bar, BillDifference, Part
@@ -26,7 +28,10 @@ def difference_document(difference: BillDifference, before: Bill, after: Bill) -
         "change": money_number(difference.change),
         "sentence": difference_sentence(difference, f"invoice {before.head.number or before.head.public_id}"),
         "effects": [_bar(bar) for bar in difference.bars],
-        "parts": [_part(part, part_words(part, names)) for part in difference.parts],
+        "parts": [
+            _part(part, part_words(part, names), corrections_of(part, before, after))
+            for part in difference.parts
+        ],
     }
 
 
@@ -39,7 +44,7 @@ def _bar(bar: Bar) -> dict[str, Any]:
     return {"effect": str(bar.effect), "amount": money_number(bar.amount)}
 
 
-def _part(part: Part, words: str) -> dict[str, Any]:
+def _part(part: Part, words: str, corrections: Iterable[PlacedCorrection]) -> dict[str, Any]:
     match = part.match
     return {
         "effect": str(part.effect),
@@ -51,6 +56,20 @@ def _part(part: Part, words: str) -> dict[str, Any]:
         "words": words,
         "lines_before": _positions(match.before.lines),
         "lines_after": _positions(match.after.lines),
+        "corrections": [_correction(one) for one in corrections],
+    }
+
+
+def _correction(one: PlacedCorrection) -> dict[str, Any]:
+    corrected = one.line.corrects
+    return {
+        "on": "after" if one.is_later else "before",
+        "position": one.line.position,
+        "amount": money_number(one.line.amount),
+        "bill": corrected and str(corrected.bill_id),
+        "number": corrected and (corrected.number or None),
+        "line": corrected and corrected.line_name,
+        "line_position": corrected and corrected.position,
     }
 
 

@@ -46,7 +46,8 @@ EFFECT_MEANINGS: Mapping[Effect, str] = {
     Effect.INCLUDED: "More or fewer units that are free.",
     Effect.TIER_MIX: "At the same prices, units fall in other tiers, so that one costs more or less on average.",
     Effect.PRICE: "The same units at the new price.",
-    Effect.PLAN_CHANGE: "The same units, and the fees, on other plans or in other parts of the period.",
+    Effect.PLAN_CHANGE: "The same units, and the fees, on other plans or in other parts of the period; before "
+    "discounts on the whole bill, credits and tax.",
     Effect.ADD_ON: "Add-ons that are new or gone.",
     Effect.FEES: "Fees that are due in only one of the two bills.",
     Effect.PRORATION: "What is charged for a part of the period, and how the period is divided.",

@@ -51,7 +51,7 @@ class EstimatedPeriod:
 
     `left_out` is what the issued bill has beyond `billed`. `has_first_prices` says that the plan had no prices yet
     when the period began, so that its first ones are taken. `own_price_note` says why an own price of the account
-    is not.
+    is not. `is_changed` says that the plan, or a count of it, changed inside the period.
     """
 
     period: Period
@@ -61,6 +61,7 @@ class EstimatedPeriod:
     billed: RatedSide | None = None
     has_first_prices: bool = False
     own_price_note: str = ""
+    is_changed: bool = False
     counts: Mapping[str, str] = field(default_factory=dict)
 
     @property

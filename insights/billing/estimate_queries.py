@@ -149,6 +149,7 @@ class _Reader:
                 estimate=billed,
                 head=closed.head,
                 billed=billed,
+                is_changed=len(bill.segments) > 1,
                 counts=_texts(bill.segments[-1].counts),
             )
         priced = self.priced(self.now if self.question.prices == NOW else bill.whole.start)
@@ -165,6 +166,7 @@ class _Reader:
             billed=billed,
             has_first_prices=priced.is_first,
             own_price_note=priced.own.unfit_words,
+            is_changed=len(bill.segments) > 1,
             counts=_texts(counts),
         )
 

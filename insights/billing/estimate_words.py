@@ -8,12 +8,17 @@ from insights.values.exact import exact_of
 from insights.values.money import Money
 
 LEFT_OUT = (
-    "Left out on both sides: credits that were granted to the account, corrections of earlier bills, and what was "
-    "carried from one bill to the next. Credit that comes with a plan is taken off."
+    "Both sides are whole bills: after discounts, the credit that comes with a plan, and tax. Left out on both: "
+    "credits that were granted to the account, corrections of earlier bills, and what was carried from one bill to "
+    "the next."
 )
 LEFT_OUT_TYPED = (
-    "Left out: credits that were granted to the account, and corrections. "
-    "Credit that comes with the plan is taken off."
+    "It is a whole bill: after discounts, the credit that comes with the plan, and tax. Left out: credits that were "
+    "granted to the account, and corrections."
+)
+CHANGED = (
+    "The plan changed in this period; what that made of the lines, before discounts on the whole bill, credits and "
+    "tax, is on the bill."
 )
 ONCE = "Fees that are due once, when a plan begins, are left out of the plan that is asked about."
 
@@ -63,6 +68,8 @@ def period_notes(period: EstimatedPeriod) -> list[str]:
             "The plan had no prices yet when this period began; its first ones are taken, "
             f"of {since.day} {since:%b %Y}."
         )
+    if period.is_changed:
+        found.append(CHANGED)
     if period.own_price_note:
         found.append(period.own_price_note)
     left_out = period.left_out

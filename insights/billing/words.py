@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from insights.billing.bill import Bill, BillLine, BillStatus, LineGroup
+from insights.billing.correction_words import corrected_words
 from insights.billing.price_words import (
     cell_words,
     exact_words,
@@ -205,7 +206,7 @@ def _correction_sentence(line: BillLine) -> str:
     corrected = line.corrects
     if corrected is None:
         return "Corrects an earlier bill that had no such line."
-    where = f"“{corrected.line_name}” of bill {corrected.number or corrected.bill_id}"
+    where = corrected_words(line)
     before, after = corrected.quantity_before, corrected.quantity_after
     if _is_fee_ahead(line):
         return f"Takes back {where}, which was billed in advance. What of it is due is a line of its own."

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from insights.billing.bill import Bill
 from insights.billing.bill_facts import plan_names
+from insights.billing.correction_words import correction_words, corrections_of
 from insights.billing.difference_document import exact_amount
 from insights.billing.difference_words import EFFECT_TITLES, part_words
 from insights.billing.price_words import cell_words, money_number
@@ -36,8 +37,13 @@ def difference_rows(difference: BillDifference | None, before: Bill, after: Bill
             money_number(part.amount),
             exact_amount(part.exact, part.amount.currency),
             part.amount.currency,
-            safe_text(part_words(part, names)),
+            safe_text(" ".join(filter(None, (part_words(part, names), _corrected(part, before, after))))),
         ]
+
+
+def _corrected(part: Part, before: Bill, after: Bill) -> str:
+    found = "; ".join(correction_words(one) for one in corrections_of(part, before, after))
+    return f"{found}." if found else ""
 
 
 def value_rows(

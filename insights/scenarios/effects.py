@@ -28,7 +28,7 @@ from insights.scenarios.rerate import (
     spread,
     total_usage,
 )
-from insights.values.exact import PER_CENT, exact_of
+from insights.values.exact import PER_CENT, exact_of, round_half_away
 from insights.values.money import minor_of
 
 _NOTHING = Fraction(0)
@@ -95,7 +95,11 @@ class Change:
 
 
 def explain_match(match: Match, before: BillFacts, after: BillFacts) -> Change:
-    """The causes of the change, which add to the difference of the lines exactly."""
+    """The causes of the change, which add to the difference of the lines exactly.
+
+    A change of plan takes the rounding of the lines it leads to, less that of the one line which they stand for: so it
+    is the very figure of the bill's own ruler, where the bill before was on one plan throughout.
+    """
     if not match.is_priced:
         [kind] = {line.kind for line in (*match.before.lines, *match.after.lines)}
         whole = (Fraction(match.before.minor), Fraction(match.after.minor))
@@ -105,7 +109,13 @@ def explain_match(match: Match, before: BillFacts, after: BillFacts) -> Change:
     causes, measured = split_change(match, before, after, stored=(old, new))
     parts = {effect: minor_of(amount, before.currency) for effect, amount in causes.items()}
     billed = _minor(match.after.due) - _minor(match.before.due)
-    parts[Effect.ROUNDING] = billed - minor_of(new.amount - old.amount, before.currency)
+    rounded = billed - minor_of(new.amount - old.amount, before.currency)
+    if Effect.PLAN_CHANGE in parts and len(match.before.due) <= 1 and match.after.due:
+        reached = minor_of(new.charge, before.currency) - parts[Effect.PLAN_CHANGE]
+        own = _minor(match.after.due) - minor_of(new.amount, before.currency) - _rounding_of(reached)
+        parts[Effect.PLAN_CHANGE] += own
+        rounded -= own
+    parts[Effect.ROUNDING] = rounded
     stood = {
         effect: (minor_of(one, before.currency), minor_of(other, before.currency))
         for effect, one, other in (
@@ -132,6 +142,11 @@ def _change(
 
 def _minor(lines: Sequence[BilledLine]) -> int:
     return sum(line.minor for line in lines)
+
+
+def _rounding_of(minor: Fraction) -> Fraction:
+    """What rounding would take if it were the amount of a line."""
+    return round_half_away(minor) - minor
 
 
 def _stored(lines: Sequence[BilledLine]) -> Figures:

@@ -26,7 +26,8 @@ from insights.scenarios.by_value import UnableToSplit, ValueChange, split_usage
 from insights.scenarios.difference import BillDifference, Part
 from insights.scenarios.effects import Effect
 from insights.web.bill_charts import signed_number
-from insights.web.bill_difference import WITH, Compared, compare, name_of, values_query
+from insights.web.bill_difference import Compared, compare, name_of
+from insights.web.bill_difference_rows import WITH, values_query
 from insights.web.bills import file_stem, usage_url
 from insights.web.csv_files import csv_file
 from insights.web.words import label

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from django.urls import reverse
+
+from accounts.models import Account
 from insights.billing.bill import Bill
 from insights.billing.bill_facts import bill_ruler, plan_names
+from insights.billing.closed_period_queries import find_closed_since
+from insights.billing.estimate_question import PERIODS_MAX
 from insights.billing.price_words import money_words, share_words
 from insights.rating.plan_change import ChangePolicy
 from insights.scenarios.ruler import PlanRuler, PlanStretch
@@ -23,7 +29,7 @@ _POLICY_WORDS = {
 _SERIES_MAX = 8
 
 
-def ruler_context(bill: Bill) -> dict[str, Any] | None:
+def ruler_context(account: Account, bill: Bill) -> dict[str, Any] | None:
     """What the page shows of the change of plan; None where the plan stayed."""
     ruler = bill_ruler(bill)
     if ruler is None:
@@ -65,7 +71,22 @@ def ruler_context(bill: Bill) -> dict[str, Any] | None:
         "billed": money_words(ruler.billed),
         "without": "" if ruler.without is None else money_words(ruler.without),
         "answer": _answer(ruler, str(stretches[0]["label"])),
+        "whole_bills_url": whole_bills_url(account, bill),
     }
+
+
+def whole_bills_url(account: Account, bill: Bill) -> str:
+    """Where whole bills on the plan that the period began with stand beside this one; empty where none can."""
+    closed = find_closed_since(account, bill.head.public_id)
+    if closed is None or closed[1] > PERIODS_MAX or not bill.plan_changes:
+        return ""
+    question = {
+        "plan": bill.plan_changes[0].sheet.plan_key,
+        "periods": closed[1],
+        "prices": "then",
+        "subscription": closed[0],
+    }
+    return f"{reverse('estimate', args=[account.public_id])}?{urlencode(question)}"
 
 
 def _fraction(share: Share) -> str:

@@ -123,7 +123,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
             for section in bill.sections
         ],
         "subtotals": bill.sections,
-        "ruler": ruler_context(bill),
+        "ruler": ruler_context(request.account, bill),
         "is_running": bill.head.period.start <= now < bill.head.period.end and not bill.head.is_issued,
         "zone": bill.head.zone,
         "page": {},
@@ -201,7 +201,6 @@ def _line_row(
     service = ""
     if line.service_start < line.service_end:
         service = period_of(Period(line.service_start, line.service_end), zone)
-    corrected = line.corrects
     return {
         "line": line,
         "name": line.name,
@@ -216,10 +215,18 @@ def _line_row(
         "sentence": line_sentence(line),
         "steps": [_step(row) for row in step_rows(line)],
         "usage_url": _usage_url(account, line, zone),
-        "corrects_url": reverse("bill-detail", args=[account.public_id, corrected.bill_id])
-        if corrected
-        else "",
+        "corrects_url": corrected_url(account, line),
     }
+
+
+def corrected_url(account: Account, line: BillLine) -> str:
+    """The line that a correction corrects, or its bill where that had no such line; empty for any other line."""
+    corrected = line.corrects
+    if corrected is None:
+        return ""
+    if corrected.position is None:
+        return reverse("bill-detail", args=[account.public_id, corrected.bill_id])
+    return reverse("bill-line", args=[account.public_id, corrected.bill_id, corrected.position])
 
 
 def _step(row: StepRow) -> dict[str, str]:

@@ -230,6 +230,7 @@ def _period(account: Account, period: EstimatedPeriod, zone: ZoneInfo) -> dict[s
         "estimated": money_words(period.estimate.total),
         "difference": "" if difference is None else signed_number(difference, is_change=True),
         "notes": period_notes(period),
+        "is_changed": period.is_changed and head is not None,
         "sections": _sections(period.estimate),
     }
 

@@ -258,6 +258,26 @@ class TestPlansAndTime:
 
         assert causes(before, bill(*parts)) == {Effect.PLAN_CHANGE: 1500}
 
+    def test_the_lines_of_a_change_take_their_rounding_with_them(self) -> None:
+        """As the ruler of the bill has it: what the lines came to, less what one line on the old plan would have."""
+        before = bill(used(per_unit("0.333"), "2"))
+        third = Segment(share=Share(1, 3))
+        parts = [
+            used(per_unit("0.333"), "1", key=str(number), plan_key=plan, segment=third)
+            for number, plan in enumerate(("a", "b", "a"))
+        ]
+
+        # One line of 3 comes to 0.999, which is 1.00; three lines of 0.333 come to 0.33 each.
+        found = causes(before, bill(*parts))
+
+        assert found[Effect.PLAN_CHANGE] == -1
+        # 0.666 was rounded up by 0.4 of a cent, and 0.999 would be by 0.1.
+        assert found == {
+            Effect.USAGE: Fraction("33.3"),
+            Effect.PLAN_CHANGE: -1,
+            Effect.ROUNDING: Fraction("-0.3"),
+        }
+
     def test_a_part_of_a_period(self) -> None:
         terms = priced(Flat(amount=Decimal(20)), unit="", is_prorated=True)
 

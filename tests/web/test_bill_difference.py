@@ -135,6 +135,38 @@ class TestPage:
         for days in ("from=2026-10-01&to=2026-10-31", "from=2026-11-01&to=2026-11-30"):
             assert f'href="{usage}?meter=bytes_out&{days}"' in html
 
+    def test_each_correction_names_the_line_of_the_bill_that_it_corrects(
+        self, cast: Cast, signed_in: Any
+    ) -> None:
+        september = (datetime(2026, 9, 1, tzinfo=UTC), OCTOBER[0])
+        earlier = [
+            make_invoice(cast.ours, lines=lines(62, 500_000), period=period)
+            for period in (september, OCTOBER)
+        ]
+        late = [
+            LineSpec(
+                name="Data out",
+                terms=gigabytes(),
+                quantity=Decimal(gigabytes_now * 10**9),
+                meter_key="bytes_out",
+                corrects=line_named(one, "Data out"),
+            )
+            for gigabytes_now, one in zip((7, 9), earlier, strict=True)
+        ]
+        last = make_invoice(cast.ours, lines=[*lines(62, 500_000), *late], period=NOVEMBER)
+        client = signed_in(cast.viewer)
+
+        html = unescape(client.get(address(cast, last)).content.decode())
+        answer = client.get(address(cast, last, name="bill-difference-csv")).content.decode()
+
+        [row] = [one for one in csv.DictReader(io.StringIO(answer)) if one["effect"] == "corrections"]
+        for one in earlier:
+            corrected = line_named(one, "Data out")
+            path = reverse("bill-line", args=[cast.ours.public_id, one.public_id, corrected.position])
+            assert f'href="{path}">“Data out” of bill {one.number}</a>' in html
+            assert client.get(path).status_code == 200
+            assert f"now, for “Data out” of bill {one.number}" in row["in_words"]
+
     def test_a_draft_says_how_much_of_its_period_is_in(self, cast: Cast, signed_in: Any) -> None:
         make_invoice(cast.ours, lines=lines(62, 500_000))
         until = datetime(2026, 11, 10, tzinfo=UTC)

@@ -47,7 +47,7 @@ def test_periods_stand_side_by_side_with_steps(cast: Cast, signed_in: Any) -> No
     )
     assert "Tier 2, above 100: 20 unit at 0.05 USD" in text
     assert "Lifted from 29.70 USD to the minimum of 30.00 USD" in text or "Up to the minimum" in text
-    assert "Left out on both sides: credits" in text
+    assert "Left out on both: credits" in text
 
 
 def test_what_the_bill_itself_came_to_stands_beside_where_it_is_another_amount(
@@ -174,6 +174,42 @@ def test_a_count_that_is_left_empty_is_the_one_that_was_billed(cast: Cast, signe
 
     assert re.findall(r'name="count.seats" value="[^"]*" placeholder="([^"]*)"', html) == ["12"]
     assert "Fees that are counted: 12 \u00d7 Seats." in unescape(html)
+
+
+def test_a_change_of_plan_has_one_figure_and_each_page_leads_to_the_others(
+    cast: Cast, signed_in: Any
+) -> None:
+    asking = make_asking(cast.ours, cast.other)
+    with as_worker():
+        growth = Plan.objects.get(key="growth")
+    change_plan(asking.subscription, growth, "2026-04-15")
+    deliver(
+        factories.make_source("april"),
+        cast.ours,
+        [("bytes", "2026-04-02", "77"), ("bytes", "2026-04-20", "33")],
+    )
+    complete(cast.ours, "2026-05-02")
+    april = bill(asking.subscription, "2026-05-02")[len(asking.invoices)]
+    with time_machine.travel(instant("2026-05-02T12"), tick=False):
+        client = signed_in(cast.viewer)
+        of_bill = reverse("bill-detail", args=[cast.ours.public_id, april.public_id])
+        html = unescape(client.get(of_bill).content.decode())
+        difference = f"{of_bill}difference/"
+        rows = csv.DictReader(io.StringIO(client.get(f"{of_bill}difference.csv").content.decode()))
+        compared = unescape(client.get(difference).content.decode())
+        [whole_bills] = re.findall(
+            rf'href="({reverse("estimate", args=[cast.ours.public_id])}\?[^"]+)"', html
+        )
+        estimate = unescape(client.get(whole_bills).content.decode())
+
+    [size, way] = re.findall(r"With the change these lines come to ([0-9.]+) USD (more|less)", html)[0]
+    change = sum(Decimal(row["amount"]) for row in rows if row["effect"] == "plan_change")
+    assert change == (Decimal(size) if way == "more" else -Decimal(size)) != 0
+    assert f'href="{difference}"' in html
+    assert f'href="{of_bill}#segments-heading"' in compared
+    assert f'href="{whole_bills}"' in compared
+    assert f'href="{of_bill}#segments-heading"' in estimate
+    assert "on Basic the last closed period" in estimate or "On Basic the last closed period" in estimate
 
 
 def test_without_plans_the_page_says_so(cast: Cast, signed_in: Any) -> None:
