@@ -29,6 +29,7 @@ from insights.billing.bill_queries import get_bill
 from insights.explain.edge_document import edge_document, edge_record_document
 from insights.explain.edge_queries import Beside, count_beside, each_beside, list_beside
 from insights.explain.edges import MINUTES, MINUTES_DEFAULT
+from insights.explain.priced_scale_queries import read_meter_naming
 from insights.exports.edge_rows import edge_rows
 from insights.exports.formatting import csv_lines
 from insights.exports.stream import bound_each_send, gather_lines
@@ -79,6 +80,7 @@ class InvoiceEdges(EdgesEndpoint):
             beside = Beside.of(account, bill, minutes=int(within))
             counts = count_beside(beside)
             rows = list_beside(beside, after=after, limit=limit + 1)
+            naming = read_meter_naming(account, bill)
         zone = ZoneInfo(bill.head.zone)
         shown = rows[:limit]
         cursor = None
@@ -89,7 +91,7 @@ class InvoiceEdges(EdgesEndpoint):
                 "zone": bill.head.zone,
                 "within_minutes": int(within),
                 "edges": [edge_document(count, zone) for count in counts],
-                "records": [edge_record_document(record, went, zone) for record, went in shown],
+                "records": [edge_record_document(record, went, zone, naming) for record, went in shown],
                 "next_cursor": cursor,
             }
         )
@@ -111,6 +113,7 @@ class InvoiceEdgesCsv(EdgesEndpoint):
             beside = Beside.of(account, bill, minutes=int(within))
             refuse_archived_records(account, beside.reach)
             dimension_keys = list_dimension_keys(account)
+            naming = read_meter_naming(account, bill)
         if request.method == "HEAD":
             return HttpResponse(content_type=CSV_TYPE)
         rows = edge_rows(
@@ -118,6 +121,7 @@ class InvoiceEdgesCsv(EdgesEndpoint):
             edges=beside.edges,
             dimension_keys=dimension_keys,
             zone=ZoneInfo(bill.head.zone),
+            naming=naming,
         )
         bound_each_send(request.META, seconds=settings.DOWNLOAD_STALL_SECONDS)
         pieces = (piece.text for piece in gather_lines(csv_lines(rows)))

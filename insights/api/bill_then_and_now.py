@@ -156,6 +156,7 @@ def _record(row: MovedRecord, bill_line: int | None) -> dict[str, Any]:
         "change": "came" if row.at.came else "went",
         "bill_line": bill_line,
         "meter": row.meter,
+        "meter_name": row.meter_name,
         "window_start": instant_text(row.at.window_start),
         "window": row.window,
         "dimensions": row.dimensions,

@@ -65,6 +65,7 @@ class MovedRecordSerializer(RecordSerializer):
     """A record that came or went."""
 
     change = serializers.ChoiceField(choices=["came", "went"])
+    meter_name = serializers.CharField()
     bill_line = serializers.IntegerField(allow_null=True, help_text="The position of the line that it is of.")
 
 
@@ -103,10 +104,15 @@ class EdgeRecordSerializer(serializers.Serializer[Json]):
     window_end = serializers.DateTimeField()
     window_start_local = serializers.CharField()
     window_end_local = serializers.CharField()
-    meter = serializers.CharField()
+    meter = serializers.CharField(help_text="Its key.")
+    meter_name = serializers.CharField()
     dimensions = serializers.DictField(child=serializers.CharField())
-    quantity = serializers.CharField(help_text=EXACT_HELP)
+    quantity = serializers.CharField(help_text=f"As it was sent, in the meter's `unit`. {EXACT_HELP}")
     unit = serializers.CharField()
+    price_quantity = serializers.CharField(
+        help_text=f"The same in `price_unit`, in which the price names it: GB for bytes. {EXACT_HELP}"
+    )
+    price_unit = serializers.CharField()
     row_id = serializers.CharField(allow_null=True)
     revision = serializers.IntegerField()
     source = serializers.CharField()  # type: ignore[assignment]

@@ -9,7 +9,6 @@ from insights.billing.price_words import (
     cell_words,
     money_words,
     number_words,
-    one_of,
     price_amount,
     price_words,
     quantity_words,
@@ -22,6 +21,7 @@ from insights.scenarios.facts import BilledLine
 from insights.scenarios.matching import CORRECTED, Match, Side
 from insights.values.exact import exact_of
 from insights.values.money import Money, sum_money
+from insights.values.quantity import one_of
 
 EFFECT_TITLES: Mapping[Effect, str] = {
     Effect.USAGE: "Usage",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from insights.billing.price_words import number_words, one_of, price_amount, tier_price_words
+from insights.billing.price_words import number_words, price_amount, tier_price_words
 from insights.rating.charges import Graduated, GraduatedPercentage, Package, Stairstep, Volume
 from insights.rating.next_unit import Edge, EdgeKind, NextUnit
 from insights.rating.terms import PriceTerms
 from insights.values.exact import decimal_of, round_half_away
-from insights.values.quantity import grouped_text, is_multiple
+from insights.values.quantity import grouped_text, is_multiple, one_of
 from insights.values.step import StepKind
 
 _DIGITS = 2
@@ -72,6 +72,7 @@ def _units_words(units: Fraction, terms: PriceTerms, *, more: bool = False) -> s
         number = number_words(units)
     else:
         number = f"about {grouped_text(decimal_of(round_half_away(hundredths), _DIGITS))}"
+    unit = one_of(unit) if units == 1 else unit
     return f"{number} more {unit}".rstrip() if more else f"{number} {unit}".rstrip()
 
 

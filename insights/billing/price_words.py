@@ -24,7 +24,15 @@ from insights.rating.sheet import SheetPrice
 from insights.rating.terms import Bound, Discount, FeeTiming, PriceTerms
 from insights.values.exact import decimal_of, exact_number_text, round_half_away
 from insights.values.money import Money, currency_decimals
-from insights.values.quantity import BYTE_UNITS, MINUS, Scale, exact_text, grouped_text, priced_scale
+from insights.values.quantity import (
+    BYTE_UNITS,
+    MINUS,
+    Scale,
+    exact_text,
+    grouped_text,
+    one_of,
+    priced_scale,
+)
 from insights.values.share import Share
 
 _TIMING_WORDS = {
@@ -80,7 +88,7 @@ def quantity_words(number: Fraction, unit: str) -> str:
     """A quantity with every digit, and its unit; a unit that is named by a number stands behind a cross."""
     if unit[:1].isdigit():
         return f"{number_words(number)} {_TIMES} {unit}"
-    return f"{number_words(number)} {unit}".rstrip()
+    return f"{number_words(number)} {one_of(unit) if number == 1 else unit}".rstrip()
 
 
 def scale_of_price(terms: PriceTerms | None) -> Scale | None:
@@ -119,7 +127,7 @@ def price_words(terms: PriceTerms) -> str:
         return f"free: {terms.exempt_reason}"
     parts = [_charge_words(terms.charge, terms)]
     if terms.included:
-        parts.append(f"{exact_words(terms.included)} {terms.priced_unit} included".replace("  ", " "))
+        parts.append(f"{quantity_words(Fraction(terms.included), terms.priced_unit)} included")
     if isinstance(terms.charge, Flat):
         parts.append(_TIMING_WORDS[terms.timing])
     if terms.is_prorated:
@@ -155,12 +163,6 @@ def _per(terms: PriceTerms) -> str:
     return f" per {one_of(terms.priced_unit)}" if terms.priced_unit else " each"
 
 
-def one_of(unit: str) -> str:
-    """A unit for a single one of it: request for requests; what is no plain plural stays, such as 100k units."""
-    is_plural = unit.isalpha() and unit.islower() and len(unit) > 3 and unit[-1] == "s" != unit[-2]
-    return unit[:-1] if is_plural else unit
-
-
 def _charge_words(charge: ChargeModel, terms: PriceTerms) -> str:
     currency = terms.currency
     match charge:
@@ -176,7 +178,7 @@ def _charge_words(charge: ChargeModel, terms: PriceTerms) -> str:
             return f"by {len(charge.tiers)} tiers, one amount for the tier it reaches"
         case Package():
             begun = ", begun ones whole" if charge.counting is Packages.WHOLE else ", parts in proportion"
-            size = f"{exact_words(charge.size)} {terms.priced_unit}".rstrip()
+            size = quantity_words(Fraction(charge.size), terms.priced_unit)
             return f"{price_amount(charge.amount, currency)} per {size}{begun}"
         case Percentage():
             fixed = f" and {price_amount(charge.fixed_amount, currency)} for each of {charge.count_meter}"

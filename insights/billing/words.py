@@ -78,7 +78,7 @@ def _step_words(step: Step, line: BillLine) -> str:
     unit_amount = "" if step.unit_amount is None else price_amount(step.unit_amount, currency)
     match step.kind:
         case StepKind.EXEMPT:
-            return f"{quantity_words(step.quantity, unit)} are free: {step.note}"
+            return f"{quantity_words(step.quantity, unit)} {_are(step.quantity)} free: {step.note}"
         case StepKind.INCLUDED:
             return _included_words(step, unit)
         case StepKind.FEE:
@@ -166,7 +166,7 @@ def _usage_sentence(line: BillLine) -> str:
     for kind, words in ((StepKind.EXEMPT, "free"), (StepKind.INCLUDED, "included")):
         free = sum((step.quantity for step in line.steps if step.kind is kind), Fraction(0))
         if free:
-            parts.append(f"{quantity_words(free, line.unit)} were {words}")
+            parts.append(f"{quantity_words(free, line.unit)} {_were(free)} {words}")
     charged = [step for step in line.steps if step.kind not in (StepKind.EXEMPT, StepKind.INCLUDED)]
     if charged:
         parts.append(_charged_words(charged, line))
@@ -180,16 +180,24 @@ def _due_anyway(line: BillLine) -> str:
 def _charged_words(charged: Sequence[Step], line: BillLine) -> str:
     quantity = sum((step.quantity for step in charged), Fraction(0))
     first = charged[0]
-    amount = quantity_words(quantity, line.unit)
+    amount, were = quantity_words(quantity, line.unit), _were(quantity)
     if len(charged) == 1 and first.unit_amount is not None and first.kind is StepKind.UNITS:
-        return f"{amount} were charged at {price_amount(first.unit_amount, line.amount.currency)}"
+        return f"{amount} {were} charged at {price_amount(first.unit_amount, line.amount.currency)}"
     if len(charged) == 1 and first.unit_amount is not None and first.kind is StepKind.TIER:
         each = price_amount(first.unit_amount, line.amount.currency)
-        return f"{amount} were charged at {each}, the price of tier {first.tier}"
+        return f"{amount} {were} charged at {each}, the price of tier {first.tier}"
     tiers = {step.tier for step in charged if step.tier is not None}
     if tiers:
-        return f"{amount} were charged in {len(tiers)} tier{'' if len(tiers) == 1 else 's'}"
-    return f"{amount} were charged" if quantity else f"{money_words(line.amount)} were charged"
+        return f"{amount} {were} charged in {len(tiers)} tier{'' if len(tiers) == 1 else 's'}"
+    return f"{amount} {were} charged" if quantity else f"{money_words(line.amount)} were charged"
+
+
+def _were(quantity: Fraction) -> str:
+    return "was" if quantity == 1 else "were"
+
+
+def _are(quantity: Fraction) -> str:
+    return "is" if quantity == 1 else "are"
 
 
 def _before_and_now(line: BillLine, before: Fraction, after: Fraction) -> str:

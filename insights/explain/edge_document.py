@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from insights.billing.bill_document import instant_text
 from insights.explain.edges import BillRef, EdgeCount, EdgeRecord, Went
+from insights.explain.meter_naming import MeterNaming
 from insights.values.quantity import exact_text
 
 
@@ -23,8 +24,11 @@ def edge_document(count: EdgeCount, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def edge_record_document(record: EdgeRecord, went: Went, zone: ZoneInfo) -> dict[str, Any]:
+def edge_record_document(
+    record: EdgeRecord, went: Went, zone: ZoneInfo, naming: MeterNaming
+) -> dict[str, Any]:
     """A record on both clocks, and the bill it went to; `edge` is the place of its edge in the list of edges."""
+    price_quantity, price_unit = naming.priced(record.meter, record.unit, record.quantity)
     return {
         "edge": record.at.edge,
         "window_start": instant_text(record.at.window_start),
@@ -32,9 +36,12 @@ def edge_record_document(record: EdgeRecord, went: Went, zone: ZoneInfo) -> dict
         "window_start_local": local_text(record.at.window_start, zone),
         "window_end_local": local_text(record.window_end, zone),
         "meter": record.meter,
+        "meter_name": naming.name_of(record.meter),
         "dimensions": dict(record.dimensions),
         "quantity": exact_text(record.quantity),
         "unit": record.unit,
+        "price_quantity": price_quantity,
+        "price_unit": price_unit,
         "row_id": record.at.row_id or None,
         "revision": record.revision,
         "source": record.source,

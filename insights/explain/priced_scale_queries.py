@@ -11,9 +11,31 @@ from decimal import Decimal
 from django.db.models.fields.json import KeyTransform
 
 from accounts.models import Account
-from insights.models import Invoice, LineItem
+from insights.billing.bill import Bill
+from insights.billing.price_words import scale_of_price
+from insights.explain.meter_naming import MeterNaming
+from insights.models import Invoice, LineItem, Meter
 from insights.rating.invoice import LineKind
 from insights.values.quantity import Scale, priced_scale
+
+
+def read_meter_naming(account: Account, bill: Bill) -> MeterNaming:
+    """What meters beside a bill are called, in the units of its own prices, or of the newest where it has none."""
+    names = dict(Meter.objects.order_by("key", "version").values_list("key", "name"))
+    return MeterNaming(names, _scales_beside(account, bill))
+
+
+def _scales_beside(account: Account, bill: Bill) -> Mapping[tuple[str, str], Scale]:
+    found = dict(list_priced_scales(account))
+    for line in bill.lines:
+        if line.meter_key and line.terms is not None:
+            key = (line.meter_key, line.terms.unit)
+            scale = scale_of_price(line.terms)
+            if scale is None:
+                found.pop(key, None)
+            else:
+                found[key] = scale
+    return found
 
 
 def list_priced_scales(account: Account) -> Mapping[tuple[str, str], Scale]:

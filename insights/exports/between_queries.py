@@ -25,7 +25,7 @@ from insights.metering.between import Between
 from insights.metering.between_sql import MOVED
 from insights.values.period import Period
 
-COLUMNS_BEFORE = ("change", "bill_line", "meter", "window_start", "window")
+COLUMNS_BEFORE = ("change", "bill_line", "meter", "meter_name", "window_start", "window")
 COLUMNS_AFTER = (
     "quantity", "unit", "row_id", "revision", "source", "batch", "line", "position_then", "position_now",
 )  # fmt: skip
@@ -48,6 +48,7 @@ class MovedRecord:
     at: MovedPlace
     place: int
     meter: str
+    meter_name: str
     window: str
     dimensions: dict[str, str]
     quantity: Decimal
@@ -66,7 +67,9 @@ def bill_lines_of(found: ThenAndNow) -> tuple[int | None, ...]:
 # Names of the series are looked up once and not for each record.
 _NAMED = sql.SQL("""
 WITH {moved}, named AS MATERIALIZED (
-    SELECT s.id, m.key AS meter, m.unit, coalesce(w.source_slug, '') AS source, s.dimensions,
+    SELECT s.id, m.key AS meter, m.unit, (
+            SELECT n.name FROM insights_meter n WHERE n.key = m.key ORDER BY n.version DESC LIMIT 1
+        ) AS meter_name, coalesce(w.source_slug, '') AS source, s.dimensions,
         {window} AS window_name{extra}
     FROM insights_series s JOIN insights_meter m ON m.id = s.meter_id
     LEFT JOIN insights_watermark w ON w.account_id = s.account_id AND w.source_id = s.source_id
@@ -104,8 +107,8 @@ def list_moved(between: Between, *, after: MovedPlace | None, limit: int) -> tup
             "after_came": after.came,
         }
     statement = sql.SQL(
-        "{} SELECT r.series_id, r.window_start, r.row_id, r.came, r.place, s.meter, s.window_name, s.dimensions,"
-        " r.quantity, s.unit, r.revision, s.source, p.batch_public_id, r.line_no{}{}{} LIMIT %(limit)s"
+        "{} SELECT r.series_id, r.window_start, r.row_id, r.came, r.place, s.meter, s.meter_name, s.window_name,"
+        " s.dimensions, r.quantity, s.unit, r.revision, s.source, p.batch_public_id, r.line_no{}{}{} LIMIT %(limit)s"
     ).format(_named([]), _FROM, behind, _ORDER)
     with connection().cursor() as cursor:
         cursor.execute(statement, parameters)
@@ -117,12 +120,13 @@ def _named(extra: Sequence[sql.Composable]) -> sql.Composed:
 
 
 def _record(row: Sequence[Any]) -> MovedRecord:
-    series_id, window_start, row_id, came, place, meter, window, dimensions, quantity, *rest = row
-    unit, revision, source, batch, line = rest
+    series_id, window_start, row_id, came, place, meter, meter_name, window, *rest = row
+    dimensions, quantity, unit, revision, source, batch, line = rest
     return MovedRecord(
         at=MovedPlace(series_id, window_start, row_id, came),
         place=place,
         meter=meter,
+        meter_name=meter_name,
         window=window,
         # Django reads jsonb as text.
         dimensions=json.loads(dimensions),
@@ -149,6 +153,7 @@ def moved_copy(
         sql.SQL("CASE r.came WHEN 1 THEN 'came' ELSE 'went' END"),
         sql.SQL("(%(bill_lines)s::int[])[r.place + 1]"),
         sql.SQL("s.meter"),
+        safe_cell(sql.SQL("s.meter_name"), raw=raw),
         sql.SQL("""to_char(r.window_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""),
         sql.SQL("s.window_name"),
         *dimension_cells(dimension_keys),

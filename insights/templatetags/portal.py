@@ -24,7 +24,7 @@ from insights.templatetags.cells import column_decimals, fixed, with_exact
 from insights.templatetags.navigation import NAV_OF_URL
 from insights.templatetags.tones import COMPLETENESS, STATES, TONE_ICONS
 from insights.values.money import Money
-from insights.values.quantity import THIN_SPACE, Scale, exact_in, grouped_text, scaled
+from insights.values.quantity import THIN_SPACE, Scale, exact_in, exact_with_unit, grouped_text, scaled
 
 register = template.Library()
 
@@ -85,8 +85,16 @@ def exact(value: Decimal | int | None, unit: str = "") -> str:
     """Write every digit of a quantity, grouped, and its unit."""
     if value is None:
         return NO_DATA
-    text = grouped_text(Decimal(value))
-    return f"{text}{THIN_SPACE}{unit}" if unit else text
+    return exact_with_unit(Decimal(value), unit)
+
+
+@register.simple_tag
+def exact_unit(value: Decimal | int | None, unit: str, scale: Scale | None = None) -> SafeString:
+    """Write a quantity as `exact_as` does, and behind it the unit that it is in."""
+    if value is None:
+        return NO_DATA
+    number = Decimal(value)
+    return with_exact(exact_with_unit(number, unit, scale), number, unit)
 
 
 @register.filter

@@ -29,6 +29,7 @@ _BYTES: Mapping[str, int] = {
     **{unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB", "PB"), start=1)},
     **{unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB", "PiB"), start=1)},
 }
+_PLURALS = (("series", "series"), ("ies", "y"), ("sses", "ss"), ("xes", "x"))
 _SECONDS: Mapping[str, int] = {"s": 1, "min": 60, "h": 3600, "hour": 3600, "hours": 3600}
 
 
@@ -53,7 +54,8 @@ class ScaledQuantity:
     exact: str
 
     def __str__(self) -> str:
-        return f"{self.number}{THIN_SPACE}{self.unit}" if self.unit else self.number
+        unit = one_of(self.unit) if self.number == "1" else self.unit
+        return f"{self.number}{THIN_SPACE}{unit}" if unit else self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,16 @@ class Scale:
         if self.binary:
             quantity = _EXACT.multiply(quantity, Decimal(5**self.binary))
         return quantity.scaleb(-self.exponent - self.binary, context=_EXACT)
+
+
+def one_of(unit: str) -> str:
+    """A unit for a single one of it: request for requests; what is no plain plural stays, such as 100k units."""
+    if not (unit.isalpha() and unit.islower() and len(unit) > 3 and unit[-1] == "s" != unit[-2]):
+        return unit
+    for plural, singular in _PLURALS:
+        if unit.endswith(plural):
+            return f"{unit.removesuffix(plural)}{singular}"
+    return unit[:-1]
 
 
 def exact_text(quantity: Decimal) -> str:
@@ -208,6 +220,15 @@ def exact_in(quantity: Decimal, scale: Scale | None) -> str:
         return grouped_text(number)
     with localcontext(_ROUNDING):
         return f"about {grouped_text(number.quantize(_LAST_SHOWN, rounding=ROUND_HALF_UP))}"
+
+
+def exact_with_unit(quantity: Decimal, unit: str, scale: Scale | None = None) -> str:
+    """Every digit of the quantity with its unit, in that of the scale where there is one: 1.25 GB, 1 hour."""
+    number = exact_in(quantity, scale)
+    named = scale.unit if scale else unit
+    if number in ("1", f"{MINUS}1"):
+        named = one_of(named)
+    return f"{number}{THIN_SPACE}{named}" if named else number
 
 
 def grouped_text(quantity: Decimal) -> str:

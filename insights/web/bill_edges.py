@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,7 +15,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill_document import instant_text
-from insights.billing.bill_line_queries import meter_names
 from insights.explain.edge_document import local_text
 from insights.explain.edge_queries import Beside, count_beside, each_beside, list_beside
 from insights.explain.edges import (
@@ -30,6 +28,8 @@ from insights.explain.edges import (
     Went,
     minutes_of,
 )
+from insights.explain.meter_naming import MeterNaming
+from insights.explain.priced_scale_queries import read_meter_naming
 from insights.exports.edge_rows import edge_rows
 from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.faults import UsageFilterRefused
@@ -64,7 +64,7 @@ def bill_edges(request: Any, bill_uuid: UUID) -> HttpResponse:
     shown = rows[:RECORDS_PER_PAGE]
     last = shown[-1][0].at if len(rows) > RECORDS_PER_PAGE else None
     query = urlencode({"within": minutes})
-    names = meter_names({record.meter for record, _ in shown})
+    naming = read_meter_naming(request.account, bill)
     context = {
         "nav": "bills",
         "head": bill.head,
@@ -74,7 +74,7 @@ def bill_edges(request: Any, bill_uuid: UUID) -> HttpResponse:
         "choices": [(one, f"?{urlencode({'within': one})}") for one in MINUTES],
         "query": query,
         "edges": [(count, _edge(count.edge, zone)) for count in counts],
-        "records": [_row(record, went, beside.edges, zone, names) for record, went in shown],
+        "records": [_row(record, went, beside.edges, zone, naming) for record, went in shown],
         "page": {
             "summary": "By edge and time, as in the download",
             "previous_url": f"?{query}" if after else None,
@@ -100,6 +100,7 @@ def bill_edges_csv(request: Any, bill_uuid: UUID) -> HttpResponseBase:
         edges=beside.edges,
         dimension_keys=list_dimension_keys(request.account),
         zone=ZoneInfo(bill.head.zone),
+        naming=read_meter_naming(request.account, bill),
     )
     return csv_stream(request, rows, f"{file_stem(bill.head)}-edges-{minutes}-minutes.csv")
 
@@ -126,12 +127,13 @@ def _edge(edge: Edge, zone: ZoneInfo) -> dict[str, str]:
 
 
 def _row(
-    record: EdgeRecord, went: Went, edges: tuple[Edge, ...], zone: ZoneInfo, names: Mapping[str, str]
+    record: EdgeRecord, went: Went, edges: tuple[Edge, ...], zone: ZoneInfo, naming: MeterNaming
 ) -> dict[str, Any]:
     edge = edges[record.at.edge]
     return {
         "record": record,
-        "meter": names.get(record.meter, record.meter),
+        "meter": naming.name_of(record.meter),
+        "scale": naming.scale_of(record.meter, record.unit),
         "edge": _KIND_WORDS[edge.kind],
         "side": "after" if record.is_after(edge) else "before",
         "utc_start": instant_text(record.at.window_start),

@@ -162,10 +162,7 @@ def _shown(
             dict.fromkeys(filter(None, (unit_size_words(change.line.terms) for change in found.lines)))
         ),
         "unchanged": sum(change.is_same for change in found.lines),
-        "records": [
-            (record, _line_of(found, record), " ".join(filter(None, record.dimensions.values())))
-            for record in shown
-        ],
+        "records": [_record(found, record) for record in shown],
         "page": {
             "summary": "By series and time, as in the download",
             "previous_url": f"?{query}" if is_later else None,
@@ -196,9 +193,18 @@ def _words_beside(line: DraftLine, bill: Bill) -> str:
     return ", ".join(filter(None, (cell_words(line.values), correction, days)))
 
 
-def _line_of(found: ThenAndNow, record: MovedRecord) -> LineChange | None:
+def _record(found: ThenAndNow, record: MovedRecord) -> dict[str, Any]:
+    """A record with the line that it is on, in the unit of that line's price."""
     number = found.places[record.place]
-    return None if number is None else found.lines[number]
+    change = None if number is None else found.lines[number]
+    scale = scale_of_price(change.line.terms) if change else None
+    return {
+        "record": record,
+        "change": change,
+        "values": " ".join(filter(None, record.dimensions.values())),
+        # A percentage's line has the records of the meter that it counts, in a unit of their own.
+        "scale": scale if change and change.line.terms and change.line.terms.unit == record.unit else None,
+    }
 
 
 def _place(text: str) -> MovedPlace | None:

@@ -354,7 +354,7 @@ class TestPage:
             while True:
                 response = self.get(client, world, "bill-then-and-now", march, query)
                 assert response.status_code == 200
-                seen += [record.at for record, _, _ in response.context["records"]]
+                seen += [row["record"].at for row in response.context["records"]]
                 query = response.context["page"]["next_url"]
                 if not query:
                     break

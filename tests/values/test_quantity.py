@@ -16,8 +16,10 @@ from insights.values.quantity import (
     UnknownConversion,
     convert,
     exact_text,
+    exact_with_unit,
     fits,
     grouped_text,
+    one_of,
     scale_for,
     scaled,
     units_per,
@@ -84,6 +86,34 @@ def test_a_column_shares_one_scale() -> None:
 
     assert scale == Scale("MB", 6)
     assert scaled(Decimal(1500), "B", scale=scale).number == "0.0015"
+
+
+@pytest.mark.parametrize(
+    ("unit", "one"),
+    [
+        ("hours", "hour"), ("bytes", "byte"), ("queries", "query"), ("addresses", "address"), ("boxes", "box"),
+        ("series", "series"), ("unit", "unit"), ("GB", "GB"), ("100k units", "100k units"), ("gas", "gas"),
+    ],
+)  # fmt: skip
+def test_one_of_a_unit_is_named_by_its_singular(unit: str, one: str) -> None:
+    assert one_of(unit) == one
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "scale", "text"),
+    [
+        ("1", "hours", None, "1\u202fhour"),
+        ("1.5", "hours", None, "1.5\u202fhours"),
+        ("0", "hours", None, "0\u202fhours"),
+        ("1250000000", "bytes", Scale("GB", 9), "1.25\u202fGB"),
+        ("1073741824", "bytes", Scale("GiB", 0, 30), "1\u202fGiB"),
+        ("1", "", None, "1"),
+    ],
+)
+def test_every_digit_stands_before_the_unit_it_is_in(
+    quantity: str, unit: str, scale: Scale | None, text: str
+) -> None:
+    assert exact_with_unit(Decimal(quantity), unit, scale) == text
 
 
 def test_grouping_keeps_every_digit() -> None:

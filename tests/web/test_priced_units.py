@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,7 +14,8 @@ import pytest
 import time_machine
 from django.test import Client
 
-from insights.models import Invoice
+from accounts.tenancy import as_owner
+from insights.models import Invoice, Meter
 from insights.rating.charges import PerUnit
 from insights.rating.terms import Conversion
 from tests.billing import scene
@@ -99,3 +102,25 @@ def test_the_line_and_then_and_now_say_it_with_the_bytes_beside(
     assert f'title="{size * 25 // 2:,}\u202fbytes">12.5</data></td>' in then
     assert f"1 {unit} is {size:,} bytes ({kind})." in text_of(then)
     assert f"Measured: {bytes_used}; 1 {unit} is {size:,} bytes ({kind})." in bill
+
+
+def test_records_beside_a_bill_are_in_the_unit_of_its_price_under_the_name_of_the_meter(
+    cast: Cast, signed_in: Any, priced: tuple[str, int, str, Invoice]
+) -> None:
+    unit, size, _, invoice = priced
+    scene.deliver(make_source("late"), cast.ours, [("traffic", "2026-04-30T23", str(size))], region="eu")
+    with as_owner():
+        Meter.objects.filter(key="traffic").update(name="Traffic out")
+    client = signed_in(cast.viewer)
+
+    edges, then = (
+        text_of(get(client, cast, f"bills/{invoice.public_id}/{page}/")) for page in ("edges", "then-and-now")
+    )
+    streamed = client.get(f"/a/{cast.ours.public_id}/bills/{invoice.public_id}/edges.csv")
+    [row] = csv.DictReader(io.StringIO(b"".join(streamed.streaming_content).decode()))
+
+    assert f"Traffic outeu1 {unit}" in edges
+    assert re.search(rf"came ?Traffic out.*eu ?1 {unit}", then)
+    assert (row["meter"], row["meter_name"]) == ("traffic", "Traffic out")
+    assert (row["quantity"], row["unit"]) == (str(size), "bytes")
+    assert (row["price_quantity"], row["price_unit"]) == ("1", unit)

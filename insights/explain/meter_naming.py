@@ -1,0 +1,34 @@
+"""What a table of records of several meters calls them, and the units that their prices are for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from insights.values.quantity import Scale, exact_text
+
+
+@dataclass(frozen=True, slots=True)
+class MeterNaming:
+    """The names of meters by their keys, and the scales of their prices by key and unit, as a bill has them."""
+
+    names: Mapping[str, str]
+    scales: Mapping[tuple[str, str], Scale]
+
+    def name_of(self, meter: str) -> str:
+        """What the meter of this key is called."""
+        return self.names.get(meter, meter)
+
+    def scale_of(self, meter: str, unit: str) -> Scale | None:
+        """The unit of its price; None where that is the meter's own."""
+        return self.scales.get((meter, unit))
+
+    def priced(self, meter: str, unit: str, quantity: Decimal) -> tuple[str, str]:
+        """A quantity with every digit in the unit of its price, and that unit, for a file."""
+        scale = self.scale_of(meter, unit)
+        return (
+            (exact_text(quantity), unit)
+            if scale is None
+            else (exact_text(scale.number_of(quantity)), scale.unit)
+        )
