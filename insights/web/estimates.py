@@ -212,7 +212,8 @@ def _answer(account: Account, found: Estimate) -> dict[str, Any]:
         "billed": "" if found.billed is None else money_words(found.billed),
         "estimated": money_words(found.estimated),
         "difference": "" if found.difference is None else signed_number(found.difference, is_change=True),
-        "periods_shown": [_period(account, period, zone) for period in found.periods],
+        # As in the chart, whose time runs from left to right.
+        "periods_shown": [_period(account, period, zone) for period in reversed(found.periods)],
         "figure": sides_figure(found, zone) if found.billed is not None else None,
         "zone": found.zone,
     }

@@ -24,7 +24,7 @@ def forecast_figure(forecast: BillForecast) -> dict[str, Any]:
     return {
         "data": [
             *band,
-            _line("Expected", [begin, (forecast.last_day, forecast.expected)], series=2),
+            _line("Expected", [begin, (forecast.last_day, forecast.expected)], series=2, dash="dash"),
             _line("So far", known or [begin], series=1),
         ],
         "layout": {
@@ -34,7 +34,9 @@ def forecast_figure(forecast: BillForecast) -> dict[str, Any]:
     }
 
 
-def _line(name: str, points: list[tuple[date, Money]], *, series: int | str) -> dict[str, Any]:
+def _line(
+    name: str, points: list[tuple[date, Money]], *, series: int | str, dash: str = "solid"
+) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(points) == 1 else "lines",
@@ -42,5 +44,5 @@ def _line(name: str, points: list[tuple[date, Money]], *, series: int | str) -> 
         "x": [day.isoformat() for day, _ in points],
         "y": [money_number(amount) for _, amount in points],
         "customdata": [[money_words(amount), "", ""] for _, amount in points],
-        "meta": {"series": series},
+        "meta": {"series": series, "dash": dash},
     }

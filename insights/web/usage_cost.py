@@ -181,7 +181,7 @@ def _currency(
 
 def _legend(groups: list[dict[str, Any]], *, has_before: bool) -> list[dict[str, Any]]:
     legend = [{"series": group["series"], "label": group["label"]} for group in groups]
-    return [*legend, {"kind": "previous", "label": "Period before"}] if has_before else legend
+    return words.legend_before(legend) if has_before else legend
 
 
 def _scale_of(one: CurrencyCost, unit: str, priced: Scale | None) -> Scale:

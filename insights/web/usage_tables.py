@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from decimal import Decimal
 from html import escape
+from typing import Any
 
 from django.utils.safestring import SafeString
 
@@ -157,14 +158,14 @@ def compares_rows(answer: Exploration) -> bool:
     return before[0].day.weekday() == answer.buckets[0].slot.day.weekday()
 
 
-def marks(answer: Exploration) -> list[dict[str, str | int]]:
+def marks(answer: Exploration) -> list[dict[str, Any]]:
     """The legend of what appears in this chart, groups in the order of their table, and of nothing else."""
     kinds = {bucket.kind for bucket in answer.buckets}
-    legend: list[dict[str, str | int]] = [
+    legend: list[dict[str, Any]] = [
         {"series": group.series, "label": group.label} for group in group_rows(answer)
     ]
     if has_previous(answer):
-        legend.append({"kind": "previous", "label": "Period before"})
+        legend = words.legend_before(legend)
     if Kind.INCOMPLETE in kinds:
         legend.append({"kind": "incomplete", "label": "Not yet complete"})
     if Kind.GAP in kinds:

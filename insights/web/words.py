@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from insights.metering.completeness import Completeness
 from insights.metering.usage_filter import UsageFilter
@@ -195,6 +197,12 @@ def filter_words(question: UsageFilter) -> str:
 def quantity_words(quantity: Decimal | None, unit: str, scale: Scale | None = None) -> str:
     """A quantity scaled for reading, as plain text; in the unit of its price where there is one."""
     return "no data" if quantity is None else str(scaled(quantity, unit, scale=scale))
+
+
+def legend_before(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A legend with the period before: which is which in words, since colour and line say it to some only."""
+    bars = items or [{"series": 1, "label": "This period: bars"}]
+    return [*bars, {"kind": "previous", "label": "Period before: dotted line"}]
 
 
 def label(key: str) -> str:

@@ -17,6 +17,7 @@
 //                          "correction": markers where a later revision changed the value
 //                          "note": markers with a line over the whole height where members wrote something
 //   trace.meta.links       of a waterfall: where each of its bars leads to; the words on the bars are trace.text
+//   trace.meta.dash        how a line is drawn, so that two are told apart without their colours: "solid" or "dash"
 //   trace.meta.incomplete  indices of the bars that are not complete yet: they are hatched
 //   trace.customdata       instead of them, a row for each point: [exact value with unit, share or "", completeness or ""]
 //   layout                 barmode ("stack" only when parts add up), titles, ranges, tick formats
@@ -134,7 +135,7 @@
     } else if (trace.type === "bar") {
       drawnBar(trace, series);
     } else {
-      trace.line = { color: colour(series === "other" ? "--series-other" : `--series-${series}`), width: 2 };
+      trace.line = { color: colour(series === "other" ? "--series-other" : `--series-${series}`), width: 2, dash: trace.meta?.dash ?? "solid" };
     }
     return trace;
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from decimal import Decimal
 from html import unescape
@@ -48,6 +49,20 @@ def test_periods_stand_side_by_side_with_steps(cast: Cast, signed_in: Any) -> No
     assert "Tier 2, above 100: 20 unit at 0.05 USD" in text
     assert "Lifted from 29.70 USD to the minimum of 30.00 USD" in text or "Up to the minimum" in text
     assert "Left out on both: credits" in text
+
+
+def test_the_chart_and_the_tables_have_their_periods_in_one_order(cast: Cast, signed_in: Any) -> None:
+    make_asking(cast.ours, cast.other)
+    address = reverse("estimate", args=[cast.ours.public_id])
+
+    html = unescape(signed_in(cast.viewer).get(f"{address}?plan=growth&periods=3").content.decode())
+
+    drawn = json.loads(re.findall(r'<script id="estimate-figure"[^>]*>(.*?)</script>', html, re.S)[0])[
+        "data"
+    ][0]["x"]
+    listed = re.findall(r'<tr><th scope="row">(\w+ 2026)</th><td class="nowrap" data-label="Bill">', html)
+    headed = re.findall(r"<h2 id=\"period-[0-9]+\">(\w+ 2026) on Growth</h2>", html)
+    assert listed == headed == drawn == ["January 2026", "February 2026", "March 2026"]
 
 
 def test_what_the_bill_itself_came_to_stands_beside_where_it_is_another_amount(

@@ -331,7 +331,12 @@ class TestBeside:
         )
         assert "Period before" in html.partition("<table")[2]
         assert re.search(r"<tfoot>.*?>60\.00\sUSD</td>.*?</tfoot>", html)
+        legend = re.findall(r"<ul class=\"legend\">.*?</ul>", html, re.S)[0]
+        assert [text.strip() for text in re.findall(r"<b[^>]*>([^<]*)</b>", legend)] == [
+            "This period: bars", "Period before: dotted line",
+        ]  # fmt: skip
         assert "Period before" not in alone
+        assert "This period: bars" not in alone
 
     @pytest.mark.parametrize("side", ["shown", "before"])
     def test_what_has_no_day_is_not_compared_with_days(self, priced: Cast, signed_in: Any, side: str) -> None:
