@@ -10,7 +10,7 @@ from insights.billing.bill import Bill
 from insights.billing.bill_document import head_document
 from insights.billing.bill_facts import plan_names
 from insights.billing.correction_words import PlacedCorrection, corrections_of
-from insights.billing.difference_words import difference_sentence, part_words
+from insights.billing.difference_words import difference_sentence, open_part, part_words
 from insights.billing.price_words import money_number
 from insights.scenarios.difference import Bar, BillDifference, Part
 from insights.scenarios.facts import BilledLine
@@ -26,7 +26,11 @@ def difference_document(difference: BillDifference, before: Bill, after: Bill) -
         "after": head_document(after.head),
         "currency": difference.change.currency,
         "change": money_number(difference.change),
-        "sentence": difference_sentence(difference, f"invoice {before.head.number or before.head.public_id}"),
+        "sentence": difference_sentence(
+            difference,
+            f"invoice {before.head.number or before.head.public_id}",
+            part=open_part(after.head),
+        ),
         "effects": [_bar(bar) for bar in difference.bars],
         "parts": [
             _part(part, part_words(part, names), corrections_of(part, before, after))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from insights.billing.bill import BillHead
 from insights.billing.price_words import (
     cell_words,
     money_words,
@@ -22,6 +23,7 @@ from insights.scenarios.matching import CORRECTED, Match, Side
 from insights.values.exact import exact_of
 from insights.values.money import Money, sum_money
 from insights.values.quantity import one_of
+from insights.values.share import Share
 
 EFFECT_TITLES: Mapping[Effect, str] = {
     Effect.USAGE: "Usage",
@@ -80,12 +82,35 @@ _IN_A_SENTENCE: Mapping[Effect, str] = {
 }
 _CAUSES_IN_SENTENCE_MAX = 4
 _NAMES_IN_SENTENCE_MAX = 2
+_HOUR = 3_600
 
 
-def difference_sentence(difference: BillDifference, than: str) -> str:
-    """The answer: 3.20 USD more than October 2026: 4.10 more for usage (Requests), 0.90 less for credits."""
+def difference_sentence(difference: BillDifference, than: str, *, part: Share | None = None) -> str:
+    """The answer: 3.20 USD more than October 2026: 4.10 more for usage (Requests), 0.90 less for credits.
+
+    `part` is how much of its period the bill speaks for, if that is not all of it: a part is compared with a whole.
+    """
     causes = causes_words(difference)
-    return f"{change_words(difference, than)}: {causes}." if causes else f"{change_words(difference, than)}."
+    answer = change_words(difference, than if part is None else f"all of {than}")
+    if part is not None:
+        answer = f"So far, after {share_words(part)} of its period, {answer[0].lower()}{answer[1:]}"
+    return f"{answer}: {causes}." if causes else f"{answer}."
+
+
+def counted_part(head: BillHead) -> Share | None:
+    """How much of its period the usage of a bill is complete for; None where no source has said that yet."""
+    end = head.complete_to and min(max(head.complete_to, head.period.start), head.period.end)
+    if end is None:
+        return None
+    return Share(int((end - head.period.start).total_seconds()), int(head.period.duration.total_seconds()))
+
+
+def open_part(head: BillHead) -> Share | None:
+    """The same of a bill that is not all of its period yet, in whole hours; None of any other."""
+    part = None if head.is_issued else counted_part(head)
+    if part is None or part.is_whole:
+        return None
+    return Share(part.seconds - part.seconds % _HOUR, part.of_seconds)
 
 
 def change_words(difference: BillDifference, than: str) -> str:

@@ -48,6 +48,12 @@ def get_bill_forecast(account: Account, *, public_id: UUID, now: datetime) -> Bi
     return replace(reading.forecast(), running=running_amounts(reading.prospect, until=reading.until))
 
 
+def get_outlook(account: Account, *, public_id: UUID, now: datetime) -> BillForecast | None:
+    """Read the same without how often the band held and what each day had come to, for a page about something else."""
+    reading = _read(account, public_id, now)
+    return None if reading is None else forecast_bill(reading.prospect, until=reading.until)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """A running draft with all days, and the closed bills of its subscription. Days before `until` are complete."""

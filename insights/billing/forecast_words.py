@@ -5,6 +5,7 @@ from __future__ import annotations
 from insights.billing.forecast import BillForecast
 from insights.billing.price_words import money_words
 from insights.scenarios.forecast import WEEKS_MIN
+from insights.values.money import Money
 
 
 def forecast_sentence(forecast: BillForecast) -> str:
@@ -21,6 +22,25 @@ def forecast_sentence(forecast: BillForecast) -> str:
         f"By the end of the period it is expected to come to {money_words(forecast.expected)}, "
         f"between {money_words(forecast.low)} and {money_words(forecast.high)}."
     )
+
+
+def expected_against(forecast: BillForecast, period: str, other: Money, than: str) -> str:
+    """What the bill is expected to come to against a whole other one, without a full stop; empty if nothing is."""
+    if not forecast.is_known:
+        return ""
+    band = ""
+    if forecast.low != forecast.high:
+        band = f" (between {money_words(forecast.low)} and {money_words(forecast.high)})"
+    expected = f"By the end of {period} it is expected to come to {money_words(forecast.expected)}{band}"
+    return f"{expected}, {against_words(forecast.expected - other, than)}"
+
+
+def against_words(change: Money, than: str) -> str:
+    """How an amount stands to that of another bill: 3.20 USD more than October 2026."""
+    if not change.minor:
+        return f"as much as {than}"
+    size = Money(abs(change.minor), change.currency)
+    return f"{money_words(size)} {'less' if change.minor < 0 else 'more'} than {than}"
 
 
 def band_sentence(forecast: BillForecast) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -20,14 +21,17 @@ from insights.billing.difference_queries import TwoBills, find_two_bills
 from insights.billing.difference_words import (
     causes_words,
     change_words,
+    counted_part,
     difference_sentence,
+    open_part,
 )
+from insights.billing.forecast_queries import get_outlook
+from insights.billing.forecast_words import expected_against
 from insights.billing.price_words import money_words, share_words
 from insights.exports.difference_rows import difference_rows
 from insights.scenarios.difference import BillDifference, compare_bills
 from insights.scenarios.facts import DifferentCurrencies
 from insights.values.money import Money
-from insights.values.share import Share
 from insights.web import words
 from insights.web.bill_charts import waterfall_figure
 from insights.web.bill_difference_rows import WITH, DifferenceRows, plain_number, signed_change
@@ -64,6 +68,7 @@ def bill_difference(request: Any, bill_uuid: UUID) -> HttpResponse:
     }
     if compared.difference and found.other:
         context |= _context(request.account, compared.difference, found.other, found.bill)
+        context["expected"] = _expected(request.account, compared.difference, found, context["other_name"])
     return render(request, PAGE, context, status=400 if compared.fault else 200)
 
 
@@ -106,12 +111,14 @@ def _context(account: Account, difference: BillDifference, before: Bill, after: 
     if before_name == after_name:
         # Of two bills for the same days the other one is told apart by its number.
         before_name = f"{before_name}, {before.head.number or before.head.subscription_name}"
-    other = {"other": before.head, "other_name": before_name}
+    part = open_part(after.head)
     return {
-        **other,
+        "other": before.head,
+        "other_name": before_name,
         "difference": difference,
         "sentence": difference_sentence(difference, before_name),
         "answer": change_words(difference, before_name),
+        "so_far": difference_sentence(difference, before_name, part=part) if part else "",
         "because": causes_words(difference),
         "covered": _covered(before.head, after.head),
         "figure": waterfall_figure(difference, before=before_name, after=after_name),
@@ -126,6 +133,17 @@ def _context(account: Account, difference: BillDifference, before: Bill, after: 
         "before_url": rows.bill_url(before),
         "after_url": rows.bill_url(after),
     }
+
+
+def _expected(account: Account, difference: BillDifference, found: TwoBills, than: str) -> str:
+    """What a running bill is expected to come to against the whole other one: both are whole periods then."""
+    head = found.bill.head
+    if open_part(head) is None:
+        return ""
+    forecast = get_outlook(account, public_id=head.public_id, now=timezone.now())
+    if forecast is None:
+        return ""
+    return expected_against(forecast, period_of(head.period, ZoneInfo(head.zone)), difference.before, than)
 
 
 def name_of(head: BillHead) -> str:
@@ -158,9 +176,8 @@ def _covered_by(head: BillHead) -> str:
     name = period_of(head.period, zone)
     if head.is_issued:
         return f"{name} is whole."
-    end = head.complete_to and min(max(head.complete_to, head.period.start), head.period.end)
-    if end is None:
+    share = counted_part(head)
+    if share is None:
         return f"No source has said yet how far usage of {name} is complete."
-    whole = head.period.duration
-    share = Share(int((end - head.period.start).total_seconds()), int(whole.total_seconds()))
+    end = head.period.start + timedelta(seconds=share.seconds)
     return f"Usage of {name} is complete to {words.instant_words(end, zone)}, which is {share_words(share)}."

@@ -177,6 +177,7 @@ class TestPage:
         text = text_of(signed_in(cast.viewer).get(address(cast, draft)))
 
         assert "What changed in November 2026 so far" in text
+        assert "So far, after 9 of 30 days of its period, " in text
         assert (
             "October 2026 is whole. Usage of November 2026 is complete to 10 Nov 2026, 00:00, which is 9 of 30 days."
             in text

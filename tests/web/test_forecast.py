@@ -99,6 +99,32 @@ def test_the_running_bill_says_where_it_goes_and_how_often_that_held(
     assert section in text
 
 
+def test_what_changed_in_a_running_bill_begins_with_the_end_of_its_period(
+    cast: Cast, source: Source, signed_in: Any
+) -> None:
+    draft = running(cast, source)
+    address = reverse("bill-difference", args=[cast.ours.public_id, draft.public_id])
+
+    text = text_of(signed_in(cast.viewer), address)
+
+    # March had 31 days of 10 requests: 41.00 and 19 % tax.
+    fair = "By the end of April 2026 it is expected to come to 47.60 USD, 1.19 USD less than March 2026"
+    part = "So far, after 10 of 30 days of its period, 24.99 USD less than all of March 2026: 21.00 less for usage"
+    assert text.index(fair) < text.index(part)
+
+
+def test_a_running_bill_with_too_little_history_says_what_part_is_compared(
+    cast: Cast, source: Source, signed_in: Any
+) -> None:
+    draft = running(cast, source, "2026-04-02", 9)
+    address = reverse("bill-difference", args=[cast.ours.public_id, draft.public_id])
+
+    text = text_of(signed_in(cast.viewer), address)
+
+    assert "is expected to come to" not in text
+    assert "So far, after 10 of 30 days of its period, 10.71 USD more than all of March 2026" in text
+
+
 def test_an_issued_bill_has_no_forecast(cast: Cast, source: Source, signed_in: Any) -> None:
     running(cast, source)
     with as_worker():
