@@ -37,7 +37,10 @@ class InvoiceHeadSerializer(serializers.Serializer[Json]):
     zone = serializers.CharField(help_text="The zone whose days the period is made of.")
     total = serializers.CharField(help_text=AMOUNT_HELP)
     amount_due = serializers.CharField(help_text=f"Zero once paid or void. {AMOUNT_HELP}")
-    complete_to = serializers.DateTimeField(allow_null=True, help_text="Up to when usage was complete.")
+    complete_to = serializers.DateTimeField(
+        allow_null=True,
+        help_text="Up to when usage of all that it bills was complete: the earliest of its sources counts.",
+    )
     drafted_at = serializers.DateTimeField()
     issued_at = serializers.DateTimeField(allow_null=True)
     due_at = serializers.DateTimeField(allow_null=True)

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from insights.billing.bill import BillHead
 from insights.billing.price_words import (
+    amount_each,
     cell_words,
     money_words,
     number_words,
@@ -22,7 +23,6 @@ from insights.scenarios.facts import BilledLine
 from insights.scenarios.matching import CORRECTED, Match, Side
 from insights.values.exact import exact_of
 from insights.values.money import Money, sum_money
-from insights.values.quantity import one_of
 from insights.values.share import Share
 
 EFFECT_TITLES: Mapping[Effect, str] = {
@@ -219,9 +219,7 @@ def _units(quantity: Fraction, terms: PriceTerms) -> str:
 
 def _each(amount: Fraction, terms: PriceTerms) -> str:
     """What one unit of the price costs, for an amount for one of the meter's."""
-    per = exact_of(terms.conversion.units_per) if terms.conversion else 1
-    unit = f" per {one_of(terms.priced_unit)}" if terms.priced_unit else " each"
-    return f"{price_amount(amount * per, terms.currency)}{unit}"
+    return amount_each(amount * (exact_of(terms.conversion.units_per) if terms.conversion else 1), terms)
 
 
 def _usage_words(measured: Measured, terms: PriceTerms) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from insights.billing.price_words import number_words, price_amount, tier_price_words
-from insights.rating.charges import Graduated, GraduatedPercentage, Package, Stairstep, Volume
+from insights.billing.price_words import amount_each, number_words, price_amount, tier_price_words
+from insights.rating.charges import Graduated, GraduatedPercentage, Package, Packages, Stairstep, Volume
 from insights.rating.next_unit import Edge, EdgeKind, NextUnit
 from insights.rating.terms import PriceTerms
 from insights.values.exact import decimal_of, round_half_away
@@ -19,12 +19,20 @@ def next_price_words(terms: PriceTerms, found: NextUnit) -> str:
     """The price of the next unit: 0.10 USD for the next GB."""
     if terms.exempt_reason:
         return f"Free: {terms.exempt_reason.rstrip('.')}"
-    words = f"{price_amount(found.amount, terms.currency)} for the next {one_of(terms.priced_unit) or 'unit'}"
+    words = _next_words(found.amount, terms)
     if found.held_by is StepKind.MINIMUM and terms.minimum:
         return f"{words}, up to the minimum of {price_amount(terms.minimum.amount, terms.currency)}"
     if found.held_by is StepKind.MAXIMUM and terms.maximum:
         return f"{words}, at the maximum of {price_amount(terms.maximum.amount, terms.currency)}"
     return words
+
+
+def _next_words(amount: Fraction, terms: PriceTerms) -> str:
+    """What the next unit costs; of packages that are charged in proportion as they are published."""
+    charge = terms.charge
+    if amount and isinstance(charge, Package) and charge.counting is Packages.PRO_RATA:
+        return f"{amount_each(amount, terms)}, for the next one too"
+    return f"{price_amount(amount, terms.currency)} for the next {one_of(terms.priced_unit) or 'unit'}"
 
 
 def countdown_words(terms: PriceTerms, found: NextUnit) -> str:
@@ -34,9 +42,8 @@ def countdown_words(terms: PriceTerms, found: NextUnit) -> str:
         return ""
     left = _units_words(edge.left, terms)
     behind = price_amount(edge.amount, terms.currency)
-    one = one_of(terms.priced_unit) or "unit"
     if edge.kind is EdgeKind.INCLUDED:
-        return f"{left} of included usage left, then {behind} for the next {one}"
+        return f"{left} of included usage left, then {_next_words(edge.amount, terms)}"
     if edge.kind is EdgeKind.PACKAGE:
         charge = terms.charge
         begins = isinstance(charge, Package) and edge.left == Fraction(charge.size)

@@ -30,6 +30,7 @@ from insights.values.quantity import (
     Scale,
     exact_text,
     grouped_text,
+    is_multiple,
     one_of,
     priced_scale,
 )
@@ -95,13 +96,13 @@ def scale_of_price(terms: PriceTerms | None) -> Scale | None:
     """The unit that a price names quantities in, for pages that show what was metered; None where it is the meter's."""
     if terms is None or terms.conversion is None:
         return None
-    return priced_scale(terms.unit, terms.conversion.unit, terms.conversion.units_per)
+    return priced_scale(terms.conversion.unit, terms.conversion.units_per)
 
 
 def unit_size_words(terms: PriceTerms | None) -> str:
-    """How large the unit of a price is: 1 GB is 1,000,000,000 bytes (decimal). Empty where it is the meter's."""
+    """How large the unit of a price is: 1 GB is 1,000,000,000 bytes (decimal). Empty where its name says so."""
     scale = scale_of_price(terms)
-    if terms is None or terms.conversion is None or scale is None:
+    if terms is None or scale is None or not is_multiple(terms.unit, scale.unit):
         return ""
     return scale_words(scale, terms.unit)
 
@@ -159,6 +160,21 @@ def bound_words(minimum: Bound | None, maximum: Bound | None, currency: str) -> 
     return words
 
 
+def amount_each(amount: Decimal | Fraction, terms: PriceTerms) -> str:
+    """What one unit of the price costs, for as many as the price is published for: 1.00 USD per 100,000 requests."""
+    charge = terms.charge
+    packed = Fraction(charge.size) if isinstance(charge, Package) else 1
+    return f"{price_amount(Fraction(amount) * packed, terms.currency)} {per_words(terms)}"
+
+
+def per_words(terms: PriceTerms) -> str:
+    """For how many the price is published: per GB, per 100,000 requests."""
+    charge = terms.charge
+    if isinstance(charge, Package):
+        return f"per {quantity_words(Fraction(charge.size), terms.priced_unit)}"
+    return _per(terms).strip()
+
+
 def _per(terms: PriceTerms) -> str:
     return f" per {one_of(terms.priced_unit)}" if terms.priced_unit else " each"
 
@@ -178,8 +194,7 @@ def _charge_words(charge: ChargeModel, terms: PriceTerms) -> str:
             return f"by {len(charge.tiers)} tiers, one amount for the tier it reaches"
         case Package():
             begun = ", begun ones whole" if charge.counting is Packages.WHOLE else ", parts in proportion"
-            size = quantity_words(Fraction(charge.size), terms.priced_unit)
-            return f"{price_amount(charge.amount, currency)} per {size}{begun}"
+            return f"{price_amount(charge.amount, currency)} {per_words(terms)}{begun}"
         case Percentage():
             fixed = f" and {price_amount(charge.fixed_amount, currency)} for each of {charge.count_meter}"
             return f"{exact_words(charge.percent)} %{fixed if charge.count_meter else ''}"

@@ -16,7 +16,7 @@ from insights.billing.price_words import scale_of_price
 from insights.explain.meter_naming import MeterNaming
 from insights.models import Invoice, LineItem, Meter
 from insights.rating.invoice import LineKind
-from insights.values.quantity import Scale, priced_scale
+from insights.values.quantity import Scale, is_multiple, priced_scale
 
 
 def read_meter_naming(account: Account, bill: Bill) -> MeterNaming:
@@ -26,7 +26,7 @@ def read_meter_naming(account: Account, bill: Bill) -> MeterNaming:
 
 
 def _scales_beside(account: Account, bill: Bill) -> Mapping[tuple[str, str], Scale]:
-    found = dict(list_priced_scales(account))
+    found = dict(list_bill_scales(account))
     for line in bill.lines:
         if line.meter_key and line.terms is not None:
             key = (line.meter_key, line.terms.unit)
@@ -39,7 +39,13 @@ def _scales_beside(account: Account, bill: Bill) -> Mapping[tuple[str, str], Sca
 
 
 def list_priced_scales(account: Account) -> Mapping[tuple[str, str], Scale]:
-    """The scale of each meter that is priced by a larger unit, such as GB, by the meter's key and its own unit."""
+    """The scale of each meter that is priced by a larger unit of the same, such as GB, by its key and its own unit."""
+    found = list_bill_scales(account)
+    return {(key, unit): scale for (key, unit), scale in found.items() if is_multiple(unit, scale.unit)}
+
+
+def list_bill_scales(account: Account) -> Mapping[tuple[str, str], Scale]:
+    """The same for what stands beside bills, which name packs such as 100k units too."""
     newest = (
         Invoice.objects.for_account(account)
         .filter(kind="period")
@@ -55,7 +61,7 @@ def list_priced_scales(account: Account) -> Mapping[tuple[str, str], Scale]:
         .values_list("meter_key", KeyTransform("unit", "terms"), KeyTransform("conversion", "terms"))
     )
     found = {
-        (meter_key, unit): priced_scale(unit, conversion["unit"], Decimal(conversion["units_per"]))
+        (meter_key, unit): priced_scale(conversion["unit"], Decimal(conversion["units_per"]))
         for meter_key, unit, conversion in rows
         if conversion
     }

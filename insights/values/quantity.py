@@ -13,6 +13,7 @@ INTEGER_DIGITS_MAX = 19
 SCALE_MAX = 9
 THIN_SPACE = "\u202f"  # The thin space that does not let a line break between number and unit.
 MINUS = "\u2212"
+_TIMES = "\u00d7"
 
 _EXACT = Context(prec=100, traps=[Inexact])
 _ROUNDING = Context(prec=100, traps=[])
@@ -138,12 +139,12 @@ def units_per(unit: str, larger_unit: str) -> int:
     raise UnknownConversion(f"how many {unit} make one {larger_unit} is not known")
 
 
-def priced_scale(unit: str, larger_unit: str, size: Decimal) -> Scale | None:
-    """The scale of a unit that holds `size` of another, so that pages name quantities as a price does: GB or GiB.
+def priced_scale(larger_unit: str, size: Decimal) -> Scale | None:
+    """The scale of a unit that holds `size` of another, so that pages name quantities as a price does: GB, 100k units.
 
-    None where both do not measure the same, as packs of 100k units do not, or where a quotient may have no last digit.
+    None where a quotient may have no last digit.
     """
-    if not is_multiple(unit, larger_unit) or size != size.to_integral_value():
+    if size != size.to_integral_value():
         return None
     left, exponent, binary = int(size), 0, 0
     while left > 1 and not left % 10:
@@ -224,10 +225,14 @@ def exact_in(quantity: Decimal, scale: Scale | None) -> str:
 
 def exact_with_unit(quantity: Decimal, unit: str, scale: Scale | None = None) -> str:
     """Every digit of the quantity with its unit, in that of the scale where there is one: 1.25 GB, 1 hour."""
-    number = exact_in(quantity, scale)
-    named = scale.unit if scale else unit
-    if number in ("1", f"{MINUS}1"):
-        named = one_of(named)
+    return beside_unit(exact_in(quantity, scale), scale.unit if scale else unit)
+
+
+def beside_unit(number: str, unit: str) -> str:
+    """A number with its unit: a single one of it by its singular, one that begins with a number behind a cross."""
+    if unit[:1].isdigit():
+        return f"{number} {_TIMES} {unit}"
+    named = one_of(unit) if number in ("1", f"{MINUS}1") else unit
     return f"{number}{THIN_SPACE}{named}" if named else number
 
 

@@ -22,10 +22,10 @@ from insights.billing.price_words import number_words, quantity_words, scale_of_
 from insights.billing.uncovered import UncoveredAmount
 from insights.explain.conservation import MeterBalance
 from insights.explain.conservation_queries import account_for
-from insights.explain.priced_scale_queries import list_priced_scales
+from insights.explain.priced_scale_queries import list_bill_scales
 from insights.exports.conservation_rows import conservation_rows
 from insights.values.exact import exact_number_text
-from insights.values.quantity import Scale, exact_in
+from insights.values.quantity import Scale, beside_unit, exact_in, is_multiple
 from insights.web.bills import bill_or_404, file_stem, name_parts, period_of
 from insights.web.csv_files import csv_file
 from insights.web.words import days_of
@@ -63,7 +63,7 @@ def bill_conservation_csv(request: Any, bill_uuid: UUID) -> HttpResponse:
 
 
 def _uncovered(request: Any, found: Sequence[UncoveredAmount]) -> list[dict[str, Any]]:
-    scales = list_priced_scales(request.account) if found else {}
+    scales = list_bill_scales(request.account) if found else {}
     address = reverse("usage-explorer", args=[request.account.public_id])
     rows = []
     for one in found:
@@ -76,7 +76,9 @@ def _uncovered(request: Any, found: Sequence[UncoveredAmount]) -> list[dict[str,
         rows.append(
             {
                 "found": one.found,
-                "quantity": f"{_number(Fraction(one.quantity), scale)} {scale.unit if scale else one.unit}",
+                "quantity": beside_unit(
+                    _number(Fraction(one.quantity), scale), scale.unit if scale else one.unit
+                ),
                 "url": f"{address}?{urlencode(query)}",
             }
         )
@@ -98,8 +100,8 @@ def _meter(request: Any, bill: Bill, meter: MeterBalance) -> dict[str, Any]:
         "balance": meter,
         "lines": [(place, ", ".join(name_parts(lines[place], bill))) for place in meter.positions],
         "unit": scale.unit if scale else meter.unit,
-        "unit_size": scale_words(scale, meter.unit) if scale else "",
-        "known": f"{_number(Fraction(meter.known), scale)} {scale.unit if scale else meter.unit}",
+        "unit_size": scale_words(scale, meter.unit) if scale and is_multiple(meter.unit, scale.unit) else "",
+        "known": beside_unit(_number(Fraction(meter.known), scale), scale.unit if scale else meter.unit),
         "metered": quantity_words(Fraction(meter.known), meter.unit) if scale else "",
         "known_url": f"{address}?{urlencode(query)}",
         "charged": _number(meter.charged, scale),

@@ -24,7 +24,7 @@ from insights.billing.forecast_quantities import MeterForecast
 from insights.billing.forecast_queries import get_bill_forecast
 from insights.billing.forecast_words import band_sentence, forecast_sentence
 from insights.billing.price_words import money_words, price_amount
-from insights.explain.priced_scale_queries import list_priced_scales
+from insights.explain.priced_scale_queries import list_bill_scales
 from insights.exports.forecast_rows import forecast_rows
 from insights.values.quantity import Scale, for_column, scale_for
 from insights.web.bills import bill_or_404, period_of
@@ -47,7 +47,7 @@ def bill_forecast(request: Any, bill_uuid: UUID) -> HttpResponse:
         "nav": "bills",
         "head": bill.head,
         "period": period_of(bill.head.period, ZoneInfo(bill.head.zone)),
-        "forecast": forecast_context(found, bill, list_priced_scales(request.account)),
+        "forecast": forecast_context(found, bill, list_bill_scales(request.account)),
     }
     part = "card" if request.htmx and request.htmx.target == CARD else "section"
     response = render_page(request, "bills/forecast.html", context, part=part)

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
+from insights.billing.price_words import scale_of_price
 from insights.explain.line_reading_queries import LineRead, find_line
 from insights.exports.queries import RecordPosition, RecordsFilter, list_records, records_copy
 from insights.metering.archived_queries import refuse_archived_records
@@ -56,6 +57,9 @@ def bill_line_records(request: Any, bill_uuid: UUID, position: int) -> HttpRespo
     rows = list_records(wanted, after=after, limit=RECORDS_PER_PAGE + 1)
     shown = rows[:RECORDS_PER_PAGE]
     last = shown[-1].position if len(rows) > RECORDS_PER_PAGE else None
+    metered_unit = shown[0].unit if shown else ""
+    terms = read.line.terms
+    scale = scale_of_price(terms) if terms and terms.unit == metered_unit else None
     context = {
         "nav": "bills",
         "head": bill.head,
@@ -64,7 +68,9 @@ def bill_line_records(request: Any, bill_uuid: UUID, position: int) -> HttpRespo
             (record, [record.dimensions.get(name, "") for name in wanted.dimension_keys]) for record in shown
         ],
         "dimensions": wanted.dimension_keys,
-        "unit": shown[0].unit if shown else "",
+        "metered_unit": metered_unit,
+        "scale": scale,
+        "unit": scale.unit if scale else metered_unit,
         "position": read.position,
         "zone": bill.head.zone,
         "page": {

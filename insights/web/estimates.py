@@ -32,11 +32,13 @@ from insights.billing.estimate_question import (
 )
 from insights.billing.estimate_words import estimate_sentence, left_out_sentences, period_notes
 from insights.billing.plan_choice_queries import PlanChoice, list_plan_choices
-from insights.billing.price_words import cell_words, money_words, number_words
+from insights.billing.price_words import cell_words, money_words, number_words, per_words
 from insights.billing.words import line_price_words, line_sentence, step_rows
 from insights.exports.estimate_rows import estimate_rows
 from insights.ingest.refusals import Refusal
+from insights.rating.charges import Flat, Package
 from insights.rating.sheet import PriceSheet
+from insights.rating.terms import PriceTerms
 from insights.web.bill_charts import signed_number
 from insights.web.bills import period_of, uuid_of, values_of
 from insights.web.csv_files import csv_file
@@ -168,7 +170,7 @@ def _quantity_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str
     for meter in list_asked_meters(sheet):
         price = sheet.by_meter.get(meter.key)
         names = price.matrix.dimensions if price and price.matrix else ()
-        for cell, _ in price.every_terms() if price else (((), None),):
+        for cell, terms in price.every_terms() if price else (((), None),):
             of = dict(zip(names, cell, strict=True)) if cell else {}
             name = quantity_field(meter.key, of)
             label = f"{meter.name}, {cell_words(of)}" if of else meter.name
@@ -179,11 +181,20 @@ def _quantity_fields(sheet: PriceSheet, values: dict[str, str]) -> list[dict[str
                     "name": name,
                     "label": label,
                     "unit": meter.unit,
+                    "priced": _priced(terms),
                     "value": values.get(name, ""),
                     "empty": "0",
                 }
             )
     return found
+
+
+def _priced(terms: PriceTerms | None) -> str:
+    """For how many of it the price is, where it is not for one of what is typed in; so that both can be compared."""
+    if terms is None or terms.exempt_reason or isinstance(terms.charge, Flat):
+        return ""
+    is_other = terms.conversion is not None or isinstance(terms.charge, Package)
+    return f"priced {per_words(terms)}" if is_other else ""
 
 
 def _count_fields(sheet: PriceSheet, values: dict[str, str], asked: _Asked) -> list[dict[str, str]]:
@@ -195,6 +206,7 @@ def _count_fields(sheet: PriceSheet, values: dict[str, str], asked: _Asked) -> l
             "name": name,
             "label": f"How many: {price.name}",
             "unit": "",
+            "priced": "",
             "value": values.get(name, ""),
             "empty": newest.get(price.key, otherwise),
         }

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights.billing.next_unit_words import countdown_words, reprice_words
-from insights.billing.price_words import quantity_words, scale_of_price, unit_size_words
-from insights.rating.charges import ChargeModel, Graduated, PerUnit, Tier, Volume
+from insights.billing.next_unit_words import countdown_words, next_price_words, reprice_words
+from insights.billing.price_words import amount_each, quantity_words, scale_of_price, unit_size_words
+from insights.rating.charges import ChargeModel, Graduated, Package, Packages, PerUnit, Tier, Volume
 from insights.rating.next_unit import next_unit
 from insights.rating.rate import Usage
 from insights.rating.terms import Conversion, PriceTerms
-from insights.values.quantity import exact_in
+from insights.values.quantity import exact_in, exact_with_unit
 
 TIERS = (
     Tier(above=Decimal(0), up_to=Decimal(100), unit_amount=Decimal("1.20")),
@@ -63,6 +63,41 @@ class TestCountdown:
         words = reprice_words(priced, next_unit(priced, Usage(Decimal(7_803_000))))
 
         assert words == "Going over it prices all 10,000,000 connections anew"
+
+
+class TestBlocks:
+    """A price for 100,000 is told for 100,000 wherever it is told."""
+
+    BLOCKS = Package(amount=Decimal("1.50"), size=Decimal(100_000), counting=Packages.PRO_RATA)
+
+    def test_the_next_one_costs_its_part_of_a_block(self) -> None:
+        priced = terms(self.BLOCKS, "requests", None)
+
+        assert next_price_words(priced, next_unit(priced, Usage(Decimal(7)))) == (
+            "1.50 EUR per 100,000 requests, for the next one too"
+        )
+
+    def test_what_follows_included_usage_costs_the_same(self) -> None:
+        priced = terms(self.BLOCKS, "requests", None, included="50")
+
+        found = next_unit(priced, Usage(Decimal(7)))
+
+        assert next_price_words(priced, found) == "0.00 EUR for the next request"
+        assert countdown_words(priced, found) == (
+            "43 requests of included usage left, then 1.50 EUR per 100,000 requests, for the next one too"
+        )
+
+    def test_a_difference_has_the_same_price(self) -> None:
+        priced = terms(self.BLOCKS, "requests", None)
+
+        assert amount_each(Fraction("0.000015"), priced) == "1.50 EUR per 100,000 requests"
+        assert amount_each(Fraction("0.10"), terms(PER_UNIT, "bytes", GB)) == "0.10 EUR per GB"
+
+    def test_packs_are_a_unit_of_their_own_beside_a_bill(self) -> None:
+        scale = scale_of_price(terms(PER_UNIT, "connections", PACKS))
+
+        assert scale is not None
+        assert exact_with_unit(Decimal(2_197_000), "connections", scale) == "21.97 \u00d7 100k connections"
 
 
 class TestUnits:

@@ -90,6 +90,7 @@ def test_the_running_bill_says_where_it_goes_and_how_often_that_held(
         page = client.get(reverse(name, args=[cast.ours.public_id, *arguments])).content.decode()
         assert f'hx-get="{address}" hx-trigger="load"' in page
         assert f'<a href="{address}">' in page
+        assert "sage of all that it bills is complete to" in page
 
     # 30 days of 10 requests at 0.10 and the fee of 10, with 19 % tax.
     assert "By the end of the period it is expected to come to 47.60 USD." in text
