@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.urls import Resolver404, resolve
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -30,8 +31,19 @@ class StatedNegotiation(BaseContentNegotiation):
         view = (request.parser_context or {}).get("view")
         produced: str = getattr(view, "produces", JSON)
         if not accepts(request.META.get("HTTP_ACCEPT", _EVERYTHING), produced):
-            raise NotAcceptable(f"This address answers with {produced}.")
+            raise NotAcceptable(f"This address answers with {produced}.{_csv_beside(request.path)}")
         return next(iter(renderers)), JSON
+
+
+def _csv_beside(path: str) -> str:
+    """Where the same is to be had as CSV; empty where it is not."""
+    beside = f"{path}.csv"
+    try:
+        # Whatever no address fits is answered by a view too.
+        view = getattr(resolve(beside).func, "cls", None)
+    except Resolver404:
+        return ""
+    return f" As CSV it is at {beside}." if getattr(view, "produces", JSON) == CSV else ""
 
 
 def accepts(header: str, produced: str) -> bool:

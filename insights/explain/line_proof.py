@@ -62,14 +62,14 @@ class Dimension:
     name: str
     values: tuple[ValuePart, ...]
 
-    def shown(self) -> tuple[ValuePart, ...]:
+    def shown(self, most: int = VALUES_SHOWN) -> tuple[ValuePart, ...]:
         """The largest values, and all others as one."""
-        if len(self.values) <= VALUES_SHOWN + 1:
+        if len(self.values) <= most + 1:
             return self.values
-        rest = self.values[VALUES_SHOWN:]
+        rest = self.values[most:]
         amounts = [one.amount for one in rest]
         return (
-            *self.values[:VALUES_SHOWN],
+            *self.values[:most],
             ValuePart(
                 value="",
                 quantity=reduce(EXACT.add, (one.quantity for one in rest)),

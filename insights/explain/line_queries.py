@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from accounts.models import Account
 from insights.billing.bill import Bill, BillLine
+from insights.explain.day_stack import VALUES_STACKED, DayStack, StackedValue, stack_days
 from insights.explain.line_proof import (
     DayPart,
     Dimension,
@@ -29,6 +30,7 @@ from insights.metering.line_usage_queries import (
     NOW,
     DayUsage,
     LineScope,
+    LineSeries,
     LineUsage,
     last_instant,
     read_days_of_lines,
@@ -49,8 +51,45 @@ ZERO = Decimal(0)
 def prove_line(account: Account, bill: Bill, *, position: int, now: datetime) -> LineProof | None:
     """Everything behind one line of a bill, or None where the bill has no such line."""
     read = find_line(account, bill, position=position)
+    return None if read is None else _prove(account, bill, read, now)
+
+
+def prove_line_by_value(
+    account: Account, bill: Bill, *, position: int, now: datetime
+) -> tuple[LineProof, DayStack | None] | None:
+    """The same for a page that draws it, with its days by the values of the first dimension that splits the line."""
+    read = find_line(account, bill, position=position)
     if read is None:
         return None
+    proof = _prove(account, bill, read, now)
+    return proof, _stack(read, proof, until=last_instant(read.draft.service, now))
+
+
+def _stack(read: LineRead, proof: LineProof, *, until: datetime) -> DayStack | None:
+    """None where no dimension has several values, or their quantities do not add to days."""
+    scope = read.scope
+    if scope is None or not proof.adds_over_time:
+        return None
+    split = (one for one in proof.dimensions if len(one.values) > 1 and adds_up(scope.meter, one.name))
+    dimension = next(split, None)
+    if dimension is None:
+        return None
+    shown = dimension.shown(VALUES_STACKED)
+    named = {part.value for part in shown if not part.is_rest}
+    of_value: dict[str | None, list[LineSeries]] = {}
+    for one in scope.series:
+        value = one.dimensions.get(dimension.name, "")
+        of_value.setdefault(value if value in named else None, []).append(one)
+    scopes = [scope.of(of_value[None if part.is_rest else part.value]) for part in shown]
+    days = read_days_of_lines(scopes, position=read.position, until=until)
+    values = [
+        StackedValue(part, {day.slot: day.quantity for day in found})
+        for part, found in zip(shown, days, strict=True)
+    ]
+    return stack_days(dimension.name, values, proof.days)
+
+
+def _prove(account: Account, bill: Bill, read: LineRead, now: datetime) -> LineProof:
     proof = LineProof(line=read.line, neighbours=_neighbours(bill, read.line))
     if read.scope is None or read.draft.terms is None:
         return proof

@@ -29,13 +29,13 @@ from insights.billing.price_words import (
 )
 from insights.billing.words import line_price_words, line_sentence, step_rows
 from insights.explain.line_proof import DayPart, LineProof, Verdict
-from insights.explain.line_queries import prove_line
+from insights.explain.line_queries import prove_line, prove_line_by_value
 from insights.explain.tier_bars import TierBar, tier_bars
 from insights.exports.line_rows import day_rows, value_rows
 from insights.values.period import Period
 from insights.values.quantity import scale_for
 from insights.web import words
-from insights.web.bill_line_charts import quantity_figure, running_figure, slot_label
+from insights.web.bill_line_charts import quantity_figure, running_figure, slot_label, stack_legend
 from insights.web.bills import bill_or_404, file_stem, period_of, values_of
 from insights.web.csv_files import csv_file
 
@@ -49,9 +49,10 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
     """Explain one line: sentence, steps and tiers, days, dimension values, terms, recheck."""
     now = timezone.now()
     bill = bill_or_404(request, bill_uuid, now=timezone.now())
-    proof = prove_line(request.account, bill, position=position, now=now)
-    if proof is None:
+    found = prove_line_by_value(request.account, bill, position=position, now=now)
+    if found is None:
         raise Http404
+    proof, stack = found
     zone = ZoneInfo(bill.head.zone)
     line = proof.line
     largest = max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
@@ -89,7 +90,11 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
             unit=proof.meter_unit,
             scale=priced or scale_for(proof.meter_unit, largest),
             until=bill.head.complete_to,
+            stack=stack,
         ),
+        "stack": stack,
+        "legend": stack_legend(stack) if stack else [],
+        "is_split": any(len(dimension.values) > 1 for dimension in proof.dimensions),
         "running": running_figure(days, currency=bill.head.currency),
         "unplaced": _unplaced(proof),
         "quiet_days": quiet_days_words(line.terms, ((day.quantity, day.amount) for day in proof.days)),

@@ -97,6 +97,18 @@ class TestNegotiation:
     def test_other_forms_are_refused(self, reader: Caller, accept: str) -> None:
         problem_of(reader.get("/api/v1/account", Accept=accept), status=406, code="not_acceptable")
 
+    def test_what_is_there_as_csv_too_is_named(self, reader: Caller) -> None:
+        path = "/api/v1/usage"
+
+        refused = reader.get(path, Accept="text/csv")
+        without = reader.get("/api/v1/account", Accept="text/csv")
+
+        assert (
+            refused.json()["detail"]
+            == f"This address answers with application/json. As CSV it is at {path}.csv."
+        )
+        assert without.json()["detail"] == "This address answers with application/json."
+
     def test_there_is_no_format_parameter(self, reader: Caller) -> None:
         problem_of(reader.get("/api/v1/account?format=json"), status=400, code="unknown_parameter")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -20,8 +22,9 @@ from accounts.tenancy import account_scope, as_owner, as_worker
 from insights.billing.bill import Bill
 from insights.billing.bill_queries import get_bill
 from insights.billing.override_operations import set_override
+from insights.explain.day_stack import DayStack
 from insights.explain.line_proof import LineProof, Verdict
-from insights.explain.line_queries import prove_line
+from insights.explain.line_queries import prove_line, prove_line_by_value
 from insights.explain.tier_bars import tier_bars
 from insights.models import Invoice, LineItem, Meter, Source
 from insights.rating.charges import Graduated, Percentage, PerUnit, Tier
@@ -62,6 +65,14 @@ def proofs_of(account: Account, invoice: Invoice) -> tuple[Bill, list[LineProof]
         assert bill is not None
         found = [prove_line(account, bill, position=line.position, now=NOW) for line in bill.lines]
     return bill, [proof for proof in found if proof is not None]
+
+
+def stacks_of(account: Account, invoice: Invoice) -> list[tuple[LineProof, DayStack | None]]:
+    with account_scope(account.pk, read_only=True):
+        bill = get_bill(account, public_id=invoice.public_id, now=NOW)
+        assert bill is not None
+        found = [prove_line_by_value(account, bill, position=line.position, now=NOW) for line in bill.lines]
+    return [one for one in found if one is not None and one[0].line.meter_key]
 
 
 def check(proof: LineProof) -> None:
@@ -115,6 +126,14 @@ def test_every_aggregation_comes_out_the_same_with_a_plan_change_inside_a_day(
     assert len(of_usage) == 2
     for proof in of_usage:
         check(proof)
+    for proof, stack in stacks_of(world.ours, invoice):
+        assert proof in of_usage
+        # Peaks, latest values and distinct windows are no sum of their values.
+        assert (stack is not None) == (aggregation in ("sum", "count", "time_weighted_sum", "unique_count"))
+        for day in proof.days if stack else ():
+            assert stack is not None
+            parts = [value.quantities[day.slot] or 0 for value in stack.values]
+            assert sum(parts) == (day.quantity or 0)
 
 
 def test_lines_by_value_share_the_usage_and_leave_what_is_not_charged(world: Cast) -> None:
@@ -390,6 +409,31 @@ class TestPages:
         assert "<strong>Equal.</strong>" in text
         assert "60 records as known when the bill was made add to 75" in text
         assert "Since then 37.5" in text
+
+    def test_days_are_stacked_by_the_values_that_add_to_them(self, world: Cast, signed_in: Any) -> None:
+        scene.meters("bytes", unit="B", dimensions=["region"])
+        price = scene.usage_price("bytes", PerUnit(unit_amount=Decimal("0.01")), unit="B")
+        subscription = scene.subscribe(
+            world.ours, scene.make_plan("plan", [price]), "2026-02-28T23", anchor="2026-03-01"
+        )
+        source = make_source()
+        regions = [f"r{number}" for number in range(1, 11)]
+        for number, region in enumerate(regions, 1):
+            rows = usage_rows("2026-03-05T07", 40, "bytes", str(number))
+            scene.deliver(source, world.ours, rows, region=region)
+        scene.complete(world.ours, "2026-04-01")
+        invoice, *_ = scene.bill(subscription, "2026-04-10")
+
+        html = self.get(signed_in(world.viewer), world, "bill-line", invoice, 1).content.decode()
+
+        drawn = json.loads(re.findall(r'<script id="line-days"[^>]*>(.*?)</script>', html, re.S)[0])
+        names = [trace["name"] for trace in drawn["data"]]
+        assert names == [*regions[:2:-1], "3 others"]
+        for number, whole in enumerate(drawn["points"]["wholes"]):
+            parts = [Decimal(trace["quantities"][number] or 0) for trace in drawn["data"]]
+            assert sum(parts) == Decimal(whole or 0)
+        assert "stacked by region" in html
+        assert all(f">{name}</b>" in html for name in names)
 
     def test_the_records_add_to_the_line(self, world: Cast, signed_in: Any) -> None:
         march, _ = late_scene(world)
