@@ -99,6 +99,13 @@ def scale_of_price(terms: PriceTerms | None) -> Scale | None:
     return priced_scale(terms.conversion.unit, terms.conversion.units_per)
 
 
+def scale_of_record(terms: PriceTerms | None, unit: str) -> Scale | None:
+    """What a page names a record of a line in: the unit of its price, unless that is a pack or another meter's."""
+    scale = scale_of_price(terms)
+    is_of_price = terms is not None and terms.unit == unit
+    return scale if scale and is_of_price and is_multiple(unit, scale.unit) else None
+
+
 def unit_size_words(terms: PriceTerms | None) -> str:
     """How large the unit of a price is: 1 GB is 1,000,000,000 bytes (decimal). Empty where its name says so."""
     scale = scale_of_price(terms)

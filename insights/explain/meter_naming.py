@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from insights.values.quantity import Scale, exact_text
+from insights.values.quantity import Scale, exact_text, is_multiple
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,13 @@ class MeterNaming:
         return self.names.get(meter, meter)
 
     def scale_of(self, meter: str, unit: str) -> Scale | None:
-        """The unit of its price; None where that is the meter's own."""
-        return self.scales.get((meter, unit))
+        """What a page names a record in: the unit of its price, unless that is a pack, of which one has little."""
+        scale = self.scales.get((meter, unit))
+        return scale if scale and is_multiple(unit, scale.unit) else None
 
     def priced(self, meter: str, unit: str, quantity: Decimal) -> tuple[str, str]:
         """A quantity with every digit in the unit of its price, and that unit, for a file."""
-        scale = self.scale_of(meter, unit)
+        scale = self.scales.get((meter, unit))
         return (
             (exact_text(quantity), unit)
             if scale is None

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from insights.billing.bill import Bill
-from insights.billing.price_words import scale_of_price
+from insights.billing.price_words import scale_of_record
 from insights.explain.line_reading_queries import LineRead, find_line
 from insights.exports.queries import RecordPosition, RecordsFilter, list_records, records_copy
 from insights.metering.archived_queries import refuse_archived_records
@@ -58,8 +58,7 @@ def bill_line_records(request: Any, bill_uuid: UUID, position: int) -> HttpRespo
     shown = rows[:RECORDS_PER_PAGE]
     last = shown[-1].position if len(rows) > RECORDS_PER_PAGE else None
     metered_unit = shown[0].unit if shown else ""
-    terms = read.line.terms
-    scale = scale_of_price(terms) if terms and terms.unit == metered_unit else None
+    scale = scale_of_record(read.line.terms, metered_unit)
     context = {
         "nav": "bills",
         "head": bill.head,

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from insights.billing.basis import DraftLine
 from insights.billing.bill import Bill
-from insights.billing.price_words import cell_words, scale_of_price, unit_size_words
+from insights.billing.price_words import cell_words, scale_of_price, scale_of_record, unit_size_words
 from insights.explain.then_and_now import LineChange, ThenAndNow
 from insights.explain.then_and_now_queries import compare_then_and_now
 from insights.exports.between_queries import (
@@ -197,13 +197,11 @@ def _record(found: ThenAndNow, record: MovedRecord) -> dict[str, Any]:
     """A record with the line that it is on, in the unit of that line's price."""
     number = found.places[record.place]
     change = None if number is None else found.lines[number]
-    scale = scale_of_price(change.line.terms) if change else None
     return {
         "record": record,
         "change": change,
         "values": " ".join(filter(None, record.dimensions.values())),
-        # A percentage's line has the records of the meter that it counts, in a unit of their own.
-        "scale": scale if change and change.line.terms and change.line.terms.unit == record.unit else None,
+        "scale": scale_of_record(change.line.terms, record.unit) if change else None,
     }
 
 
