@@ -28,6 +28,7 @@ from insights.billing.price_words import (
     unit_size_words,
 )
 from insights.billing.words import line_price_words, line_sentence, step_rows
+from insights.explain.day_stack import DayStack
 from insights.explain.line_proof import DayPart, LineProof, Verdict
 from insights.explain.line_queries import prove_line, prove_line_by_value
 from insights.explain.tier_bars import TierBar, tier_bars
@@ -55,7 +56,6 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
     proof, stack = found
     zone = ZoneInfo(bill.head.zone)
     line = proof.line
-    largest = max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
     priced = scale_of_price(line.terms)
     days = days_with_windows(proof.days)
     context = {
@@ -85,17 +85,7 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         ],
         "tiers": [_tier(bar) for bar in tier_bars(line)],
         "days": [_day(day, zone) for day in days],
-        "figure": quantity_figure(
-            days,
-            unit=proof.meter_unit,
-            scale=priced or scale_for(proof.meter_unit, largest),
-            until=bill.head.complete_to,
-            stack=stack,
-        ),
-        "stack": stack,
-        "legend": stack_legend(stack) if stack else [],
-        "is_split": any(len(dimension.values) > 1 for dimension in proof.dimensions),
-        "running": running_figure(days, currency=bill.head.currency),
+        **_drawn(bill, proof, stack, days),
         "unplaced": _unplaced(proof),
         "quiet_days": quiet_days_words(line.terms, ((day.quantity, day.amount) for day in proof.days)),
         "day_rounding": day_rounding_words(bill.head.currency),
@@ -143,6 +133,24 @@ def _proof_or_404(request: Any, bill_uuid: UUID, position: int) -> tuple[Bill, L
     if proof is None:
         raise Http404
     return bill, proof
+
+
+def _drawn(bill: Bill, proof: LineProof, stack: DayStack | None, days: Sequence[DayPart]) -> dict[str, Any]:
+    """The figures of the days, and which of their values a bar is made of."""
+    largest = max((abs(day.quantity or Decimal(0)) for day in proof.days), default=Decimal(0))
+    return {
+        "figure": quantity_figure(
+            days,
+            unit=proof.meter_unit,
+            scale=scale_of_price(proof.line.terms) or scale_for(proof.meter_unit, largest),
+            until=bill.head.complete_to,
+            stack=stack,
+        ),
+        "stack": stack,
+        "legend": stack_legend(stack) if stack else [],
+        "is_split": any(len(dimension.values) > 1 for dimension in proof.dimensions),
+        "running": running_figure(days, currency=bill.head.currency),
+    }
 
 
 def _service(start: Any, end: Any, zone: tzinfo) -> str:
