@@ -156,8 +156,8 @@ def _set_account(request: Any, account_uuid: UUID) -> None:
     """Put the account and the right to see it on the request, or answer as if there were none."""
     user = request.user
     with user_scope(user.pk):
-        membership: Membership | None = queries.find_membership(user=user, account_public_id=account_uuid)
-        request.accounts_count = queries.count_accounts_of(user)
+        membership: Any = queries.find_membership(user=user, account_public_id=account_uuid)
+        request.accounts_count = membership.siblings if membership else queries.count_accounts_of(user)
     # Staff come in by support access alone, which is short, read-only and on the customer's log.
     if membership is not None and not (user.is_staff or user.is_superuser):
         _remember(request, membership.account, membership=membership)

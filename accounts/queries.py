@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Subquery
 from django.db.models.query import QuerySet
 
 from accounts.models import Account, ApiKey, AuditEntry, Membership, SupportAccess, SupportAccessPage, User
@@ -43,8 +43,9 @@ def count_accounts_of(user: User) -> int:
 
 
 def find_membership(*, user: User, account_public_id: UUID) -> Membership | None:
-    """Find a person's membership of the account with this public id."""
-    members = Membership.objects.select_related("account")
+    """Find a person's membership of the account with this public id; its `siblings` counts all they have."""
+    every = Membership.objects.filter(user_id=user.pk).order_by().values("user_id").annotate(count=Count("*"))
+    members = Membership.objects.select_related("account").annotate(siblings=Subquery(every.values("count")))
     return members.filter(user_id=user.pk, account__public_id=account_public_id).first()
 
 

@@ -77,9 +77,21 @@ def as_owner() -> Any:
     return _acting_as("owner")
 
 
-def _set_local(alias: str, name: str, value: int) -> None:
+# Each request opens a scope or two, so that what was set before is asked in the statement that sets.
+_ENTER = """
+WITH before AS MATERIALIZED (SELECT nullif(current_setting('portal.account', true), '') AS account)
+SELECT before.account{} FROM before
+"""
+_SET = ", set_config(%s, %s, true)"
+
+
+def _enter(alias: str, settings: dict[str, int]) -> str | None:
+    """Set what row security compares with until the transaction ends; return whose transaction it was, if any."""
     with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, true)", [name, str(value)])
+        parameters = [text for name, value in settings.items() for text in (name, str(value))]
+        cursor.execute(_ENTER.format(_SET * len(settings)), parameters)
+        before: str | None = cursor.fetchone()[0]
+    return before
 
 
 @contextmanager
@@ -96,27 +108,20 @@ def account_scope(
     account it raises RuntimeError: one transaction is one account's.
     """
     with _acting_as(alias), transaction.atomic(using=alias):
-        _refuse_other_account(alias, account_id)
+        person = {} if user_id is None else {"portal.user": user_id}
+        before = _enter(alias, {"portal.account": account_id, **person})
+        if before not in (None, str(account_id)):
+            # What was set goes with the savepoint that this leaves.
+            raise RuntimeError("a transaction that serves one account cannot be turned to another")
         if read_only:
             with connections[alias].cursor() as cursor:
                 cursor.execute("SET TRANSACTION READ ONLY")
-        _set_local(alias, "portal.account", account_id)
-        if user_id is not None:
-            _set_local(alias, "portal.user", user_id)
         yield
-
-
-def _refuse_other_account(alias: str, account_id: int) -> None:
-    with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT nullif(current_setting('portal.account', true), '')")
-        row = cursor.fetchone()
-    if row is not None and row[0] is not None and row[0] != str(account_id):
-        raise RuntimeError("a transaction that serves one account cannot be turned to another")
 
 
 @contextmanager
 def user_scope(user_id: int) -> Iterator[None]:
     """Open a transaction in which a person sees their own memberships and those accounts, and no usage at all."""
     with _acting_as(DEFAULT_DB_ALIAS), transaction.atomic(using=DEFAULT_DB_ALIAS):
-        _set_local(DEFAULT_DB_ALIAS, "portal.user", user_id)
+        _enter(DEFAULT_DB_ALIAS, {"portal.user": user_id})
         yield

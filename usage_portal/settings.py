@@ -186,7 +186,8 @@ LANGUAGE_CODE = "en"
 # --- Pages and static files -------------------------------------------------------------------
 TEMPLATES = [
     {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "BACKEND": "usage_portal.template_backend.PageTemplates",
+        "NAME": "django",
         "DIRS": [PROJECT_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {

@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 from uuid import UUID
 
+from insights.billing.basis import DraftLine
 from insights.billing.bill import (
     Bill,
     BillHead,
@@ -120,6 +121,33 @@ def line_of(row: LineItem, currency: str, *, meter_names: Mapping[str, str]) -> 
         step_documents=tuple(row.steps),
         amount=Money(int(row.amount_minor), currency),
         segment=segment_of(row.segment),
+    )
+
+
+def line_of_draft(draft: DraftLine, row: LineItem, currency: str) -> BillLine:
+    """The same line by what was read of its row already, for those who ask for no names of meters."""
+    return BillLine(
+        position=row.position,
+        key=draft.key,
+        kind=draft.kind,
+        name=draft.name,
+        price_key=draft.price_key,
+        plan_key=draft.plan_key,
+        plan_version=draft.plan_version,
+        meter_key=draft.meter_key,
+        meter_name=draft.meter_key,
+        values=draft.values,
+        service_start=row.service_start,
+        service_end=row.service_end,
+        metered_quantity=draft.metered_quantity,
+        billed_quantity=draft.billed_quantity,
+        unit=draft.unit,
+        terms=draft.terms,
+        terms_document=row.terms,
+        steps=draft.steps,
+        step_documents=tuple(row.steps),
+        amount=Money(draft.minor, currency),
+        segment=draft.segment,
     )
 
 

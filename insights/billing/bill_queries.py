@@ -102,15 +102,27 @@ def list_issued_bills(
     return _page(account, rows, now=now, limit=limit)
 
 
+@dataclass(frozen=True, slots=True)
+class BillOfTime:
+    """A bill with what its lines are under: its plans and sources, as stored, and its position."""
+
+    head: BillHead
+    details: Mapping[str, Any]
+    usage_as_of: int
+
+
 def list_bills_of_time(
     account: Account, period: Period, *, also: Iterable[int], now: datetime
-) -> dict[int, BillHead]:
+) -> dict[int, BillOfTime]:
     """The bills, without void ones, whose periods meet a stretch of time, and some others by row; oldest first."""
     void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
     is_met = Q(period_start__lt=period.end, period_end__gt=period.start)
-    rows = _invoices(account).filter(is_met | Q(pk__in=list(also))).exclude(pk__in=void).defer("details")
+    rows = _invoices(account).filter(is_met | Q(pk__in=list(also))).exclude(pk__in=void)
     found = list(rows.order_by("period_start", "id"))
-    return {row.pk: head for row, head in zip(found, _heads(account, found, now), strict=True)}
+    return {
+        row.pk: BillOfTime(head, row.details, row.usage_as_of)
+        for row, head in zip(found, _heads(account, found, now), strict=True)
+    }
 
 
 def list_owed_bills(account: Account, *, now: datetime) -> tuple[BillHead, ...]:

@@ -124,9 +124,23 @@ class AskedLine:
     is_correction: bool
 
 
-def part_of_line(asked: AskedLine, slots: Sequence[Slot]) -> LineCost | Left | None:
+class Stretches:
+    """The stretches of time of a question, each found by an instant."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._ends = [slot.end for slot in slots]
+        # Looked up for every day of every line.
+        self._starts = [slot.start for slot in slots]
+
+    def number_of(self, instant: datetime) -> int:
+        """The place of the one that holds an instant, -1 where none does."""
+        number = bisect_right(self._starts, instant) - 1
+        return number if number >= 0 and instant < self._ends[number] else -1
+
+
+def part_of_line(asked: AskedLine, stretches: Stretches) -> LineCost | Left | None:
     """What of a line is in the stretches of time and the values asked for; None where nothing of it can be."""
-    dated = _by_slot(asked, slots)
+    dated = _by_slot(asked, stretches)
     if isinstance(dated, NotParted):
         return _left(asked, dated)
     by_slot, quantities, amount = dated
@@ -140,12 +154,12 @@ def part_of_line(asked: AskedLine, slots: Sequence[Slot]) -> LineCost | Left | N
 
 
 def _by_slot(
-    asked: AskedLine, slots: Sequence[Slot]
+    asked: AskedLine, stretches: Stretches
 ) -> tuple[dict[int, int], dict[int, Decimal], int] | NotParted:
     """Minor units and quantities by stretch of time, and what all asked for comes to."""
     amount = asked.line.amount.minor
     if asked.days is None:
-        number = slot_number(slots, asked.service.start)
+        number = stretches.number_of(asked.service.start)
         quantity = asked.line.metered_quantity
         return {number: amount}, {} if quantity is None else {number: quantity}, amount
     if any(day.amount is None for day in asked.days) or (not asked.days and amount):
@@ -155,20 +169,15 @@ def _by_slot(
     by_slot: dict[int, int] = {}
     quantities: dict[int, Decimal] = {}
     for day in asked.days:
-        number = slot_number(slots, day.slot.start)
+        number = stretches.number_of(day.slot.start)
         if number < 0 or day.amount is None:
             continue
         by_slot[number] = by_slot.get(number, 0) + day.amount.minor
         if day.quantity is not None:
-            change = EXACT.subtract(day.quantity, day.before or ZERO)
-            quantities[number] = EXACT.add(quantities.get(number, ZERO), change)
+            change = EXACT.subtract(day.quantity, day.before) if day.before else day.quantity
+            known = quantities.get(number)
+            quantities[number] = change if known is None else EXACT.add(known, change)
     return by_slot, quantities, amount if asked.is_whole else sum(by_slot.values())
-
-
-def slot_number(slots: Sequence[Slot], instant: datetime) -> int:
-    """The stretch of time that holds an instant, -1 where none does."""
-    number = bisect_right(slots, instant, key=lambda slot: slot.start) - 1
-    return number if number >= 0 and instant < slots[number].end else -1
 
 
 def _matches(asked: AskedLine) -> bool | None:

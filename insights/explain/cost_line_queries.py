@@ -14,8 +14,9 @@ from decimal import Decimal
 
 from accounts.models import Account
 from insights.billing.bill import BillHead
-from insights.billing.bill_mapping import line_of
-from insights.explain.cost import AskedLine, Left, LineCost, Share, part_of_line, slot_number
+from insights.billing.bill_mapping import line_of_draft
+from insights.billing.invoice_mapping import line_of
+from insights.explain.cost import AskedLine, Left, LineCost, Share, Stretches, part_of_line
 from insights.explain.line_proof import DayPart
 from insights.explain.line_queries import read_changed_days, read_days_together
 from insights.explain.line_reading_queries import LineRead, Measured, read_line
@@ -44,9 +45,11 @@ class Asking:
     question: UsageFilter
     period: Period
     slots: tuple[Slot, ...]
+    stretches: Stretches
     now: datetime
     measured: Measured
     details: Mapping[int, Mapping[str, object]]
+    positions: Mapping[int, int]
     # By series, of which each month has the same.
     _shares: dict[int, Share] = field(default_factory=dict)
 
@@ -82,7 +85,7 @@ def read_parts(
     used = _used(asking, own, reads)
     for row in own:
         asked = _asked(asking, row, bills[row.invoice_id], reads[row.pk], days.get(row.pk), used)
-        found = part_of_line(asked, asking.slots)
+        found = part_of_line(asked, asking.stretches)
         if found is not None:
             yield Part(row.invoice_id, bills[row.invoice_id].currency, found)
     if parted:
@@ -90,14 +93,18 @@ def read_parts(
 
 
 def _read(asking: Asking, row: LineItem, head: BillHead, rows: Iterable[LineItem]) -> LineRead:
+    draft = line_of(row)
+    # Versions are counted from one.
+    has_older = (row.meter_version or 0) > 1
     return read_line(
         asking.account,
-        line_of(row, head.currency, meter_names={}),
+        line_of_draft(draft, row, head.currency),
+        draft,
         row,
         zone=head.zone,
-        position=row.invoice.usage_as_of,
+        position=asking.positions[row.invoice_id],
         told=asking.details[row.corrects_invoice_id or row.invoice_id],
-        older=[other for other in rows if other.invoice_id == row.invoice_id],
+        older=[other for other in rows if other.invoice_id == row.invoice_id] if has_older else (),
         measured=asking.measured,
     )
 
@@ -143,7 +150,7 @@ def _used(asking: Asking, own: Iterable[LineItem], reads: Mapping[int, LineRead]
             continue
         series = tuple(one for scope in scopes.values() for one in scope.series)
         whole = replace(next(iter(scopes.values())), service=inside, series=series)
-        totals = read_line_by_series(whole, position=rows[0].invoice.usage_as_of)
+        totals = read_line_by_series(whole, position=asking.positions[rows[0].invoice_id])
         for number, scope in scopes.items():
             ids = [one.facts.id for one in scope.series if one.facts.id in totals]
             found[number] = {series_id: totals[series_id][0] for series_id in ids}
@@ -165,8 +172,8 @@ def _names_values(question: UsageFilter) -> bool:
 
 def _in_one_slot(asking: Asking, row: LineItem) -> bool:
     """Whether the whole time of the line was asked for, and lies in one stretch of it."""
-    number = slot_number(asking.slots, row.service_start)
-    return number >= 0 and number == slot_number(asking.slots, row.service_end - _INSTANT)
+    number = asking.stretches.number_of(row.service_start)
+    return number >= 0 and number == asking.stretches.number_of(row.service_end - _INSTANT)
 
 
 def _asked(

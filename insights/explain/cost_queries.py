@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account
 from insights.billing.bill import BillHead, group_of
-from insights.billing.bill_queries import list_bills_of_time
-from insights.explain.cost import Left, LineCost
+from insights.billing.bill_queries import BillOfTime, list_bills_of_time
+from insights.explain.cost import Left, LineCost, Stretches
 from insights.explain.cost_answer import (
     CostAnswer,
     CostState,
@@ -26,12 +27,48 @@ from insights.explain.cost_answer import (
 from insights.explain.cost_line_queries import Asking, Part, read_parts
 from insights.explain.line_reading_queries import Measured
 from insights.metering.aggregations import unit_of
+from insights.metering.faults import UsageFilterRefused
+from insights.metering.known_queries import rows_of
 from insights.metering.usage_filter import UsageFilter
-from insights.metering.windows import slots_of
+from insights.metering.windows import ONE_DAY, Slot, days_of, slots_before, slots_of
 from insights.models import Invoice, LineItem, Settlement, SettlementState, Subscription
 from insights.rating.invoice import LineKind
 from insights.values.money import Money
 from insights.values.period import Period
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """One question and the time it is about."""
+
+    question: UsageFilter
+    period: Period
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was read for the questions of one answer, which are about the same meter."""
+
+    account: Account
+    now: datetime
+    rows: Sequence[LineItem]
+    bills: Mapping[int, BillOfTime]
+    measured: Measured
+    details: Mapping[int, Mapping[str, object]]
+
+    def lines_of(self, stretch: _Stretch) -> list[LineItem]:
+        """The lines that are for some of the time."""
+        if not stretch.slots:
+            return []
+        period = stretch.period
+        return [
+            row
+            for row in self.rows
+            if row.service_start < period.end
+            and row.service_end > period.start
+            and self.bills[row.invoice_id].head.period.end > period.start
+        ]
 
 
 def read_cost(account: Account, question: UsageFilter, now: datetime) -> CostAnswer:
@@ -39,46 +76,112 @@ def read_cost(account: Account, question: UsageFilter, now: datetime) -> CostAns
 
     Raises UsageFilterRefused if it takes archived records, or more lines than are parted at once.
     """
+    stretch = _stretch(account, question, now)
+    return _answer(_find(account, [stretch], now), stretch)
+
+
+def read_cost_and_before(
+    account: Account, question: UsageFilter, now: datetime
+) -> tuple[CostAnswer, CostAnswer | None]:
+    """The same with the period before, whose answer has no bills beside it; lines of both are read at once.
+
+    None where the period before is not asked for, or where it cannot be told.
+    """
+    stretch = _stretch(account, question, now)
+    earlier = _stretch_before(account, stretch, now) if question.compares else None
+    found = _find(account, [stretch, *([earlier] if earlier else [])], now)
+    answer = _answer(found, stretch)
+    if earlier is None or not answer.is_priced:
+        return answer, None
+    try:
+        return answer, _answer(found, earlier, has_bills=False)
+    except UsageFilterRefused:
+        return answer, None
+
+
+def _stretch(account: Account, question: UsageFilter, now: datetime) -> _Stretch:
     zone = ZoneInfo(account.billing_zone)
     period = question.period(zone)
-    slots = slots_of(period, granularity=question.granularity, zone=zone, now=now)
-    rows = _rows(account, question, period) if slots else []
-    bills = (
-        list_bills_of_time(account, period, also={row.invoice_id for row in rows}, now=now) if slots else {}
-    )
+    return _Stretch(question, period, slots_of(period, granularity=question.granularity, zone=zone, now=now))
+
+
+def _stretch_before(account: Account, stretch: _Stretch, now: datetime) -> _Stretch | None:
+    """As many stretches of time just before, without groups."""
+    question, zone = stretch.question, ZoneInfo(account.billing_zone)
+    count = len(stretch.slots)
+    slots = slots_before(stretch.period, granularity=question.granularity, zone=zone, count=count)
+    if not slots:
+        return None
+    first, end = days_of(slots, zone)
+    earlier = replace(question, preset="", first_day=first, last_day=end - ONE_DAY, group_by="")
+    return _stretch(account, earlier, now)
+
+
+def _find(account: Account, stretches: Sequence[_Stretch], now: datetime) -> _Found:
+    """Read the lines and bills of all stretches of time; the first one is what bills are listed for."""
+    rows, bills = _rows(account, stretches), {}
+    if stretches[0].slots:
+        also = {row.invoice_id for row in rows}
+        bills = list_bills_of_time(account, stretches[0].period, also=also, now=now)
+    # A bill that is voided meanwhile takes its lines with it.
+    rows = [row for row in rows if row.invoice_id in bills]
+    return _Found(account, now, rows, bills, Measured(account), _details(account, rows, bills))
+
+
+def _answer(found: _Found, stretch: _Stretch, *, has_bills: bool = True) -> CostAnswer:
+    """What one question comes to."""
+    question, period, account = stretch.question, stretch.period, found.account
+    rows = found.lines_of(stretch)
+    lined = {row.invoice_id for row in rows}
+    bills = {
+        number: bill.head
+        for number, bill in found.bills.items()
+        if number in lined or (has_bills and bill.head.period.overlaps(period))
+    }
     own = [row for row in rows if _is_own(question, row.meter_version)]
-    asking = Asking(account, question, period, slots, now, Measured(account), _details(account, own))
+    asking = Asking(
+        account=account,
+        question=question,
+        period=period,
+        slots=stretch.slots,
+        stretches=Stretches(stretch.slots),
+        now=found.now,
+        measured=found.measured,
+        details=found.details,
+        positions={number: bill.usage_as_of for number, bill in found.bills.items()},
+    )
     parts = list(read_parts(asking, own, rows, bills))
-    totals = _totals(account, asking, bills)
+    totals = _totals(account, asking, bills) if has_bills else {}
     currencies = dict.fromkeys(head.currency for head in bills.values())
     return CostAnswer(
         filter=question,
         unit=unit_of(question.meter),
-        slots=slots,
-        currencies=tuple(_currency(one, asking, own, bills, parts, totals) for one in currencies),
+        slots=stretch.slots,
+        currencies=tuple(
+            _currency(one, asking, own, bills, parts, totals, has_bills=has_bills) for one in currencies
+        ),
         is_subscribed=bool(bills) or Subscription.objects.for_account(account).exists(),
     )
 
 
-def _rows(account: Account, question: UsageFilter, period: Period) -> list[LineItem]:
-    """The lines for the meter, of any version, whose time meets the period; of bills that are not void."""
+def _rows(account: Account, stretches: Sequence[_Stretch]) -> list[LineItem]:
+    """The lines for the meter, of any version, from the first stretch to the last; of bills that are not void."""
+    periods = [stretch.period for stretch in stretches if stretch.slots]
+    if not periods:
+        return []
+    start, end = min(period.start for period in periods), max(period.end for period in periods)
     void = Settlement.objects.for_account(account).filter(state=SettlementState.VOID).values("invoice_id")
     rows = LineItem.objects.for_account(account).filter(
         invoice__account=account,
-        invoice__period_end__gt=period.start,
-        meter_key=question.meter.key,
-        service_start__lt=period.end,
-        service_end__gt=period.start,
+        invoice__period_end__gt=start,
+        meter_key=stretches[0].question.meter.key,
+        service_start__lt=end,
+        service_end__gt=start,
     )
-    found = list(
-        rows.exclude(invoice__in=void)
-        .select_related("invoice")
-        .defer("invoice__details", "steps")
-        .order_by("pk")
-    )
+    found = list(rows.exclude(invoice__in=void).defer("steps", "allotted", "taxes").order_by("pk"))
     for row in found:
         # What a line came to is parted by its amount and usage; how it came to it is not asked.
-        row.steps = []
+        row.steps, row.allotted, row.taxes = [], {}, []
     return found
 
 
@@ -86,23 +189,31 @@ def _is_own(question: UsageFilter, version: int | None) -> bool:
     return version in (None, question.meter.version)
 
 
-def _details(account: Account, rows: Iterable[LineItem]) -> dict[int, Mapping[str, object]]:
+def _details(
+    account: Account, rows: Iterable[LineItem], bills: Mapping[int, BillOfTime]
+) -> dict[int, Mapping[str, object]]:
     """The plans that lines are under: of a correction, those of the bill that it corrects."""
-    wanted = {row.corrects_invoice_id or row.invoice_id for row in rows}
-    found = Invoice.objects.for_account(account).filter(pk__in=wanted).values_list("pk", "details")
-    return dict(found) if wanted else {}
+    found: dict[int, Mapping[str, object]] = {number: bill.details for number, bill in bills.items()}
+    corrected = {row.corrects_invoice_id for row in rows if row.corrects_invoice_id is not None}
+    if others := corrected - found.keys():
+        bills_before = Invoice.objects.for_account(account).filter(pk__in=others)
+        found |= dict(bills_before.values_list("pk", "details"))
+    return found
+
+
+_TOTALS = """
+    SELECT invoice_id, kind, meter_key, meter_version, amount_minor FROM insights_lineitem
+    WHERE account_id = %s AND invoice_id = ANY(%s) ORDER BY position
+"""
 
 
 def _totals(account: Account, asking: Asking, bills: Mapping[int, BillHead]) -> dict[int, list[LineTotal]]:
     """Every line of the bills, as their sums need it."""
-    rows = (
-        LineItem.objects.for_account(account).filter(invoice__in=list(bills)).order_by("invoice", "position")
-    )
+    rows = rows_of(_TOTALS, [account.pk, list(bills)])
     names = {meter.key: meter.name for meter in asking.measured.meters} if bills else {}
     question = asking.question
     found: dict[int, list[LineTotal]] = defaultdict(list)
-    fields = ("invoice_id", "kind", "meter_key", "meter_version", "amount_minor")
-    for invoice_id, kind, meter_key, version, minor in rows.values_list(*fields):
+    for invoice_id, kind, meter_key, version, minor in rows:
         group = group_of(LineKind(kind), meter_key)
         found[invoice_id].append(
             LineTotal(
@@ -123,6 +234,8 @@ def _currency(
     bills: Mapping[int, BillHead],
     parts: Sequence[Part],
     totals: Mapping[int, Sequence[LineTotal]],
+    *,
+    has_bills: bool,
 ) -> CurrencyCost:
     inside = [part for part in parts if part.currency == currency]
     costs = [(part.invoice_id, part.found) for part in inside if isinstance(part.found, LineCost)]
@@ -138,7 +251,7 @@ def _currency(
         bills=tuple(
             bill_cost(head, totals.get(invoice_id, ()), shown[invoice_id])
             for invoice_id, head in bills.items()
-            if head.currency == currency
+            if has_bills and head.currency == currency
         ),
         left=tuple(part.found for part in inside if isinstance(part.found, Left)),
     )

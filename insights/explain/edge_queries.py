@@ -111,15 +111,22 @@ def list_beside(
     beside: Beside, *, after: EdgePlace | None, limit: int
 ) -> tuple[tuple[EdgeRecord, Went], ...]:
     """The records behind a place by edge and time, each with where it went."""
-    place = after or EdgePlace(-1, beside.reach.start, 0, "")
-    parameters = beside.parameters() | {
-        "limit": limit,
-        "after_edge": place.edge,
-        "after_start": place.window_start,
-        "after_series": place.series_id,
-        "after_row": place.row_id,
-    }
-    records = [_record(row) for row in rows_of(_PAGE, parameters)]
+    place = after or EdgePlace(0, beside.reach.start, 0, "")
+    records: list[EdgeRecord] = []
+    # Edge by edge, since the first one alone often fills a page.
+    for number in range(max(place.edge, 0), len(beside.edges)):
+        parameters = beside.parameters() | {
+            "edges": [number],
+            "ats": [beside.edges[number].at],
+            "limit": limit - len(records),
+            "after_edge": place.edge,
+            "after_start": place.window_start,
+            "after_series": place.series_id,
+            "after_row": place.row_id,
+        }
+        records += map(_record, rows_of(_PAGE, parameters))
+        if len(records) == limit:
+            break
     refuse_archived_records(beside.account, beside.reach)
     bills = _Bills.around(beside, [record.entry_id for record in records])
     return tuple((record, bills.went(record)) for record in records)

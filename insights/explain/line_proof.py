@@ -5,11 +5,13 @@ Amounts of days and values come from `rating.parts`; nothing here knows another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from functools import reduce
+from functools import lru_cache, reduce
+from itertools import accumulate
+from typing import NamedTuple
 
 from insights.billing.bill import BillLine
 from insights.metering.windows import Slot
@@ -21,14 +23,16 @@ from insights.values.money import Money, UnableToAllot
 
 ZERO = Decimal(0)
 VALUES_SHOWN = 10
+# Some five megabytes of lines with a day for each of two months.
+LINES_KEPT = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayPart:
+class DayPart(NamedTuple):
     """One day of a line, or a piece of one: its own quantity and amount, and what the line had come to by its end.
 
     `quantity` is in the meter's unit, None where nothing arrived. Of a correction, `before` is the quantity that was
-    known when the corrected bill was made, and the amounts are of the change.
+    known when the corrected bill was made, and the amounts are of the change. A page in money has thousands, hence a
+    tuple.
     """
 
     slot: Slot
@@ -172,7 +176,7 @@ def _amount_or_none(terms: PriceTerms, usage: Usage, before: Usage | None, segme
 
 
 def cost_of_days(
-    days: Sequence[DayPart],
+    days: Sequence[tuple[Slot, Decimal | None, int]],
     *,
     terms: PriceTerms,
     segment: Segment,
@@ -181,27 +185,38 @@ def cost_of_days(
 ) -> tuple[DayPart, ...]:
     """Give each day its amount: what the line had come to by its end, less by its beginning. They add to the line.
 
+    Of each day what was used and how many records there are is given.
     `counts` is what the count meter of a percentage counted on each day, `before` what is in the tiers already. Days
     come back without amounts where the line has no price for them together.
     """
+    quantities = tuple([quantity or ZERO for _, quantity, _ in days])
+    try:
+        amounts = _amounts(terms, quantities, tuple(counts), segment, before)
+    except UnableToRate:
+        return tuple(DayPart(*day) for day in days)
+    return tuple(
+        [DayPart(*day, amount, running) for day, (amount, running) in zip(days, amounts, strict=True)]
+    )
+
+
+@lru_cache(maxsize=LINES_KEPT)
+def _amounts(
+    terms: PriceTerms,
+    quantities: tuple[Decimal, ...],
+    counts: tuple[Decimal, ...],
+    segment: Segment,
+    before: Usage | None,
+) -> tuple[tuple[Money, Money], ...]:
+    """Each day's amount and what the line has come to with it.
+
+    Kept, since it follows from what is given alone and pages ask for a bill again and again.
+    """
     usages = [
-        Usage(day.quantity or ZERO, counts[number] if counts else ZERO) for number, day in enumerate(days)
+        Usage(quantity, counts[number] if counts else ZERO) for number, quantity in enumerate(quantities)
     ]
     first = [] if before is None else [before]
-    try:
-        amounts = cost_in_order(terms, [*first, *usages], segment=segment)
-    except UnableToRate:
-        return tuple(days)
-    return tuple(_with_amounts(days, amounts[len(first) :], terms.currency))
-
-
-def _with_amounts(days: Sequence[DayPart], amounts: Sequence[Money], currency: str) -> Iterable[DayPart]:
-    running = Money(0, currency)
-    for day, amount in zip(days, amounts, strict=True):
-        running += amount
-        yield DayPart(
-            slot=day.slot, quantity=day.quantity, records=day.records, amount=amount, running=running
-        )
+    amounts = cost_in_order(terms, [*first, *usages], segment=segment)[len(first) :]
+    return tuple(zip(amounts, list(accumulate(amounts)), strict=True))
 
 
 def change_of_days(before: Sequence[DayPart], after: Sequence[DayPart]) -> tuple[DayPart, ...]:

@@ -160,12 +160,11 @@ def _days_of(
 def _with_costs(
     read: LineRead, usage: Sequence[DayUsage], *, counts: Sequence[DayUsage]
 ) -> tuple[DayPart, ...]:
-    days = tuple(DayPart(slot=one.slot, quantity=one.quantity, records=one.records) for one in usage)
     terms = read.draft.terms
     if read.scope is None or terms is None or not adds_over_time(read.scope.meter.aggregation):
-        return days
+        return tuple(DayPart(*day) for day in usage)
     return cost_of_days(
-        days,
+        usage,
         terms=terms,
         segment=read.draft.segment,
         counts=[_or_zero(one) for one in counts],

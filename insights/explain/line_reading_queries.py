@@ -60,6 +60,7 @@ class Measured:
         self._cells: dict[
             tuple[int, int], tuple[Matrix, Mapping[tuple[str, ...], tuple[LineSeries, ...]]]
         ] = {}
+        self._left_out: dict[int, tuple[Mapping[str, object], frozenset[int]]] = {}
         self._segments: dict[int, tuple[Mapping[str, object], tuple[PlanSegment, ...]]] = {}
 
     @cached_property
@@ -95,6 +96,13 @@ class Measured:
             known = self._segments[id(details)] = (details, segments_of(details))
         return known[1]
 
+    def left_out_of(self, details: Mapping[str, object]) -> frozenset[int]:
+        """The sources that a bill did not charge, by the very object of its details."""
+        known = self._left_out.get(id(details))
+        if known is None:
+            known = self._left_out[id(details)] = (details, list_left_out(self._account, details))
+        return known[1]
+
 
 def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None:
     """Find a line of the bill by its place, with the series it is for; None where the bill has no such line."""
@@ -119,6 +127,7 @@ def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None
     return read_line(
         account,
         line,
+        line_of(row),
         row,
         zone=bill.head.zone,
         position=invoice.usage_as_of,
@@ -131,6 +140,7 @@ def find_line(account: Account, bill: Bill, *, position: int) -> LineRead | None
 def read_line(
     account: Account,
     line: BillLine,
+    draft: DraftLine,
     row: LineItem,
     *,
     zone: str,
@@ -139,12 +149,11 @@ def read_line(
     older: Iterable[LineItem],
     measured: Measured,
 ) -> LineRead:
-    """Find the series that a stored line is for.
+    """Find the series that a stored line is for; `line` and `draft` are both of its row.
 
     `told` are the details of the bill whose plans it is under, `older` the lines of its bill for older versions of its
     meter, among others.
     """
-    draft = line_of(row)
     before = usage_before(row, older)
     # What another meter counted is charged with the oldest version of the line's own.
     count_meter = "" if before is not None else _count_meter(draft.terms)
@@ -207,7 +216,7 @@ def _scope(
     else:
         wanted = tuple(draft.values.values()) if draft.values else CATCH_ALL
         series = measured.series_by_cell(meter, matrix).get(wanted, ())
-    left_out = list_left_out(account, details)
+    left_out = measured.left_out_of(details)
     if left_out:
         series = tuple(one for one in series if one.facts.source_id not in left_out)
     return LineScope(account.pk, ZoneInfo(zone), meter, draft.service, series)

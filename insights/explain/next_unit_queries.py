@@ -10,19 +10,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
+
+from django.db.models import F
 
 from accounts.models import Account
 from insights.billing.bill_line_queries import meter_names
 from insights.billing.line_segment_mapping import segment_of
 from insights.explain.line_reading_queries import usage_before
 from insights.models import InvoiceState, LineItem
+from insights.rating.charges import Percentage
 from insights.rating.invoice import LineKind
 from insights.rating.next_unit import NextUnit, next_unit
-from insights.rating.rate import UnableToRate, Usage, count_of
+from insights.rating.rate import Segment, UnableToRate, Usage, count_of
 from insights.rating.terms import PriceTerms
 from insights.rating.terms_json import parse_terms
 from insights.values.step import parse_step
+
+# Those of ten bills with as many prices as a page shows.
+PRICES_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +53,11 @@ class NextUnitPrice:
     next_unit: NextUnit
 
 
-def list_next_units(account: Account, *, now: datetime) -> tuple[NextUnitPrice, ...]:
-    """List the prices that usage of this moment is for, in the order of the bill; of a meter, its newest version."""
+def list_next_units(account: Account, *, now: datetime, meter_key: str = "") -> tuple[NextUnitPrice, ...]:
+    """List the prices that usage of this moment is for, in the order of the bill; of a meter, its newest version.
+
+    With a key of one meter alone.
+    """
     rows = (
         LineItem.objects.for_account(account)
         .filter(
@@ -57,9 +68,9 @@ def list_next_units(account: Account, *, now: datetime) -> tuple[NextUnitPrice, 
             service_end__gt=now,
         )
         .exclude(invoice__state=InvoiceState.ISSUED)
-        .exclude(meter_key="")
-        .select_related("invoice")
-        .defer("invoice__details")
+        .filter(**({"meter_key": meter_key} if meter_key else {"meter_key__gt": ""}))
+        .annotate(bill_id=F("invoice__public_id"), complete_to=F("invoice__complete_to"))
+        .defer("allotted", "taxes")
         .order_by("invoice", "position")
     )
     found = list(_newest(rows))
@@ -67,9 +78,9 @@ def list_next_units(account: Account, *, now: datetime) -> tuple[NextUnitPrice, 
     return tuple(one for row, older in found if (one := _price_of(row, older, names)) is not None)
 
 
-def _newest(rows: Iterable[LineItem]) -> Iterator[tuple[LineItem, list[LineItem]]]:
+def _newest(rows: Iterable[Any]) -> Iterator[tuple[Any, list[Any]]]:
     """Each line of the newest version of its meter, with those of older ones."""
-    by_bill: dict[tuple[int, str], list[LineItem]] = defaultdict(list)
+    by_bill: dict[tuple[int, str], list[Any]] = defaultdict(list)
     for row in rows:
         by_bill[row.invoice_id, row.meter_key].append(row)
     for lines in by_bill.values():
@@ -78,18 +89,27 @@ def _newest(rows: Iterable[LineItem]) -> Iterator[tuple[LineItem, list[LineItem]
         yield from ((line, older) for line in lines if (line.meter_version or 0) == newest)
 
 
-def _price_of(row: LineItem, older: list[LineItem], names: Mapping[str, str]) -> NextUnitPrice | None:
+@lru_cache(maxsize=PRICES_KEPT)
+def _next_unit(terms: PriceTerms, usage: Usage, segment: Segment, before: Usage | None) -> NextUnit:
+    """Kept, since it follows from what is given alone and pages ask for a bill again and again."""
+    return next_unit(terms, usage, segment=segment, before=before)
+
+
+def _price_of(row: Any, older: list[Any], names: Mapping[str, str]) -> NextUnitPrice | None:
     """The price of one line, or None where what it has so far has none."""
     if row.terms is None:
         return None
     terms = parse_terms(row.terms)
-    usage = Usage(row.metered_quantity or Decimal(0), count_of(parse_step(step) for step in row.steps))
+    # Only a percentage takes a fee for each count.
+    has_counts = isinstance(terms.charge, Percentage)
+    count = count_of(map(parse_step, row.steps)) if has_counts else Decimal(0)
+    usage = Usage(row.metered_quantity or Decimal(0), count)
     try:
-        found = next_unit(terms, usage, segment=segment_of(row.segment), before=usage_before(row, older))
+        found = _next_unit(terms, usage, segment_of(row.segment), usage_before(row, older))
     except UnableToRate:
         return None
     return NextUnitPrice(
-        bill_id=row.invoice.public_id,
+        bill_id=row.bill_id,
         position=row.position,
         name=row.name,
         meter_key=row.meter_key,
@@ -98,6 +118,6 @@ def _price_of(row: LineItem, older: list[LineItem], names: Mapping[str, str]) ->
         values=dict(row.values),
         terms=terms,
         used=usage.quantity,
-        complete_to=row.invoice.complete_to,
+        complete_to=row.complete_to,
         next_unit=found,
     )

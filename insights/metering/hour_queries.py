@@ -13,10 +13,10 @@ from datetime import date, tzinfo
 from decimal import Decimal
 
 from insights.metering import sum_sql
-from insights.metering.aggregations import adds_over_time, needs_seconds, settled
+from insights.metering.aggregations import adds_over_time, adds_up, needs_seconds, settled
 from insights.metering.assemble import GroupTotals, SomeParts, sum_known
 from insights.metering.coarser import HOURS_A_DAY, hours_together, numbers_together
-from insights.metering.explore import PeriodRead, Plan, Row, plan_groups
+from insights.metering.explore import PeriodRead, Plan, Row, plan_groups, put_together
 from insights.metering.slot_queries import (
     EVERYTHING,
     Reading,
@@ -54,7 +54,8 @@ def read_hours_of_page(
     hours = hours_together(len(slots), plan.columns)
     if hours == 1 or summed_part(reading, slots, plan) is None:
         return None
-    wholes = _wholes(reading, slots)
+    opened = read_open_rows(reading, slots, plan, from_records=True)
+    wholes = _wholes(reading, slots, opened)
     numbers = _whole_days(slots, shown)
     rows = read_slot_rows(reading, slots[numbers.start : numbers.stop], plan, from_records=True)
     return HoursOfPage(
@@ -64,15 +65,24 @@ def read_hours_of_page(
         if earlier
         else None,
         some_parts=SomeParts(
-            shown, lambda complete: _group_totals(reading, slots, earlier, plan, totals, complete=complete)
+            shown,
+            lambda complete: _group_totals(
+                reading, slots, earlier, plan, totals, complete=complete, opened=opened
+            ),
         ),
-        bar_parts=_bar_parts(reading, slots, plan, wholes, hours=hours),
+        bar_parts=_bar_parts(reading, slots, plan, wholes, hours=hours, opened=opened),
     )
 
 
-def _wholes(reading: Reading, slots: tuple[Slot, ...]) -> tuple[Row, ...]:
+def _wholes(
+    reading: Reading, slots: tuple[Slot, ...], opened: Sequence[Row] | None = None
+) -> tuple[Row, ...]:
+    """Hours of all groups together; `opened` are those of each group that no sum answers, where they were read."""
     ungrouped = replace(reading, series=tuple(replace(one, value=None) for one in reading.series))
-    return read_slot_rows(ungrouped, slots, EVERYTHING, from_records=True)
+    # Groups that add up need not be read once more without them.
+    adds = opened is not None and adds_up(reading.filter.meter, reading.filter.group_by)
+    together = put_together((row[0], 0, *row[2:]) for row in opened or ()) if adds else None
+    return read_slot_rows(ungrouped, slots, EVERYTHING, from_records=True, opened=together)
 
 
 def _totals_before(reading: Reading, earlier: tuple[Slot, ...]) -> dict[str | None, Decimal]:
@@ -96,30 +106,50 @@ def _group_totals(
     totals: dict[str | None, Decimal],
     *,
     complete: int,
+    opened: Sequence[Row],
 ) -> GroupTotals:
     if not adds_over_time(reading.aggregation):
         total = [sum_known(map(totals.get, values)) for values in plan.members()]
         before = _totals_before(reading, earlier) if earlier else {}
         return GroupTotals(total, total, [sum_known(map(before.get, values)) for values in plan.members()])
-    total = _until(reading, slots, plan, len(slots))
-    comparable = total if complete >= len(slots) else _until(reading, slots, plan, complete)
+    total = _until(reading, slots, plan, len(slots), opened=opened)
+    comparable = total if complete >= len(slots) else _until(reading, slots, plan, complete, opened=opened)
     return GroupTotals(total, comparable, _until(reading, earlier, plan, complete))
 
 
-def _until(reading: Reading, slots: tuple[Slot, ...], plan: Plan, count: int) -> list[Decimal | None]:
-    """What each group comes to in the first hours of a period: whole days first, then the hours of the day begun."""
+def _until(
+    reading: Reading,
+    slots: tuple[Slot, ...],
+    plan: Plan,
+    count: int,
+    *,
+    opened: Sequence[Row] | None = None,
+) -> list[Decimal | None]:
+    """What each group comes to in the first hours of a period: whole days first, then the hours of the day begun.
+
+    `opened` are the hours that no sum answers, where they were read.
+    """
     count = min(count, len(slots))
     midnight = _begun_day(slots, count, reading.zone)
     totals = read_totals(reading, slots[:midnight]) if midnight else {}
     found = [[sum_known(map(totals.get, values))] for values in plan.members()]
     if midnight < count:
-        of_day = _whole_days(slots, range(midnight, count))
-        for number, group, quantity, *_ in read_slot_rows(
-            reading, slots[of_day.start : of_day.stop], plan, from_records=True
-        ):
-            if midnight + number < count and group < len(found):
+        for number, group, quantity, *_ in _hours_of_day(reading, slots, plan, midnight, opened):
+            if midnight <= number < count and group < len(found):
                 found[group].append(quantity)
     return [sum_known(quantities) for quantities in found]
+
+
+def _hours_of_day(
+    reading: Reading, slots: tuple[Slot, ...], plan: Plan, midnight: int, opened: Sequence[Row] | None
+) -> Sequence[Row]:
+    """The hours of the day that begins at a place among the hours of a period, by their places in it."""
+    summed = summed_part(reading, slots, plan)
+    if opened is not None and summed and summed.open_first <= slots[midnight].day < summed.open_end:
+        return opened
+    of_day = _whole_days(slots, range(midnight, midnight + 1))
+    rows = read_slot_rows(reading, slots[of_day.start : of_day.stop], plan, from_records=True)
+    return [(midnight + row[0], *row[1:]) for row in rows]
 
 
 def _begun_day(slots: tuple[Slot, ...], count: int, zone: tzinfo) -> int:
@@ -137,7 +167,13 @@ def _without_begun_day(reading: Reading, slots: tuple[Slot, ...]) -> Reading:
 
 
 def _bar_parts(
-    reading: Reading, slots: tuple[Slot, ...], plan: Plan, wholes: Sequence[Row], *, hours: int
+    reading: Reading,
+    slots: tuple[Slot, ...],
+    plan: Plan,
+    wholes: Sequence[Row],
+    *,
+    hours: int,
+    opened: Sequence[Row],
 ) -> tuple[tuple[Decimal | None, ...], ...]:
     """The groups of each bar; the rest of a bar is what the others leave of it."""
     firsts = [first for first, _ in numbers_together(slots, hours)]
@@ -149,7 +185,7 @@ def _bar_parts(
     groups = {value or "": group for group, value in enumerate(plan.values)}
     for day, bar, value, quantity in _summed_bars(reading, slots, plan, hours=hours):
         parts[bars_of_days[day] + bar][groups[value]] = quantity
-    for number, group, added, _records, _daily in read_open_rows(reading, slots, plan, from_records=True):
+    for number, group, added, _records, _daily in opened:
         if group < len(plan.values):
             row = parts[bisect_right(firsts, number) - 1]
             known = [one for one in (row[group], added) if one is not None]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from itertools import groupby
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from insights.metering.aggregations import MeterFacts, adds_over_time, settled
@@ -57,8 +58,7 @@ class LineScope:
         return LineScope(self.account_id, self.zone, self.meter, self.service, tuple(series))
 
 
-@dataclass(frozen=True, slots=True)
-class DayUsage:
+class DayUsage(NamedTuple):
     """What was metered in one day or a piece of one, in the meter's unit; None where no record is."""
 
     slot: Slot

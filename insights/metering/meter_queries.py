@@ -8,32 +8,44 @@ from accounts.models import Account
 from accounts.tenancy import connection
 from insights.metering.aggregations import MeterFacts
 from insights.metering.completeness import SourceMark
-from insights.models import Meter, Series, Watermark
+from insights.models import Watermark
 
 VALUES_OFFERED = 200
 
 
+# Asked on most pages, so in plain SQL.
+_METERS = """
+    SELECT * FROM (
+        SELECT m.id, m.key, m.version, m.name, m.description, m.unit, m.aggregation, m.dimensions,
+            m.unique_dimensions, m.version = max(m.version) OVER (PARTITION BY m.key),
+            EXISTS (SELECT FROM insights_series s WHERE s.account_id = %s AND s.meter_id = m.id) AS has_usage,
+            m.retired_at, m.position
+        FROM insights_meter m
+    ) m WHERE has_usage OR retired_at IS NULL ORDER BY position, key, version
+"""
+
+
 def list_meters(account: Account) -> tuple[MeterFacts, ...]:
     """Every version of every meter in page order, saying which the account has usage of."""
-    used = set(Series.objects.for_account(account).values_list("meter_id", flat=True).distinct())
-    rows = list(Meter.objects.order_by("position", "key", "version"))
-    newest = {meter.key: meter.version for meter in rows}
+    with connection().cursor() as cursor:
+        cursor.execute(_METERS, [account.pk])
+        rows = cursor.fetchall()
     return tuple(
         MeterFacts(
-            id=meter.pk,
-            key=meter.key,
-            version=meter.version,
-            name=meter.name,
-            description=meter.description,
-            unit=meter.unit,
-            aggregation=meter.aggregation,
-            dimensions=tuple(meter.dimensions),
-            unique_dimensions=tuple(meter.unique_dimensions),
-            is_newest=newest[meter.key] == meter.version,
-            has_usage=meter.pk in used,
+            id=meter_id,
+            key=key,
+            version=version,
+            name=name,
+            description=description,
+            unit=unit,
+            aggregation=aggregation,
+            dimensions=tuple(dimensions),
+            unique_dimensions=tuple(unique),
+            is_newest=is_newest,
+            has_usage=has_usage,
         )
-        for meter in rows
-        if meter.retired_at is None or meter.pk in used
+        for meter_id, key, version, name, description, unit, aggregation, dimensions, unique, *rest in rows
+        for is_newest, has_usage in (rest[:2],)
     )
 
 

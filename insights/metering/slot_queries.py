@@ -145,16 +145,24 @@ def summed_part(reading: Reading, slots: Sequence[Slot], plan: Plan) -> Summed |
 
 
 def read_slot_rows(
-    reading: Reading, slots: tuple[Slot, ...], plan: Plan, *, from_records: bool
+    reading: Reading,
+    slots: tuple[Slot, ...],
+    plan: Plan,
+    *,
+    from_records: bool,
+    opened: tuple[Row, ...] | None = None,
 ) -> tuple[Row, ...]:
-    """Read rows by slot and group; a slot and group has one row, or none where nothing was recorded."""
+    """Read rows by slot and group; a slot and group has one row, or none where nothing was recorded.
+
+    `opened` are those of `read_open_rows` where they are known already.
+    """
     summed = summed_part(reading, slots, plan)
     if summed is None:
         return _rows_of_series(reading, slots, plan, from_records=from_records)
     read = _summed_months if reading.filter.granularity == "month" else _summed_values
-    rows = read(reading, slots, plan, summed) + read_open_rows(
-        reading, slots, plan, from_records=from_records
-    )
+    if opened is None:
+        opened = read_open_rows(reading, slots, plan, from_records=from_records)
+    rows = read(reading, slots, plan, summed) + opened
     # Neither several values in one group nor days of one month are one row yet.
     are_single = summed.only is None and reading.filter.granularity != "month"
     return rows if are_single else put_together(rows)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
 from itertools import accumulate
 from operator import add
 
@@ -15,9 +14,6 @@ from insights.rating.rate import WHOLE_PERIOD, Segment, Usage, converted, rated_
 from insights.rating.terms import PriceTerms
 from insights.values.exact import EXACT
 from insights.values.money import Key, Money, split
-
-# Some five megabytes of lines with a day for each of two months.
-LINES_KEPT = 256
 
 
 def cost_in_order(
@@ -32,12 +28,6 @@ def cost_in_order(
     again: such a part costs nothing, and what comes after it is charged only for what is above. Raises UnableToRate
     when all parts together add to less than nothing.
     """
-    return _in_order(terms, tuple(usages), segment)
-
-
-@lru_cache(maxsize=LINES_KEPT)
-def _in_order(terms: PriceTerms, usages: tuple[Usage, ...], segment: Segment) -> tuple[Money, ...]:
-    """The same of a tuple; kept, since it follows from what is given alone and pages ask for a bill again and again."""
     reached = [total.or_nothing() for total in _reached(terms, usages)]
     amounts, before, minor = [], None, 0
     for usage in reached:

@@ -57,8 +57,12 @@ def exact_number_text(number: Fraction) -> str:
     return f"{sign}{digits[:-places]}.{digits[-places:]}"
 
 
+@lru_cache(maxsize=16_384)
 def parse_exact_number(text: str) -> Fraction:
-    """The number whose text this is, or InvalidNumber; zero is `0`, never `-0` or `0.0`."""
+    """The number whose text this is, or InvalidNumber; zero is `0`, never `-0` or `0.0`.
+
+    What was read is kept: the steps of a bill hold hundreds, and pages read a bill again and again.
+    """
     if _NUMBER_TEXT.fullmatch(text) and text != "-0":
         return Fraction(text)
     match = _RATIO_TEXT.fullmatch(text)

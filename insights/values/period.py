@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 _DAY_TEXT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 # Far from the ends of the calendar, so that the month before and the month after always exist.
@@ -72,6 +73,8 @@ def parse_day(text: str) -> date:
     return day
 
 
+# Pages ask for the same days again and again, and converting a midnight is slow.
+@lru_cache(maxsize=8_192)
 def start_of_day(day: date, zone: tzinfo) -> datetime:
     """The first instant of a local day.
 

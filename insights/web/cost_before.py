@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
-from accounts.models import Account
 from insights.explain.cost_answer import CostAnswer, CurrencyCost
-from insights.explain.cost_queries import read_cost
 from insights.metering.explore import change_of
-from insights.metering.faults import UsageFilterRefused
-from insights.metering.windows import ONE_DAY, Slot, days_of, slots_before
+from insights.metering.windows import ONE_DAY, Slot, days_of
 from insights.values.money import Money
 from insights.values.period import local_day, start_of_day
 from insights.web import words
@@ -31,24 +27,6 @@ class CostBefore:
     total: Money
     change: Decimal | None
     words: str
-
-
-def read_cost_before(account: Account, answer: CostAnswer, *, now: datetime) -> CostAnswer | None:
-    """What the period before cost; None where it is not asked for, or where it cannot be told."""
-    question, zone = answer.filter, ZoneInfo(account.billing_zone)
-    if not question.compares or not answer.is_priced:
-        return None
-    slots = slots_before(
-        question.period(zone), granularity=question.granularity, zone=zone, count=len(answer.slots)
-    )
-    if not slots:
-        return None
-    first, end = days_of(slots, zone)
-    earlier = replace(question, preset="", first_day=first, last_day=end - ONE_DAY, group_by="")
-    try:
-        return read_cost(account, earlier, now)
-    except UsageFilterRefused:
-        return None
 
 
 def cost_before(

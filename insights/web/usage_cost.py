@@ -18,7 +18,7 @@ from insights.billing.day_words import day_rounding_words
 from insights.billing.price_words import money_words, scale_words
 from insights.explain.cost import Left, NotParted
 from insights.explain.cost_answer import BillCost, BillPart, CostAnswer, CostState, CurrencyCost
-from insights.explain.cost_queries import read_cost
+from insights.explain.cost_queries import read_cost_and_before
 from insights.explain.next_unit_queries import list_next_units
 from insights.explain.priced_scale_queries import list_priced_scales
 from insights.metering.usage_filter import COST, USAGE, UsageFilter
@@ -27,8 +27,9 @@ from insights.values.period import Period, local_day
 from insights.values.quantity import Scale, for_column, scale_for
 from insights.web import words
 from insights.web.bills import period_of
-from insights.web.cost_before import CostBefore, cost_before, read_cost_before
-from insights.web.cost_charts import STATE_WORDS, bucket_label, cost_figure, group_series
+from insights.web.cost_before import CostBefore, cost_before
+from insights.web.cost_charts import bucket_label, cost_figure, group_series
+from insights.web.cost_rows import cost_rows
 from insights.web.filters import Choice, url, with_value
 from insights.web.next_unit import next_unit_rows
 
@@ -43,13 +44,12 @@ LEFT_WORDS: Mapping[NotParted, str] = {
 def cost_context(account: Account, question: UsageFilter, *, shown: slice, now: datetime) -> dict[str, Any]:
     """Everything the page shows about cost; `shown` are the rows of its table. Raises UsageFilterRefused."""
     zone = ZoneInfo(account.billing_zone)
-    answer = read_cost(account, question, now)
+    answer, before = read_cost_and_before(account, question, now)
     priced = list_priced_scales(account).get((question.meter.key, answer.unit))
-    before = read_cost_before(account, answer, now=now)
     next_units = [
         one
-        for one in list_next_units(account, now=now)
-        if (one.meter_key, one.meter_version) == (question.meter.key, question.meter.version)
+        for one in list_next_units(account, now=now, meter_key=question.meter.key)
+        if one.meter_version == question.meter.version
     ]
     if not answer.slots:
         return {
@@ -140,10 +140,10 @@ def _currency(
     question = answer.filter
     code = one.total.currency
     groups = _groups(one, question)
-    earlier = before.amounts if before else (None,) * len(one.buckets)
+    scale = _scale_of(one, answer.unit, priced)
     return {
         "code": code,
-        "scale": _scale_of(one, answer.unit, priced),
+        "scale": scale,
         "is_priced": _is_priced(one),
         "figure_id": f"cost-figure-{code}",
         "figure": cost_figure(one, question, zone=zone, before=before),
@@ -161,17 +161,7 @@ def _currency(
         ),
         "rounding": day_rounding_words(code),
         "takes_back": any(bucket.amount is not None and bucket.amount.minor < 0 for bucket in one.buckets),
-        "rows": [
-            {
-                "label": bucket_label(bucket, question, zone),
-                "state": STATE_WORDS[bucket.state],
-                "amount": bucket.amount,
-                "parts": bucket.parts,
-                "quantity": bucket.quantity,
-                "earlier": amount,
-            }
-            for bucket, amount in list(zip(one.buckets, earlier, strict=True))[shown]
-        ],
+        "rows": list(cost_rows(one, before, question, zone=zone, unit=answer.unit, scale=scale, shown=shown)),
         "undated": one.undated,
         "total": one.total,
         "bills": [_bill(account, bill, answer, zone) for bill in one.bills],

@@ -128,8 +128,8 @@ def test_cards_cost_no_further_statements(account: Account) -> None:
         overview = get_account_overview(account, NOW)
 
     assert len(overview.meters) == 6
-    # Watermarks, feeding, meters used, meters, days, shares.
-    assert len(captured) == 6
+    # Watermarks, feeding, meters, days, shares.
+    assert len(captured) == 5
 
 
 def test_another_accounts_usage_is_not_in_it(account: Account) -> None:

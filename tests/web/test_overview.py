@@ -143,7 +143,7 @@ class TestAccountOverview:
         usage = [query for query in captured if "insights_" in query["sql"]]
         # The last four ask what the running bill comes to so far, what its next units cost, by which units prices are,
         # and for notes.
-        assert len(usage) == 11
+        assert len(usage) == 10
 
     def test_says_that_usage_is_being_read(self, used: Cast, signed_in: Any) -> None:
         client = signed_in(used.owner)
