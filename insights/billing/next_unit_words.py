@@ -20,6 +20,8 @@ def next_price_words(terms: PriceTerms, found: NextUnit) -> str:
     if terms.exempt_reason:
         return f"Free: {terms.exempt_reason.rstrip('.')}"
     words = _next_words(found.amount, terms)
+    if found.is_charged_before:
+        return f"{words}: what was charged before the plan changed pays for it"
     if found.held_by is StepKind.MINIMUM and terms.minimum:
         return f"{words}, up to the minimum of {price_amount(terms.minimum.amount, terms.currency)}"
     if found.held_by is StepKind.MAXIMUM and terms.maximum:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
+from insights.rating.adjustments import CHARGED_BEFORE
 from insights.rating.charge_models import Units, bounds_of
 from insights.rating.charges import Graduated, GraduatedPercentage, Package, Packages, Stairstep, Volume
 from insights.rating.rate import WHOLE_PERIOD, Segment, Usage, converted, steps_in_order, taken_up
@@ -54,7 +55,7 @@ class NextUnit:
     """The price of the next unit in major units, in which tier or package it falls, and the edge that comes first.
 
     `included_left` is in the price's unit. `held_by` is the bound that the line is at with it, which is why it may cost
-    nothing.
+    nothing; `is_charged_before` tells that a higher one of a plan before holds it, which nothing is taken back of.
     """
 
     amount: Fraction
@@ -62,6 +63,7 @@ class NextUnit:
     included_left: Fraction
     edge: Edge | None
     held_by: StepKind | None
+    is_charged_before: bool = False
 
 
 def next_unit(
@@ -74,6 +76,7 @@ def next_unit(
     total = usage if before is None else before + usage
     included, units = taken_up(terms, converted(terms, total), total.count, segment)
     now, then = (steps_in_order(terms, each, segment) for each in (total, one_more(terms, total)))
+    holding = next((step for step in then if _holds(step)), None)
     place, edge = None, None
     if not terms.exempt_reason:
         place, edge = _place_and_edge(terms, units)
@@ -84,7 +87,8 @@ def next_unit(
         place=None if included.left else place,
         included_left=Fraction(0) if terms.exempt_reason else included.left,
         edge=edge and _priced(terms, edge, total, segment),
-        held_by=next((step.kind for step in then if _holds(step)), None),
+        held_by=holding and holding.kind,
+        is_charged_before=holding is not None and holding.note == CHARGED_BEFORE,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insights.billing.next_unit_words import next_price_words
 from insights.rating.charges import Graduated, Package, Packages, PerUnit, Stairstep, Tier, Volume
 from insights.rating.next_unit import EdgeKind, next_unit, one_more
 from insights.rating.rate import WHOLE_PERIOD, Segment, Usage, had_after, rate_line
@@ -94,6 +95,30 @@ class TestPrice:
         found = [next_unit(terms, quantity(used), segment=later) for used in (2, 9)]
 
         assert [(one.amount, one.held_by) for one in found] == [(0, StepKind.MINIMUM), (1, None)]
+
+    @pytest.mark.parametrize(("bound", "more", "less"), [("minimum", 50, 20), ("maximum", 100, 60)])
+    def test_what_was_charged_before_the_plan_changed_is_no_bound_of_this_plan(
+        self, bound: str, more: int, less: int
+    ) -> None:
+        first, later = (
+            PriceTerms(
+                currency="EUR",
+                charge=PerUnit(unit_amount=Decimal(1)),
+                minimum=Bound(amount=Decimal(figure)) if bound == "minimum" else None,
+                maximum=Bound(amount=Decimal(figure)) if bound == "maximum" else None,
+            )
+            for figure in (more, less)
+        )
+        used = quantity(10 if bound == "minimum" else 90)
+        goes_on = Segment(had_before=had_after(first, used, WHOLE_PERIOD))
+
+        found = next_unit(later, quantity(20), segment=goes_on)
+
+        assert (found.amount, found.held_by, found.is_charged_before) == (0, StepKind(bound), True)
+        assert next_price_words(later, found) == (
+            "0.00 EUR for the next unit: what was charged before the plan changed pays for it"
+        )
+        assert not next_unit(first, quantity(20), segment=goes_on).is_charged_before
 
 
 class TestEdge:
