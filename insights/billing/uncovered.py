@@ -95,8 +95,9 @@ class UncoveredFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingOfAccount:
-    """What is on the list, and whose it is."""
+    """What is on the list, and whose it is; `place` is where in the list of all accounts it stands."""
 
+    place: int
     account_reference: str
     account_name: str
     found: UncoveredFinding
@@ -121,9 +122,7 @@ def still_let_pass(
     """
     held: dict[UncoveredPlace, UncoveredPlace] = {}
     for seen in let_pass:
-        parts = [one for one in found if one.place.is_of(seen.place)]
-        if len(parts) > 1:
-            parts = [one for one in parts if one.is_on_days_of(seen)]
+        parts = [one for one in found if one.place.is_of(seen.place) and one.is_on_days_of(seen)]
         quantity = sum((one.quantity for one in parts), Decimal(0))
         if quantity <= seen.quantity and sum(one.records for one in parts) <= seen.records:
             held |= {one.place: seen.place for one in parts}

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Count, F, Q, QuerySet
@@ -123,26 +122,34 @@ def list_waiting(accounts: Collection[int]) -> Mapping[int, tuple[Problem, ...]]
 
 def list_findings(account: Account) -> tuple[UncoveredFinding, ...]:
     """All of an account that is on the list, what waits for a person first; how much it is is not asked for."""
-    rows = rows_of([account.pk]).defer("quantity")
-    ordered = rows.order_by(F("released_at").asc(nulls_first=True), "first_used_on", "meter__position", "pk")
-    return tuple(map(finding_of, ordered))
+    return tuple(map(finding_of, _waiting_first(account)))
 
 
-def list_findings_of_all(*, limit: int, after: UUID | None = None) -> tuple[FindingOfAccount, ...]:
-    """What is on the list of every account, in the order in which it was put there; `after` is one of them."""
+def list_findings_of_all(*, limit: int, after: int | None = None) -> tuple[FindingOfAccount, ...]:
+    """What is on the list of every account, in the order in which it was put there, behind the place `after`.
+
+    What stood at that place may be off the list by then.
+    """
     rows = UncoveredRow.objects.select_related("meter", "account").defer("quantity").order_by("pk")
     if after is not None:
-        rows = rows.filter(pk__gt=UncoveredRow.objects.filter(public_id=after).values("pk")[:1])
-    return tuple(_of_account(row.account, finding_of(row)) for row in rows[:limit])
+        rows = rows.filter(pk__gt=after)
+    return tuple(_of_account(row.account, row) for row in rows[:limit])
 
 
 def list_findings_of(account: Account) -> tuple[FindingOfAccount, ...]:
     """The same of one account, what waits for a person first."""
-    return tuple(_of_account(account, found) for found in list_findings(account))
+    return tuple(_of_account(account, row) for row in _waiting_first(account))
 
 
-def _of_account(account: Account, found: UncoveredFinding) -> FindingOfAccount:
-    return FindingOfAccount(account_reference=account.reference, account_name=account.name, found=found)
+def _waiting_first(account: Account) -> QuerySet[UncoveredRow]:
+    rows = rows_of([account.pk]).defer("quantity")
+    return rows.order_by(F("released_at").asc(nulls_first=True), "first_used_on", "meter__position", "pk")
+
+
+def _of_account(account: Account, row: UncoveredRow) -> FindingOfAccount:
+    return FindingOfAccount(
+        place=row.pk, account_reference=account.reference, account_name=account.name, found=finding_of(row)
+    )
 
 
 def list_beside(account: Account, period: Period) -> tuple[UncoveredAmount, ...]:

@@ -44,6 +44,6 @@ def uncovered_csv(request: HttpRequest) -> HttpResponseBase:
     listed = read_by_pages(
         as_staff,
         lambda after, limit: list_findings_of_all(limit=limit, after=after),
-        lambda one: one.found.public_id,
+        lambda one: one.place,
     )
     return csv_stream(request, uncovered_rows(listed), "uncovered.csv")

@@ -12,7 +12,7 @@ from accounts.operations import UnableToChange
 from accounts.tenancy import as_owner, as_staff, as_worker, connection
 from insights.billing.settlement_operations import release_invoice
 from insights.billing.uncovered_operations import find_uncovered, release_uncovered
-from insights.billing.uncovered_queries import list_accounts_waiting, list_findings
+from insights.billing.uncovered_queries import list_accounts_waiting, list_findings, list_findings_of_all
 from insights.models import Invoice, InvoiceState, Source, Subscription, UncoveredUsage
 from insights.rating.charges import Percentage, PerUnit
 from tests.billing.scene import (
@@ -306,11 +306,39 @@ class TestLetPass:
             ("1E+1", False),
         ]
 
+    def test_so_it_does_where_one_part_is_left_and_holds_no_more_than_was_seen(
+        self, edge: Source, seen: Account
+    ) -> None:
+        self.cover(seen, "2026-04-20", "2026-05-20")
+        deliver(edge, seen, [("requests", "2026-04-01", "4")])
+
+        assert found(seen) == [("requests", "2026-04-01..2026-04-14", "1E+1", 4, True)]
+
     def test_parts_that_hold_more_than_was_seen_wait(self, edge: Source, seen: Account) -> None:
         self.cover(seen, "2026-04-08", "2026-04-09")
         deliver(edge, seen, [("requests", "2026-04-15", "5")])
 
         assert [waits for *_, waits in found(seen)] == [True, True]
+
+
+def test_the_list_of_all_is_read_on_from_what_is_off_it_by_then(
+    edge: Source, account: Account, march: Subscription
+) -> None:
+    """A subscription may cover it between two pages of a long file, which goes on behind it."""
+    for day in ("01", "05", "09"):
+        deliver(edge, account, [("requests", f"2026-04-{day}", "1")])
+    for start, end in (("2026-04-02", "2026-04-03"), ("2026-04-06", "2026-04-07")):
+        ended(subscribe(account, make_plan(f"from-{start}", [PRICE]), start), end)
+    assert len(found(account)) == 3
+    with as_staff():
+        [first] = list_findings_of_all(limit=1)
+    ended(subscribe(account, make_plan("covers", [PRICE]), "2026-04-01"), "2026-04-02")
+    assert len(found(account)) == 2
+
+    with as_staff():
+        rest = list_findings_of_all(limit=9, after=first.place)
+
+    assert [str(one.found.first_used_on) for one in rest] == ["2026-04-05", "2026-04-09"]
 
 
 def test_books_name_what_is_not_on_the_list(edge: Source, account: Account, march: Subscription) -> None:
