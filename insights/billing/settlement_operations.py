@@ -176,9 +176,15 @@ def _void_refusals(invoice: Invoice, settlement: Settlement) -> list[str]:
     used = used.annotate(used=Sum("amount_minor")).filter(used__gt=0)
     if later := sorted(str(row["invoice__number"]) for row in used):
         refusals.append(f"What was carried from it lowered invoice {', '.join(later)}; void that one first.")
-    if any(
-        -money.minor > _left_of(invoice, grant_id) for grant_id, money in _uses(invoice) if money.minor < 0
-    ):
+    gone = [
+        grant_id
+        for grant_id, money in _uses(invoice)
+        if money.minor < 0 and -money.minor > _left_of(invoice, grant_id)
+    ]
+    paid_out = CreditUse.objects.filter(account=invoice.account_id, grant__in=gone, payout__isnull=False)
+    if paid_out.exists():
+        refusals.append("A credit that it gave back is paid out.")
+    elif gone:
         refusals.append(
             "A credit that it gave back has been used since; void the invoice that used it first."
         )

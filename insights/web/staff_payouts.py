@@ -67,6 +67,6 @@ def left_over_csv(request: HttpRequest) -> HttpResponseBase:
 def payouts_csv(request: HttpRequest) -> HttpResponseBase:
     """Download what was paid out to closed accounts."""
     listed = read_by_pages(
-        as_staff, lambda after, limit: list_payouts(limit=limit, after=after), lambda one: one.public_id
+        as_staff, lambda after, limit: list_payouts(limit=limit, after=after), lambda one: one.place
     )
     return csv_stream(request, payout_rows(listed), "paid-out.csv")

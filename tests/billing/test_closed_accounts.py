@@ -100,6 +100,9 @@ def test_what_one_subscription_leaves_lowers_the_last_bill_of_another_first(
         {"Base": -1_500, "Carried to the next bill": 1_500},
         {"Other": 1_000, "Carried from an earlier bill": -1_000},
     ]
+    # Nobody looked yet whether the second has anything to correct.
+    assert left_over(account) == [(Money(500, "USD"), False)]
+    run_billing("2026-04-16T02")
     assert left_over(account) == [(Money(500, "USD"), True)]
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
-from accounts.models import Account, AuditEntry
+from accounts.models import Account, AuditEntry, User
 from accounts.operations import UnableToChange, close_account
 from accounts.tenancy import as_staff, as_worker
 from insights.billing.credit_queries import get_credit_balance
 from insights.billing.payout_operations import record_payout
 from insights.billing.payout_queries import LeftOver, list_left_over, list_payouts
-from insights.billing.settlement_operations import preview_void
+from insights.billing.settlement_operations import preview_void, void_invoice
 from insights.books.payout_checks import PAYOUTS
 from insights.models import CreditGrant, CreditUse, Invoice, Payout, Source
 from insights.rating.charges import PerUnit
@@ -36,7 +36,7 @@ from tests.billing.scene import (
 )
 from tests.billing.test_closed_accounts import close, give
 from tests.books.test_verify_books import damage, verify
-from tests.factories import make_account, make_user
+from tests.factories import ingest_now, make_account, make_user
 
 pytestmark = pytest.mark.database
 NOW = instant("2026-04-20T12")
@@ -57,10 +57,14 @@ def closed(portal_db: None) -> Account:
 def pay(account: Account, amount: str, **said: Any) -> None:
     values = {
         "public_id": uuid.uuid4(), "currency": "USD", "paid_on": PAID_ON, "reference": "wire 12", "now": NOW,
-        "by": make_user(f"{uuid.uuid4().hex}@example.com", is_staff=True), **said,
+        "by": finance(), **said,
     }  # fmt: skip
     with as_staff():
         record_payout(account, amount=amount, **values)
+
+
+def finance() -> User:
+    return make_user(f"{uuid.uuid4().hex}@example.com", is_staff=True)
 
 
 def left(account: Account) -> list[Money]:
@@ -164,6 +168,36 @@ class TestRecording:
             closing = Invoice.objects.get(kind="closing", state="issued")
         assert closing.total_minor == 300
 
+    def test_nothing_is_paid_before_a_bill_is_drafted_or_made_again(
+        self, edge: Source, account: Account
+    ) -> None:
+        give(account, 1_500)
+        plan = make_plan("metered", [usage_price("requests", PerUnit(unit_amount=Decimal("0.10")))])
+        subscribe(account, plan, "2026-04-01")
+        deliver(edge, account, [("requests", "2026-04-05", "200")])
+        complete(account, "2026-04-16")
+        close(account, "2026-04-16")
+        with pytest.raises(UnableToChange, match="still to be issued"):
+            pay(account, "15")
+        [last] = run_billing("2026-04-16T04")
+        assert (last.total_minor, left(account)) == (500, [])
+
+        # What it took is there again, for the bill that takes its place.
+        void_invoice(last.public_id, reason="wrong address", by=finance(), now=NOW)
+        assert left(account) == [Money(1_500, "USD")]
+        with pytest.raises(UnableToChange, match="still to be issued"):
+            pay(account, "15")
+        run_billing("2026-04-20T13")
+        assert left(account) == []
+
+    def test_what_would_begin_after_the_end_holds_up_nothing(self, closed: Account) -> None:
+        with as_worker():
+            plan = make_plan("later", [fee("base", "30")])
+        subscribe(closed, plan, "2026-05-01")
+
+        pay(closed, "42")
+        assert left(closed) == []
+
 
 @pytest.fixture
 def left_by_a_bill(portal_db: None) -> Account:
@@ -187,6 +221,28 @@ def test_a_bill_whose_rest_is_paid_out_is_not_voided(left_by_a_bill: Account) ->
 
     assert "What was carried from it is paid out." in effect.refusals
     assert not any("lowered" in refusal for refusal in effect.refusals)
+
+
+def test_a_bill_that_gave_back_what_is_paid_out_is_not_voided(edge: Source, account: Account) -> None:
+    give(account, 1_500)
+    plan = make_plan("metered", [usage_price("requests", PerUnit(unit_amount=Decimal("0.10")))])
+    subscribe(account, plan, "2026-04-01")
+    deliver(edge, account, [("requests", "2026-04-05", "100")])
+    complete(account, "2026-04-16")
+    close(account, "2026-04-16")
+    run_billing("2026-04-16T04")
+    ingest_now(
+        edge, "account,meter,window_start,quantity,revision\nhalyard,requests,2026-04-05T00:00:00Z,40,2\n"
+    )
+    *_, closing = run_billing("2026-04-16T05")
+    run_billing("2026-04-20")
+    assert (closing.kind, left(account)) == ("closing", [Money(1_100, "USD")])
+    pay(account, "11")
+
+    effect = preview_void(closing.public_id)
+
+    assert "A credit that it gave back is paid out." in effect.refusals
+    assert not any("used since" in refusal for refusal in effect.refusals)
 
 
 DAMAGE = {
@@ -271,3 +327,21 @@ def test_the_list_is_read_on_from_any_place(portal_db: None) -> None:
         while page := list_left_over(limit=1, after=found[-1].place if found else None):
             found += page
     assert (tuple(found), len(found)) == (whole, 3)
+
+
+def test_what_was_paid_out_is_read_on_from_any_place(portal_db: None) -> None:
+    """Also where two accounts were paid by forms of the same id, which is unique for each alone."""
+    same = uuid.uuid4()
+    for name in ("a", "b"):
+        account = make_account(name, currency="USD")
+        give(account, 100)
+        with as_staff():
+            close_account(account=account, actor=finance(), now=instant("2026-04-16"))
+        pay(account, "1", public_id=same)
+
+    with as_staff():
+        found = list(list_payouts(limit=1))
+        found += list_payouts(limit=1, after=found[-1].place)
+        rest = list_payouts(limit=1, after=found[-1].place)
+
+    assert ([one.account.reference for one in found], rest) == (["b", "a"], ())
