@@ -87,7 +87,7 @@ def next_unit(
         place=None if included.left else place,
         included_left=Fraction(0) if terms.exempt_reason else included.left,
         edge=edge and _priced(terms, edge, total, segment),
-        held_by=holding and holding.kind,
+        held_by=holding.kind if holding else None,
         is_charged_before=holding is not None and holding.note == CHARGED_BEFORE,
     )
 
