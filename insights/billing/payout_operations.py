@@ -24,6 +24,8 @@ from insights.models import CreditKind, CreditUse, Payout
 from insights.values.money import Money, UnknownCurrency
 
 REFERENCE_LENGTH_MAX = 300
+NOTHING_LEFT = "Nothing is left to be paid out in this currency."
+NOT_FINAL = "A bill of the account is still to be issued, which may take of it."
 
 
 def record_payout(
@@ -94,9 +96,9 @@ def _check_left(account: Account, money: Money) -> None:
         raise UnableToChange("The account is not closed: what is left lowers its next bills.")
     left = [one for one in list_left_over(account) if one.amount.currency == money.currency]
     if not left:
-        raise UnableToChange("Nothing is left to be paid out in this currency.")
+        raise UnableToChange(NOTHING_LEFT)
     if not left[0].is_final:
-        raise UnableToChange("A bill of the account is still to be issued, which may take of it.")
+        raise UnableToChange(NOT_FINAL)
     if money.minor > left[0].amount.minor:
         raise UnableToChange(f"{money_words(left[0].amount)} are left to be paid out.", field="amount")
 

@@ -14,7 +14,7 @@ from accounts.access import staff_page
 from accounts.operations import UnableToChange
 from accounts.tenancy import as_staff
 from accounts.views.directory import get_account
-from insights.billing.payout_operations import record_payout
+from insights.billing.payout_operations import NOT_FINAL, NOTHING_LEFT, record_payout
 from insights.billing.payout_queries import list_left_over, list_payouts
 from insights.billing.period_queries import read_clock
 from insights.exports.payout_rows import left_over_rows, payout_rows
@@ -29,9 +29,10 @@ def payout_record(request: Any, account_uuid: UUID) -> HttpResponse:
     account = get_account(account_uuid)
     currency = request.POST.get("currency", "")
     form = billing_form(account, "payout", request.POST, which=currency)
-    # The form is on the page only while there is something left.
-    is_shown = currency in {one.amount.currency for one in list_left_over(account)}
-    refusal = "" if is_shown else "Nothing is left to be paid out in this currency."
+    # The form is on the page only while there is something left and no bill is to come.
+    left = {one.amount.currency: one for one in list_left_over(account)}.get(currency)
+    is_shown = left is not None and left.is_final
+    refusal = "" if is_shown else NOT_FINAL if left is not None else NOTHING_LEFT
     if "payout" in form.errors:
         refusal = "The form is not whole; open the page again."
     if form.is_valid():

@@ -16,6 +16,7 @@ from accounts.operations import close_account
 from accounts.tenancy import as_staff
 from insights.billing.payout_queries import list_payouts
 from tests.billing.bills import make_grant
+from tests.billing.scene import fee, make_plan, subscribe
 from tests.conftest import Cast
 
 pytestmark = pytest.mark.database
@@ -122,6 +123,20 @@ def test_what_is_wrong_is_said(
     assert message in refused.content.decode()
     with as_staff():
         assert list_payouts(closed) == ()
+
+
+def test_what_is_wrong_is_said_where_a_bill_is_to_come_and_the_form_is_gone(
+    cast: Cast, closed: Account, signed_in: Any
+) -> None:
+    staff = signed_in(cast.staff)
+    form = form_of(staff, closed)
+    subscribe(closed, make_plan("base", [fee("base", "30")]), "2026-04-01")
+
+    refused = staff.post(billing(closed) + "payout/", {**form, "amount": ""})
+
+    assert refused.status_code == 422
+    assert "Record a payout" not in refused.content.decode()
+    assert "A bill of the account is still to be issued" in refused.content.decode()
 
 
 def test_nobody_else_may_record_it(cast: Cast, closed: Account, signed_in: Any) -> None:
