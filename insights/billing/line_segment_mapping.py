@@ -25,6 +25,7 @@ def segment_document(segment: Segment) -> dict[str, Any]:
             "place": one.place,
             "is_prorated": one.is_prorated,
             **{name: exact_number_text(getattr(one, name)) for name in _HAD_FIGURES},
+            **({"floor": exact_number_text(one.floor)} if one.floor else {}),
         }
         for one in segment.had_before
     ]
@@ -54,7 +55,7 @@ def segment_of(document: Mapping[str, Any]) -> Segment:
             Had(
                 place=one["place"],
                 is_prorated=one["is_prorated"],
-                **{name: parse_exact_number(one[name]) for name in _HAD_FIGURES},
+                **{name: parse_exact_number(one[name]) for name in (*_HAD_FIGURES, "floor") if name in one},
             )
             for one in document.get("had_before", ())
         ),

@@ -422,7 +422,7 @@ class Had:
     """What earlier plans of the period had of something that is due once where plans continue each other.
 
     A flat price, a discount by an amount, or a bound: what it says for the time so far, what of the lines it holds for,
-    and what it came to.
+    what it came to, and what they were charged under a bound when a lower one took its place.
     """
 
     place: str
@@ -430,6 +430,7 @@ class Had:
     figure: Fraction
     base: Fraction
     amount: Fraction
+    floor: Fraction = ZERO
 
 
 @dataclass(frozen=True)
@@ -465,6 +466,7 @@ def part_document(part: Part) -> dict[str, Any]:
                 "place": one.place,
                 "is_prorated": one.is_prorated,
                 **{name: number_text(getattr(one, name)) for name in figures},
+                **({"floor": number_text(one.floor)} if one.floor else {}),
             }
             for one in part.had
         ],
@@ -669,8 +671,9 @@ def _adjusted(steps: list[Step], terms: Document, share: Share, had: dict[str, H
             base += earlier.base
             if stated["is_prorated"] and earlier.is_prorated:
                 figure += earlier.figure
-        due = _due_once(kind, base, _not_below_charged(kind, figure, earlier))
-        had[place] = Had(place, stated["is_prorated"], figure, base, due)
+        floor = _not_taken_back(kind, figure, earlier)
+        due = _due_once(kind, base, max(figure, floor))
+        had[place] = Had(place, stated["is_prorated"], figure, base, due, floor)
         if earlier is None:
             add(Step(kind, due, base=_shown(kind, base), unit_amount=fixed, share=own))
         elif due != earlier.amount:
@@ -697,12 +700,13 @@ def _due_once(kind: str, base: Fraction, figure: Fraction) -> Fraction:
     return max(ZERO, figure - base) if kind == "minimum" else min(ZERO, figure - base)
 
 
-def _not_below_charged(kind: str, figure: Fraction, earlier: Had | None) -> Fraction:
-    """A bound is no lower than what plans before it were charged under one: that is not given back."""
-    if earlier is None or kind == "discount":
-        return figure
-    held = kind == "maximum" or earlier.amount > 0
-    return max(figure, earlier.base + earlier.amount) if held else figure
+def _not_taken_back(kind: str, figure: Fraction, earlier: Had | None) -> Fraction:
+    """What plans before it were charged under a higher bound, which this one gives nothing back of."""
+    if earlier is None:
+        return ZERO
+    is_charge = kind == "maximum" or (kind == "minimum" and earlier.amount)
+    is_lower = figure < earlier.figure
+    return max(earlier.floor, earlier.base + earlier.amount) if is_charge and is_lower else earlier.floor
 
 
 def _step_so_far(kind: str, had: Had) -> Step:

@@ -9,7 +9,7 @@ is below zero by a bound.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -62,7 +62,7 @@ class Had:
 
     `place` names it: `flat`, `discount 1` (the first by an amount), `minimum` or `maximum`. `figure` is what it says
     for the time so far, `base` what the segments came to that it holds for, `amount` what it came to itself; all exact,
-    in major units.
+    in major units. `floor` is what they were charged under a bound when a lower one took its place.
     """
 
     place: str
@@ -70,6 +70,19 @@ class Had:
     figure: Fraction
     base: Fraction
     amount: Fraction
+    floor: Fraction = Fraction(0)
+
+    def floor_at(self, figure: Fraction) -> Fraction:
+        """What a bound that goes on at this figure takes nothing back of.
+
+        Only a lower figure could, so that nothing depends on how often time at one bound was cut.
+        """
+        is_charge = self.place == StepKind.MAXIMUM or (self.place == StepKind.MINIMUM and self.amount)
+        return max(self.floor, self.base + self.amount) if is_charge and figure < self.figure else self.floor
+
+    def at_figure(self, figure: Fraction) -> Had:
+        """The same where the segments that had it are followed by such as have no line, at this figure."""
+        return replace(self, figure=figure, floor=self.floor_at(figure))
 
 
 FLAT = "flat"
@@ -148,21 +161,17 @@ def _add_once(
     if before is not None:
         base += before.base
         figure += before.figure if bound.is_prorated and before.is_prorated else 0
-    due = _EFFECTS[kind](base, _figure_that_holds(kind, figure, before))
-    had[place] = Had(place=place, is_prorated=bound.is_prorated, figure=figure, base=base, amount=due)
+    floor = Fraction(0) if before is None else before.floor_at(figure)
+    due = _EFFECTS[kind](base, max(figure, floor))
+    had[place] = Had(
+        place=place, is_prorated=bound.is_prorated, figure=figure, base=base, amount=due, floor=floor
+    )
     if before is None:
         return _add(steps, _bound_step(kind, bound, share, base=base, amount=due), amount)
     if due == before.amount:
         return amount
     amount = _add(steps, _step_of(kind, had[place]), amount)
     return _add(steps, _step_of(kind, before).taken_back(), amount)
-
-
-def _figure_that_holds(kind: StepKind, figure: Fraction, before: Had | None) -> Fraction:
-    """The bound's figure, or what earlier segments were charged by a higher one: no later bound takes that back."""
-    if before is None or kind is StepKind.DISCOUNT or (kind is StepKind.MINIMUM and not before.amount):
-        return figure
-    return max(figure, before.base + before.amount)
 
 
 _EFFECTS: Mapping[StepKind, Callable[[Fraction, Fraction], Fraction]] = {

@@ -87,9 +87,7 @@ def rate_again(lines: Sequence[Charged], usages: Sequence[Usage], *, terms: Pric
 def _with_stored_figures(had: Sequence[Had], stored: Sequence[Had]) -> tuple[Had, ...]:
     """What was had with other usage, with the figures that it had at the line: segments without one are in those."""
     known = {one.place: one for one in had}
-    return tuple(
-        replace(known[one.place], figure=one.figure) if one.place in known else one for one in stored
-    )
+    return tuple(known[one.place].at_figure(one.figure) if one.place in known else one for one in stored)
 
 
 def spread(lines: Sequence[Charged], total: Usage) -> list[Usage]:

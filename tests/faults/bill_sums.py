@@ -24,7 +24,7 @@ from tests.faults.bill_facts import (
 )
 
 # By place: whether it is by time, its figure, what it holds for, and what it came to.
-Had = dict[str, tuple[bool, Fraction, Fraction, Fraction]]
+Had = dict[str, tuple[bool, Fraction, Fraction, Fraction, Fraction]]
 UNITS_PER = {("byte", "GB"): 10**9, ("byte", "GiB"): 2**30}
 
 
@@ -139,7 +139,7 @@ def amount_of(
     amount *= part if terms.get("prorated") else 1
     if terms["model"] == "flat" and not terms.get("prorated"):
         amount = ZERO if "flat" in had else amount
-        had["flat"] = (False, ZERO, ZERO, ZERO)
+        had["flat"] = (False, ZERO, ZERO, ZERO, ZERO)
     for place, discount in enumerate(terms.get("discounts", ())):
         if "percent" in discount:
             amount -= discounted(discount, amount, part)
@@ -165,16 +165,14 @@ def _once(
 ) -> Fraction:
     """What a line comes to where something holds once for it and the lines that it continues."""
     is_by_time = isinstance(stated, Mapping) and bool(stated.get("prorated"))
-    was_by_time, said, base, due = had.get(place, (False, ZERO, ZERO, ZERO))
+    was_by_time, said, base, due, kept = had.get(place, (False, ZERO, ZERO, ZERO, ZERO))
     figure = (_bound(stated, part) or ZERO) + (said if is_by_time and was_by_time else ZERO)
     together = base + amount
-    total = adjusted(together, figure)
-    # A later bound gives nothing back of what lines before were lowered or lifted to.
-    if place == "maximum" and place in had:
-        total = max(total, min(together, base + due))
-    if place == "minimum" and due:
-        total = max(total, base + due)
-    had[place] = (is_by_time, figure, together, total - together)
+    # A lower bound gives nothing back of what lines before were lowered or lifted to by a higher one.
+    if figure < said and (place == "maximum" or (place == "minimum" and due)):
+        kept = max(kept, base + due)
+    total = adjusted(together, max(figure, kept))
+    had[place] = (is_by_time, figure, together, total - together, kept)
     return amount + total - together - due
 
 

@@ -236,6 +236,34 @@ class TestPolicies:
         assert (lowered.base, lowered.unit_amount, lowered.amount) == (120, 90, -30)
         assert lowered.note
 
+    def test_a_cut_on_the_lower_maximum_changes_nothing_where_a_discount_takes_it_down_in_between(
+        self,
+    ) -> None:
+        first, later = (
+            PriceTerms(
+                currency="USD",
+                charge=PerUnit(unit_amount=Decimal(1)),
+                discounts=(Discount(amount=Decimal(off)),),
+                maximum=Bound(amount=Decimal(most)),
+            )
+            for off, most in ((10, 100), (50, 60))
+        )
+        before = segment(1, 11, 100, ChangePolicy.RESTART, first)
+
+        found = [
+            [line.amount.minor for line in rate_segments(JUNE, [before, *rest])]
+            for rest in (
+                [segment(11, 31, 65, ChangePolicy.CONTINUE, later)],
+                [
+                    segment(11, 21, 5, ChangePolicy.CONTINUE, later),
+                    segment(21, 31, 60, ChangePolicy.CONTINUE, later),
+                ],
+            )
+        ]
+
+        # 165 less 50, of which no more than the 90 that were charged; 55 in between, by the discount alone.
+        assert found == [[9_000, 0], [9_000, -3_500, 3_500]]
+
     def test_a_lower_minimum_takes_nothing_back_of_what_was_charged(self) -> None:
         first, later = (
             PriceTerms(
