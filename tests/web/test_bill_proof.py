@@ -203,6 +203,52 @@ def test_every_line_is_equal_for_every_way_to_put_quantities_together(
     assert {line.kind for line in opening} == {"charge", "discount", "tax"}
 
 
+def test_lower_maximums_and_what_is_corrected_down_under_them_are_equal(
+    edge: Source, cast: Cast, signed_in: Any, tmp_path: Path
+) -> None:
+    plans = [
+        make_plan(
+            key,
+            [
+                usage_price(
+                    "requests",
+                    PerUnit(unit_amount=Decimal(1)),
+                    currency="EUR",
+                    discounts=(Discount(amount=Decimal(off)),),
+                    maximum=Bound(amount=Decimal(most)),
+                )
+            ],
+            currency="EUR",
+        )
+        for key, off, most in (("first", 10, 100), ("second", 50, 60), ("third", 50, 60))
+    ]
+    subscription = subscribe(cast.ours, plans[0], "2026-03-01", billing_zone="UTC")
+    change_plan(subscription, plans[1], "2026-03-11", policy="continue")
+    change_plan(subscription, plans[2], "2026-03-21", policy="continue")
+    for day, quantity in (("05", "100"), ("15", "5"), ("25", "60")):
+        deliver(edge, cast.ours, [("requests", f"2026-03-{day}", quantity)], endpoint="a", region="eu-west")
+    complete(cast.ours, "2026-04-01")
+    [march, _] = bill(subscription, "2026-04-01T01")
+    batch = factories.ingest_now(
+        edge,
+        "account,meter,window_start,quantity,endpoint,region,revision\n"
+        "ansel,requests,2026-03-05T00:00:00Z,30,a,eu-west,2\n",
+    )
+    assert batch.rejected == 0
+    complete(cast.ours, "2026-05-01")
+    [march, april, _] = bill(subscription, "2026-05-01T01")
+
+    # 165 less 50, of which the 90 charged before the 11th stay; then 95 less 50.
+    charged, corrected = (
+        [int(line.amount_minor) for line in _lines(one) if line.meter_key] for one in (march, april)
+    )
+    assert charged == [9_000, -3_500, 3_500]
+    assert sum(charged) + sum(corrected) == 4_500
+    for invoice in (march, april):
+        code, said = check(read(signed_in(cast.viewer).get(proof_url(cast, invoice))), tmp_path)
+        assert (code, said.splitlines()[-1].split()[0]) == (0, "all"), said
+
+
 def _lines(invoice: Invoice) -> list[Any]:
     with as_worker():
         return list(invoice.lines.filter(account=invoice.account_id))
