@@ -13,12 +13,15 @@ from insights.models import Watermark
 VALUES_OFFERED = 200
 
 
-# Asked on most pages, so in plain SQL.
+# Asked on most pages, so in plain SQL. In the order of the index, which is looked into once for each meter.
 _METERS = """
     SELECT * FROM (
         SELECT m.id, m.key, m.version, m.name, m.description, m.unit, m.aggregation, m.dimensions,
             m.unique_dimensions, m.version = max(m.version) OVER (PARTITION BY m.key),
-            EXISTS (SELECT FROM insights_series s WHERE s.account_id = %s AND s.meter_id = m.id) AS has_usage,
+            (
+                SELECT s.source_id FROM insights_series s WHERE s.account_id = %s AND s.meter_id = m.id
+                ORDER BY s.source_id LIMIT 1
+            ) IS NOT NULL AS has_usage,
             m.retired_at, m.position
         FROM insights_meter m
     ) m WHERE has_usage OR retired_at IS NULL ORDER BY position, key, version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -56,6 +55,6 @@ def test_a_piece_of_a_day_in_which_no_window_begins_is_no_row() -> None:
     end = datetime(2026, 10, 31, 18, 30, tzinfo=UTC)
     whole = DayPart(slot=Slot(end - timedelta(days=1), end, date(2026, 10, 31)), quantity=None, records=0)
     piece = DayPart(slot=Slot(end, end + timedelta(minutes=30), date(2026, 11, 1)), quantity=None, records=0)
-    used = replace(piece, quantity=Decimal(1), records=1)
+    used = piece._replace(quantity=Decimal(1), records=1)
 
     assert days_with_windows([whole, piece, used]) == [whole, used]
