@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import Max
+
 from accounts.models import Account
 from accounts.tenancy import connection
 from insights.metering import known_sql, usage_sql
@@ -37,6 +39,7 @@ from insights.metering.known_moment import KnownAt
 from insights.metering.meter_queries import list_marks
 from insights.metering.usage_filter import UsageFilter
 from insights.metering.windows import ONE_DAY, Slot, days_of, period_of, slots_before, slots_of
+from insights.models import Invoice
 from insights.values.period import Period, start_of_day
 
 WHOLE = Plan(values=(None,), rest=(), names_rest=False)
@@ -53,16 +56,19 @@ def settle_known(account: Account, question: UsageFilter) -> UsageFilter:
 
 
 def settle_moment(known: KnownAt) -> KnownAt:
-    """The moment with the account's last position by then; raises UsageFilterRefused for one not reached yet."""
+    """The moment with the account's last position by then; raises UsageFilterRefused for one not reached yet.
+
+    A bill is made at a position of the whole ledger, which may be another account's. Its own account has been told of
+    it, and asks for the usage behind the bill by it.
+    """
     last = last_position()
-    if known.asked_position is not None and known.asked_position > last:
-        message = (
-            f"Position {known.asked_position} has not been reached; the last one of this account is {last}."
-        )
+    asked = known.asked_position
+    if asked is not None and asked > last and asked > _last_billed_position():
+        message = f"Position {asked} has not been reached; the last one of this account is {last}."
         raise UsageFilterRefused([Fault("position_future", "position", message)])
     position, changed_at = _position(
         by=known.instant or datetime.max.replace(tzinfo=UTC),
-        highest=_POSITION_MAX if known.asked_position is None else known.asked_position,
+        highest=_POSITION_MAX if asked is None else asked,
     )
     return replace(known, position=position, changed_at=changed_at)
 
@@ -70,6 +76,11 @@ def settle_moment(known: KnownAt) -> KnownAt:
 def last_position() -> int:
     """The position of the last change that the account has seen; 0 where there was none."""
     return _position(by=datetime.max.replace(tzinfo=UTC), highest=_POSITION_MAX)[0]
+
+
+def _last_billed_position() -> int:
+    """The highest position that a bill of the account was made at; 0 where it has none."""
+    return Invoice.objects.aggregate(highest=Max("usage_as_of"))["highest"] or 0
 
 
 def _position(*, by: datetime, highest: int) -> tuple[int, datetime | None]:

@@ -21,6 +21,7 @@ from accounts.tenancy import as_worker
 from insights.models import LedgerEntry, Source
 from tests import factories
 from tests.api.conftest import Caller
+from tests.billing.bills import make_invoice
 from tests.conftest import Cast
 from tests.metering.facts import hour
 
@@ -237,3 +238,16 @@ def test_changes_need_a_moment(used: Cast, signed_in: Any, reader: Caller) -> No
         "known_at",
     )
     assert signed_in(used.viewer).get(f"{path}?{NOVEMBER}").status_code == 400
+
+
+def test_the_position_of_a_bill_may_be_asked_for_though_its_change_was_of_another_account(
+    used: Cast, signed_in: Any, reader: Caller
+) -> None:
+    """A bill is made at a position of the whole ledger, and its page leads to the usage behind it by that."""
+    make_invoice(used.ours, usage_as_of=4)  # Brook's
+
+    ours, brooks = (reader.get(f"/api/v1/usage?{NOVEMBER}&position={one}").json() for one in (3, 4))
+
+    assert ours["points"] == brooks["points"]
+    assert page(signed_in(used.viewer), used, f"{NOVEMBER}&position=4").status_code == 200
+    assert reader.get(f"/api/v1/usage?{NOVEMBER}&position=5").json()["code"] == "position_future"
