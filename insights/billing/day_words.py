@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from insights.billing.bill import BillLine
 from insights.billing.price_words import exact_words, money_words, price_amount
-from insights.rating.charges import Package, Packages, Stairstep, Volume
+from insights.rating.charges import Package, Packages, Stairstep, Tiered, Volume
 from insights.rating.invoice import LineKind
 from insights.rating.terms import PriceTerms
 from insights.values.money import Money
@@ -21,6 +21,8 @@ _VOLUME = (
     "everything is charged at the price of the tier that it reaches, so a day that reaches a cheaper one lowers the "
     "days before it too"
 )
+_CHEAPER_TIER = "usage that came late on an earlier day has moved it into a cheaper tier"
+_ROUNDED_TWICE = "what was billed and what it comes to now were rounded to different sides"
 _OF_A_BILL = {
     LineKind.DISCOUNT: "a discount is taken off all of it",
     LineKind.MAXIMUM: "the bill is at its maximum",
@@ -29,7 +31,12 @@ _OF_A_BILL = {
 _NAMES_MAX = 2
 
 
-def quiet_days_words(terms: PriceTerms | None, days: Iterable[tuple[Decimal | None, Money | None]]) -> str:
+def quiet_days_words(
+    terms: PriceTerms | None,
+    days: Iterable[tuple[Decimal | None, Money | None]],
+    *,
+    is_correction: bool = False,
+) -> str:
     """Why days with usage cost nothing or take back, given each day's quantity and amount; empty where none does."""
     amounts = [amount for quantity, amount in days if quantity and amount is not None and amount.minor <= 0]
     if terms is None or not amounts:
@@ -38,7 +45,10 @@ def quiet_days_words(terms: PriceTerms | None, days: Iterable[tuple[Decimal | No
     what = " or ".join(
         words for words, holds in (("costs nothing", is_nothing), ("takes back", takes_back)) if holds
     )
-    reasons = "; or ".join(_reasons(terms, is_nothing=is_nothing))
+    found = _reasons(terms, is_nothing=is_nothing)
+    if is_correction and takes_back:
+        found += [_CHEAPER_TIER, _ROUNDED_TWICE] if isinstance(terms.charge, Tiered) else [_ROUNDED_TWICE]
+    reasons = "; or ".join(found)
     return f"Why a day with usage {what}: {reasons}."
 
 
@@ -54,7 +64,7 @@ def _reasons(terms: PriceTerms, *, is_nothing: bool) -> list[str]:
         found.append("one amount is due for the tier reached, and the day stays in it")
     if isinstance(charge, Package) and charge.counting is Packages.WHOLE:
         found.append("the package that it is in was charged whole when it was begun")
-    if terms.included:
+    if terms.included and is_nothing:
         found.append(f"{exact_words(terms.included)} {terms.priced_unit} are included and last so far")
     if terms.minimum:
         amount = price_amount(terms.minimum.amount, currency)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from insights.billing.bill import Bill, BillLine, BillStatus, LineGroup
+from insights.billing.bill import INCLUDED_CREDIT, Bill, BillLine, BillStatus, LineGroup, PlanSegment
 from insights.billing.correction_words import corrected_words
 from insights.billing.price_words import (
     cell_words,
@@ -156,6 +156,29 @@ _OWN_LINE_WORDS = {
     LineKind.TAX: "Taken once, of everything that is taxed.",
     LineKind.CARRIED: "This bill is below zero; what is left is yours and lowers the next bill.",
 }
+
+
+def included_credit_words(line: BillLine, segments: Sequence[PlanSegment]) -> str:
+    """How much credit comes with the plan of the line, so that a part of it explains itself; else empty."""
+    if not line.comes_with_plan:
+        return ""
+    for segment in segments:
+        credit, key = segment.sheet.included_credit, f"credit {INCLUDED_CREDIT}{segment.sheet.plan_key} "
+        if credit is not None and line.key.startswith(key):
+            amount = price_amount(credit.amount, line.amount.currency)
+            return (
+                f"It is {amount} for a whole period on {segment.sheet.plan_name}, a part of that for a part of the "
+                "period, and never more than what it pays for comes to."
+            )
+    return ""
+
+
+def correction_rounding_words(currency: str) -> str:
+    """Why the steps of a correction may not round to its amount."""
+    return (
+        "What the line comes to now, less what was billed for it. Both are rounded once, so this may be "
+        f"{money_words(Money(1, currency))} more or less than its exact steps come to."
+    )
 
 
 def _usage_sentence(line: BillLine) -> str:

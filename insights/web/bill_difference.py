@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.models import Account
-from insights.billing.bill import Bill, BillHead
+from insights.billing.bill import Bill, BillHead, BillStatus
 from insights.billing.bill_facts import bill_facts, plan_names
 from insights.billing.difference_queries import TwoBills, find_two_bills
 from insights.billing.difference_words import (
@@ -151,6 +151,8 @@ def name_of(head: BillHead) -> str:
     period = period_of(head.period, ZoneInfo(head.zone))
     if head.kind in _KINDS:
         return f"{period}, {_KINDS[head.kind]}"
+    if head.status is BillStatus.CHECKING:
+        return f"{period}, being checked"
     return period if head.is_issued else f"{period} so far"
 
 

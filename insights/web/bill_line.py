@@ -27,7 +27,7 @@ from insights.billing.price_words import (
     tier_range,
     unit_size_words,
 )
-from insights.billing.words import line_price_words, line_sentence, step_rows
+from insights.billing.words import correction_rounding_words, line_price_words, line_sentence, step_rows
 from insights.explain.day_stack import DayStack
 from insights.explain.line_proof import DayPart, LineProof, Verdict
 from insights.explain.line_queries import prove_line, prove_line_by_value
@@ -57,7 +57,7 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
     zone = ZoneInfo(bill.head.zone)
     line = proof.line
     priced = scale_of_price(line.terms)
-    days = days_with_windows(proof.days)
+    days = days_with_windows(proof.days) if _is_used(proof) else []
     context = {
         "nav": "bills",
         "bill": bill,
@@ -85,9 +85,16 @@ def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
         ],
         "tiers": [_tier(bar) for bar in tier_bars(line)],
         "days": [_day(day, zone) for day in days],
+        "unused": "" if days or not proof.days else "No usage on any day of it.",
+        "is_correction": line.corrects is not None,
+        "correction_rounding": correction_rounding_words(bill.head.currency),
         **_drawn(bill, proof, stack, days),
         "unplaced": _unplaced(proof),
-        "quiet_days": quiet_days_words(line.terms, ((day.quantity, day.amount) for day in proof.days)),
+        "quiet_days": quiet_days_words(
+            line.terms,
+            ((day.quantity, day.amount) for day in proof.days),
+            is_correction=line.corrects is not None,
+        ),
         "day_rounding": day_rounding_words(bill.head.currency),
         "is_own_price": bool(list_own_prices(request.account, [line])),
         "dimensions": [
@@ -181,6 +188,14 @@ def days_with_windows(days: Sequence[DayPart]) -> list[DayPart]:
         or (day.amount is not None and day.amount.minor)
         or day.slot.end - day.slot.start >= _WINDOW
     ]
+
+
+def _is_used(proof: LineProof) -> bool:
+    """Whether there is anything of the line on any day; else its charts and tables would be empty."""
+    return any(
+        day.records or day.quantity is not None or (day.amount is not None and day.amount.minor)
+        for day in proof.days
+    )
 
 
 def _day(day: DayPart, zone: tzinfo) -> dict[str, Any]:

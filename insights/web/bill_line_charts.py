@@ -23,11 +23,17 @@ Json = dict[str, Any]
 
 
 def slot_label(day: DayPart, zone: tzinfo) -> str:
-    """A day in words; of a piece of a day also from when to when."""
+    """A day in words; of a piece of a day also from when or to when, as far as that is not midnight."""
     slot = day.slot
-    if slot.start == start_of_day(slot.day, zone) and slot.end == start_of_day(slot.day + ONE_DAY, zone):
-        return day_text(slot.day)
     start, end = slot.start.astimezone(zone), slot.end.astimezone(zone)
+    is_from_midnight = slot.start == start_of_day(slot.day, zone)
+    is_to_midnight = slot.end == start_of_day(slot.day + ONE_DAY, zone)
+    if is_from_midnight and is_to_midnight:
+        return day_text(slot.day)
+    if is_to_midnight:
+        return f"{day_text(slot.day)}, from {start:%H:%M}"
+    if is_from_midnight:
+        return f"{day_text(slot.day)}, until {end:%H:%M}"
     return f"{day_text(slot.day)}, {start:%H:%M} to {end:%H:%M}"
 
 

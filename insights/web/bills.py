@@ -30,14 +30,17 @@ from insights.billing.words import (
     StepRow,
     bill_answer,
     bill_why,
+    correction_rounding_words,
+    included_credit_words,
     line_price_words,
     line_sentence,
     step_rows,
     values_words,
 )
 from insights.exports.bill_rows import bill_rows
+from insights.templatetags.portal import day as day_text
 from insights.values.money import Money, sum_money
-from insights.values.period import Period, local_day
+from insights.values.period import Period, local_day, start_of_day
 from insights.web import words
 from insights.web.bill_charts import totals_figure
 from insights.web.bill_credits import left_over_words
@@ -116,10 +119,10 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
         "why": bill_why(bill.head.kind),
         "period": period_of(bill.head.period, zone),
         "due": local_day(bill.head.due_at, zone) if bill.head.due_at else None,
-        "period_end": local_day(bill.head.period.end, zone),
+        "period_ends": _ends(bill.head.period.end, zone),
         "issue_from": local_day(bill.issue_from, zone),
         "sections": [
-            (section, [_line_row(request.account, line, zone, section.lines, own) for line in section.lines])
+            (section, [_line_row(request.account, bill, line, section.lines, own) for line in section.lines])
             for section in bill.sections
         ],
         "subtotals": bill.sections,
@@ -180,6 +183,16 @@ def period_of(period: Period, zone: tzinfo) -> str:
     return words.period_words(*words.days_of(period, zone))
 
 
+def _ends(end: datetime, zone: tzinfo) -> str:
+    """When a period ends: before a day, or in a zone off the whole hour at a time of it."""
+    day = local_day(end, zone)
+    return (
+        f"before {day_text(day)}"
+        if end == start_of_day(day, zone)
+        else f"at {words.instant_words(end, zone)}"
+    )
+
+
 def values_of(line: BillLine, lines: Sequence[BillLine]) -> str:
     """What the line is for; beside lines of some values, the one without is for all others."""
     is_rest = any(other.values for other in lines if other.price_key == line.price_key)
@@ -196,8 +209,9 @@ def name_parts(line: BillLine, bill: Bill) -> tuple[str, ...]:
 
 
 def _line_row(
-    account: Account, line: BillLine, zone: tzinfo, lines: Sequence[BillLine], own: frozenset[int]
+    account: Account, bill: Bill, line: BillLine, lines: Sequence[BillLine], own: frozenset[int]
 ) -> dict[str, Any]:
+    zone = ZoneInfo(bill.head.zone)
     service = ""
     if line.service_start < line.service_end:
         service = period_of(Period(line.service_start, line.service_end), zone)
@@ -212,7 +226,8 @@ def _line_row(
         "price": line_price_words(line),
         "is_own_price": line.position in own,
         "amount": money_words(line.amount),
-        "sentence": line_sentence(line),
+        "sentence": " ".join(filter(None, (line_sentence(line), included_credit_words(line, bill.segments)))),
+        "rounding": correction_rounding_words(line.amount.currency) if line.corrects else "",
         "steps": [_step(row) for row in step_rows(line)],
         "usage_url": _usage_url(account, line, zone),
         "corrects_url": corrected_url(account, line),

@@ -90,6 +90,17 @@ def test_a_day_that_takes_back_is_said_to() -> None:
     assert "less than half" not in words
 
 
+@pytest.mark.parametrize(("charge", "has_tiers"), [(VOLUME, True), (DIME, False)])
+def test_a_day_of_a_correction_that_takes_back_has_a_reason(charge: Any, has_tiers: bool) -> None:
+    """A day without usage of its own that came late still changes, by the tier that it is in now or by rounding."""
+    days = [(Decimal(20), Money(3, "USD")), (Decimal(20), Money(-1, "USD"))]
+
+    words = quiet_days_words(terms(charge), days, is_correction=True)
+
+    assert ("moved it into a cheaper tier" in words) is has_tiers
+    assert words.endswith("were rounded to different sides.")
+
+
 def test_rounding_is_named_in_the_currency() -> None:
     assert "1 JPY more or less" in day_rounding_words("JPY")
     assert "0.01 EUR more or less" in day_rounding_words("EUR")

@@ -183,6 +183,15 @@ class TestPage:
             in text
         )
 
+    def test_a_bill_that_waits_for_a_person_is_not_called_one_so_far(self, cast: Cast, signed_in: Any) -> None:
+        make_invoice(cast.ours, lines=lines(62, 500_000))
+        parked = make_invoice(cast.ours, lines=lines(70, 500_000), period=NOVEMBER, state="parked")
+
+        text = text_of(signed_in(cast.viewer).get(address(cast, parked)))
+
+        assert "What changed in November 2026, being checked" in text
+        assert "so far" not in text.lower()
+
     def test_the_first_bill_has_nothing_to_be_compared_with(self, cast: Cast, signed_in: Any) -> None:
         first = make_invoice(cast.ours)
 
