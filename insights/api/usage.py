@@ -30,7 +30,7 @@ from insights.metering.aggregations import unit_of
 from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.explore import Bucket, Exploration
 from insights.metering.known_moment import KnownAt
-from insights.metering.known_queries import settle_known
+from insights.metering.known_moment_queries import settle_known
 from insights.metering.queries import explore, list_meters
 from insights.metering.usage_filter import COST, USAGE, UsageFilter, meter_name, parse_usage_filter
 from insights.values.quantity import exact_text

@@ -25,7 +25,7 @@ from insights.metering.archived_queries import refuse_archived_records
 from insights.metering.between import NOTHING_MOVED, Between, Moved, Place
 from insights.metering.between_queries import read_moved
 from insights.metering.known_moment import KnownAt
-from insights.metering.known_queries import last_position, settle_moment
+from insights.metering.known_moment_queries import last_position, settle_moment
 from insights.metering.line_usage_queries import (
     LineScope,
     LineSeries,

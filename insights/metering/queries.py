@@ -37,7 +37,8 @@ from insights.metering.explore import (
 )
 from insights.metering.faults import Fault, UsageFilterRefused
 from insights.metering.hour_queries import read_hours_of_page
-from insights.metering.known_queries import explore_known, settle_known
+from insights.metering.known_moment_queries import settle_known
+from insights.metering.known_queries import explore_known
 from insights.metering.meter_queries import list_dimension_values, list_marks, list_meters
 from insights.metering.slot_queries import (
     EVERYTHING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -39,6 +40,7 @@ from insights.billing.words import (
 )
 from insights.exports.bill_rows import bill_rows
 from insights.templatetags.portal import day as day_text
+from insights.values.exact import exact_of
 from insights.values.money import Money, sum_money
 from insights.values.period import Period, local_day, start_of_day
 from insights.web import words
@@ -126,6 +128,7 @@ def bill_detail(request: Any, bill_uuid: UUID) -> HttpResponse:
             for section in bill.sections
         ],
         "subtotals": bill.sections,
+        "unpriced": _unpriced(bill),
         "ruler": ruler_context(request.account, bill),
         "is_running": bill.head.period.start <= now < bill.head.period.end and not bill.head.is_issued,
         "zone": bill.head.zone,
@@ -181,6 +184,19 @@ def _row(account: Account, head: BillHead) -> dict[str, Any]:
 def period_of(period: Period, zone: tzinfo) -> str:
     """The days of a period on the account's clock, in words."""
     return words.period_words(*words.days_of(period, zone))
+
+
+def _unpriced(bill: Bill) -> list[dict[str, str]]:
+    """Usage that no price names, by the name that its meter has on other lines."""
+    names = {line.meter_key: line.meter_name for line in bill.lines}
+    return [
+        {
+            "name": names.get(one.meter_key, one.meter_key),
+            "quantity": number_words(exact_of(Decimal(one.quantity))),
+            "unit": one.unit,
+        }
+        for one in bill.unpriced
+    ]
 
 
 def _ends(end: datetime, zone: tzinfo) -> str:

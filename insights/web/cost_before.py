@@ -44,32 +44,38 @@ def cost_before(
     # What has no day is in no stretch that is compared; one period may have it where the other has days.
     is_of_days = all(not each.undated.minor and not each.left for each in (one, found[0]))
     complete = list(_complete(one, amounts, today)) if is_of_days else []
+    # A month that is over is compared as a whole, as in units, though the one before has fewer days.
+    is_whole = _is_whole(one, today) and len(complete) == min(len(one.buckets), len(found[0].buckets))
+    shown = one.buckets if is_whole else one.buckets[: len(complete)]
     change = change_of(
-        sum((later for later, _ in complete), Decimal(0)),
-        sum((earlier for _, earlier in complete), Decimal(0)),
+        sum((bucket.amount.amount for bucket in shown if bucket.amount is not None), Decimal(0)),
+        sum(complete, Decimal(0)),
     )
     return CostBefore(
         slots=tuple(bucket.slot for bucket in found[0].buckets),
         amounts=tuple(amounts),
         total=Money(sum(amount.minor for amount in amounts if amount is not None), one.total.currency),
         change=change,
-        words=_words(before, change, count=len(complete), zone=zone) if complete else "",
+        words=_words(before, change, count=len(complete), is_whole=is_whole, zone=zone) if complete else "",
     )
 
 
-def _complete(
-    one: CurrencyCost, amounts: list[Money | None], today: datetime
-) -> Iterator[tuple[Decimal, Decimal]]:
-    """The amounts of both periods, as far as days are over and both have a price."""
+def _is_whole(one: CurrencyCost, today: datetime) -> bool:
+    """Whether all that is shown is over and has a price."""
+    return all(bucket.slot.end <= today and bucket.amount is not None for bucket in one.buckets)
+
+
+def _complete(one: CurrencyCost, amounts: list[Money | None], today: datetime) -> Iterator[Decimal]:
+    """The amounts of the period before, as far as the days shown are over and both have a price."""
     for bucket, earlier in zip(one.buckets, amounts, strict=True):
         if bucket.slot.end > today or bucket.amount is None or earlier is None:
             return
-        yield bucket.amount.amount, earlier.amount
+        yield earlier.amount
 
 
-def _words(before: CostAnswer, change: Decimal | None, *, count: int, zone: tzinfo) -> str:
+def _words(before: CostAnswer, change: Decimal | None, *, count: int, is_whole: bool, zone: tzinfo) -> str:
     first, end = days_of(before.slots[:count], zone)
-    unit = before.filter.granularity
-    return words.complete_days_words(
-        change, count=count, unit=unit, before=words.period_words(first, end - ONE_DAY)
-    )
+    compared = words.period_words(first, end - ONE_DAY)
+    if is_whole and change is not None:
+        return f"{words.change_words(change)} {compared}"
+    return words.complete_days_words(change, count=count, unit=before.filter.granularity, before=compared)

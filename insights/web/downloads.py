@@ -25,7 +25,7 @@ from insights.exports.queries import AGGREGATES, CHANGES, RECORDS, CsvSource
 from insights.exports.stream import bound_each_send, download_headers, wants_gzip
 from insights.metering.archived_queries import CODE as PERIOD_ARCHIVED
 from insights.metering.faults import UsageFilterRefused
-from insights.metering.known_queries import settle_known
+from insights.metering.known_moment_queries import settle_known
 from insights.metering.queries import list_meters
 from insights.metering.usage_filter import UsageFilter, parse_usage_filter
 

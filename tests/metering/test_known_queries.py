@@ -23,7 +23,7 @@ from insights.feeds.revert_operations import ask_revert, confirm_revert
 from insights.ingest import operations
 from insights.metering.explore import Exploration
 from insights.metering.known_moment import KnownAt
-from insights.metering.known_queries import settle_known
+from insights.metering.known_moment_queries import settle_known
 from insights.metering.line_usage_queries import NOW as NOW_OF_LEDGER
 from insights.metering.line_usage_queries import (
     LineScope,

@@ -183,7 +183,9 @@ class TestPage:
             in text
         )
 
-    def test_a_bill_that_waits_for_a_person_is_not_called_one_so_far(self, cast: Cast, signed_in: Any) -> None:
+    def test_a_bill_that_waits_for_a_person_is_not_called_one_so_far(
+        self, cast: Cast, signed_in: Any
+    ) -> None:
         make_invoice(cast.ours, lines=lines(62, 500_000))
         parked = make_invoice(cast.ours, lines=lines(70, 500_000), period=NOVEMBER, state="parked")
 

@@ -244,8 +244,21 @@ class TestBill:
         text = bill_page(client, cast, second)
 
         assert f"Corrects “Data out” of bill {first.number}: 62.5 GB before, 52.5 GB now." in text
+        assert "What the line comes to now, less what was billed for it. Both are rounded once" in text
         assert f"{MINUS}1.00 EUR" in text
         assert str(second.number) in bill_page(client, cast, first)
+
+    def test_usage_without_a_price_is_named_as_its_meter(self, cast: Cast, signed_in: Any) -> None:
+        invoice = make_invoice(cast.ours, state="parked")
+        without = {"meter_key": "bytes_out", "quantity": "202516", "unit": "B"}
+        with as_owner():
+            Invoice.objects.filter(pk=invoice.pk).update(details={**invoice.details, "unpriced": [without]})
+
+        text = bill_page(signed_in(cast.viewer), cast, invoice)
+
+        shown = text.partition("Usage that no price of the plan is for")[2]
+        assert " 202,516 B " in shown[:120]
+        assert "bytes_out" not in shown
 
     def test_shows_both_plans_of_a_change(self, cast: Cast, signed_in: Any) -> None:
         start, end = NOVEMBER

@@ -338,6 +338,23 @@ class TestBeside:
         assert "Period before" not in alone
         assert "This period: bars" not in alone
 
+    def test_what_is_over_is_compared_as_a_whole_though_the_period_before_is_shorter(
+        self, priced: Cast, signed_in: Any
+    ) -> None:
+        """October against September is all 31 days against all 30, as in units."""
+        client, query = signed_in(priced.viewer), "&from=2026-05-01&to=2026-05-10&granularity=day"
+        html = page(client, priced, query).content.decode()
+        answer = page(client, priced, f"{query}&compare=none").context["cost"]["answer"]
+        [one] = answer.currencies
+        shorter = replace(answer, currencies=(replace(one, buckets=one.buckets[:8]),))
+
+        found = cost_before(one, shorter, zone=UTC, now=NOW)
+
+        assert "100.0\u202f% more than 21 to 30 Apr 2026." in unescape(html)
+        assert found is not None
+        assert found.change == Decimal("0.25")
+        assert found.words == "25.0\u202f% more than 1 to 8 May 2026"
+
     @pytest.mark.parametrize("side", ["shown", "before"])
     def test_what_has_no_day_is_not_compared_with_days(self, priced: Cast, signed_in: Any, side: str) -> None:
         query = "&from=2026-05-01&to=2026-05-31&granularity=day&compare=none"
