@@ -192,7 +192,8 @@ PERIODS = Check(
 )
 # What a line came to first, with all its corrections, stays on its side of zero: nobody is given back more than they
 # were billed, and no discount or credit becomes a charge. But where a fee comes back, its discount does too. A fee is
-# corrected by being left out of its bill, for good.
+# corrected by being left out of its bill, for good. A line that goes on behind a change of plan may itself be below zero:
+# by steps that fall, or by a larger discount by an amount.
 CORRECTIONS = Check(
     name="corrections are of issued lines and within them",
     rows=count_rows("insights_lineitem", where="corrects_invoice_id IS NOT NULL"),
@@ -215,7 +216,8 @@ CORRECTIONS = Check(
             WHERE {of_account("l")} AND i.state = 'issued' AND NOT {_IS_VOID.format(i="i")}
               AND l.corrects_id IS NOT NULL GROUP BY 1, 2
         ) c ON c.account_id = o.account_id AND c.corrects_id = o.id
-        WHERE (o.kind IN ('charge', 'minimum') AND o.corrects_id IS NULL AND o.amount_minor + c.minor < 0)
+        WHERE (o.kind IN ('charge', 'minimum') AND o.corrects_id IS NULL AND o.amount_minor + c.minor < 0
+                AND o.segment ->> 'counted_before' IS NULL)
            OR (o.kind IN ('credit', 'maximum') AND o.amount_minor + c.minor > 0)
            OR (o.kind = 'discount' AND o.amount_minor + c.minor > 0 AND NOT EXISTS (
                 SELECT FROM insights_lineitem back WHERE back.account_id = o.account_id

@@ -11,7 +11,7 @@ from accounts.tenancy import as_worker
 from insights.books.bill_checks import BILL_CHECKS
 from insights.books.bill_queries import BILL_CHECKS_READ
 from insights.models import CreditGrant, CreditUse, Invoice, Settlement, Source, Watermark
-from insights.rating.charges import PerUnit
+from insights.rating.charges import PerUnit, Stairstep, Tier
 from insights.rating.matrix import Cell, Matrix
 from insights.rating.sheet import SheetPrice
 from insights.rating.terms import FeeTiming, PriceTerms
@@ -335,3 +335,31 @@ def test_usage_that_came_or_went_since_is_no_difference(bills: list[Invoice]) ->
     out, agrees = verify("--all")
 
     assert agrees, out
+
+
+def test_a_line_below_zero_that_stays_there_is_no_damage() -> None:
+    """A step that falls behind a change of plan gives back what the higher one cost, with its corrections too."""
+    meters("requests")
+    account = make_account("halyard", currency="USD")
+    make_profile(account)
+    falling = Stairstep(
+        tiers=(
+            Tier(above=Decimal(0), up_to=Decimal(10), flat_amount=Decimal(9)),
+            Tier(above=Decimal(10), up_to=None, flat_amount=Decimal(4)),
+        )
+    )
+    subscription = subscribe(account, make_plan("small", [usage_price("requests", falling)]), "2026-03-01")
+    large = make_plan("large", [usage_price("requests", falling)])
+    change_plan(subscription, large, "2026-03-11", policy="continue")
+    source = make_source()
+    deliver(source, account, [("requests", "2026-03-05", "8"), ("requests", "2026-03-12", "7")])
+    complete(account, "2026-04-01")
+    march, *_ = bill(subscription, "2026-04-01T01")
+    deliver(source, account, [("requests", "2026-03-13", "1")])
+    complete(account, "2026-05-01")
+
+    _, april, *_ = bill(subscription, "2026-05-01T01")
+
+    assert [line.amount_minor for line in lines_of(march) if line.meter_key] == [900, -500]
+    assert [line.metered_quantity for line in lines_of(april) if line.corrects_id] == [1]
+    assert "corrections are of issued lines and within them: 1 rows compared, 0 differences" in verify()[0]
