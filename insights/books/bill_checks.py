@@ -192,8 +192,8 @@ PERIODS = Check(
 )
 # What a line came to first, with all its corrections, stays on its side of zero: nobody is given back more than they
 # were billed, and no discount or credit becomes a charge. But where a fee comes back, its discount does too. A fee is
-# corrected by being left out of its bill, for good. A line that goes on behind a change of plan may itself be below zero:
-# by steps that fall, or by a larger discount by an amount.
+# corrected by being left out of its bill, for good. A line that goes on behind a change of plan may be below zero by
+# itself: by steps that fall, or by a larger discount by an amount.
 CORRECTIONS = Check(
     name="corrections are of issued lines and within them",
     rows=count_rows("insights_lineitem", where="corrects_invoice_id IS NOT NULL"),
