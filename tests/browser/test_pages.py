@@ -102,6 +102,7 @@ NOT_PAGES = frozenset(
         "subscription-start",
         "support-start",
         "support-stop",
+        "uncovered-release",
         "usage-aggregates-csv",
         "usage-changes-csv",
         "usage-records-csv",
@@ -178,7 +179,7 @@ STATES = {
     "explorer-refused": ("owner", "/a/{account}/usage/?from=2026-11-20&to=2026-11-10"),
     "explorer-future": ("owner", "/a/{account}/usage/?from=2099-01-01&to=2099-01-31"),
     "explorer-before-first": ("owner", "/a/{account}/usage/?from=2020-01-01&to=2020-01-31"),
-    "explorer-in-money": ("owner", "/a/{account}/usage/?measure={measure}&group_by=region"),
+    "explorer-in-money": ("owner", "/a/{account}/usage/?measure=cost&group_by=region"),
     "explorer-in-money-by-month": (
         "owner",
         "/a/{account}/usage/?measure=cost&period=last-12-months&granularity=month&group_by=region",
