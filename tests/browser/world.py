@@ -84,6 +84,7 @@ class World:
             "slug": self.source.slug,
             "note_uuid": self.note,
             "view_uuid": self.view,
+            "finding_uuid": self.note,  # Of no finding; its address only takes what a form sends.
         }
 
 
