@@ -81,7 +81,7 @@ def compare_then_and_now(account: Account, bill: Bill, *, known: KnownAt | None)
 
     Raises UsageFilterRefused for a moment that has not been, and where records of the period are archived.
     """
-    then = _moment(bill, known)
+    then = _moment(account, bill, known)
     now = Moment(position=max(last_position(), then.position))
     made = _made_of(account, bill)
     if made is None:
@@ -118,11 +118,11 @@ def compare_then_and_now(account: Account, bill: Bill, *, known: KnownAt | None)
     return found
 
 
-def _moment(bill: Bill, known: KnownAt | None) -> Moment:
+def _moment(account: Account, bill: Bill, known: KnownAt | None) -> Moment:
     """The moment asked for; a bill's own position may be above the account's last, and needs no looking up."""
     if known is None or known.asked_position == bill.usage_as_of:
         return Moment(position=bill.usage_as_of, at=bill.head.drafted_at)
-    settled = settle_moment(known)
+    settled = settle_moment(account, known)
     return Moment(position=settled.position, at=settled.at and settled.at.astimezone(UTC))
 
 

@@ -26,10 +26,14 @@ def settle_known(account: Account, question: UsageFilter) -> UsageFilter:
 
     Positions of the account alone are named and compared with, so that nothing is learnt of others.
     """
-    return question if question.known is None else replace(question, known=settle_moment(question.known))
+    return (
+        question
+        if question.known is None
+        else replace(question, known=settle_moment(account, question.known))
+    )
 
 
-def settle_moment(known: KnownAt) -> KnownAt:
+def settle_moment(account: Account, known: KnownAt) -> KnownAt:
     """The moment with the account's last position by then; raises UsageFilterRefused for one not reached yet.
 
     A bill is made at a position of the whole ledger, which may be another account's. Its own account has been told of
@@ -37,7 +41,7 @@ def settle_moment(known: KnownAt) -> KnownAt:
     """
     last = last_position()
     asked = known.asked_position
-    if asked is not None and asked > last and asked > _last_billed_position():
+    if asked is not None and asked > last and asked > _last_billed_position(account):
         message = f"Position {asked} has not been reached; the last one of this account is {last}."
         raise UsageFilterRefused([Fault("position_future", "position", message)])
     position, changed_at = _position(
@@ -52,9 +56,9 @@ def last_position() -> int:
     return _position(by=datetime.max.replace(tzinfo=UTC), highest=_POSITION_MAX)[0]
 
 
-def _last_billed_position() -> int:
+def _last_billed_position(account: Account) -> int:
     """The highest position that a bill of the account was made at; 0 where it has none."""
-    return Invoice.objects.aggregate(highest=Max("usage_as_of"))["highest"] or 0
+    return Invoice.objects.for_account(account).aggregate(highest=Max("usage_as_of"))["highest"] or 0
 
 
 def _position(*, by: datetime, highest: int) -> tuple[int, datetime | None]:

@@ -49,7 +49,7 @@ _WINDOW = timedelta(hours=1)
 def bill_line(request: Any, bill_uuid: UUID, position: int) -> HttpResponse:
     """Explain one line: sentence, steps and tiers, days, dimension values, terms, recheck."""
     now = timezone.now()
-    bill = bill_or_404(request, bill_uuid, now=timezone.now())
+    bill = bill_or_404(request, bill_uuid, now=now)
     found = prove_line_by_value(request.account, bill, position=position, now=now)
     if found is None:
         raise Http404

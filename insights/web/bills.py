@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import StreamScope, account_page
 from accounts.models import Account
 from insights.billing.bill import Bill, BillHead, BillLine, BillStatus, LineGroup
+from insights.billing.bill_line_queries import meter_names
 from insights.billing.bill_queries import (
     get_bill,
     list_issued_bills,
@@ -187,8 +188,8 @@ def period_of(period: Period, zone: tzinfo) -> str:
 
 
 def _unpriced(bill: Bill) -> list[dict[str, str]]:
-    """Usage that no price names, by the name that its meter has on other lines."""
-    names = {line.meter_key: line.meter_name for line in bill.lines}
+    """Usage that no price names, by the name of its meter."""
+    names = meter_names({one.meter_key for one in bill.unpriced}) if bill.unpriced else {}
     return [
         {
             "name": names.get(one.meter_key, one.meter_key),

@@ -249,15 +249,17 @@ class TestBill:
         assert str(second.number) in bill_page(client, cast, first)
 
     def test_usage_without_a_price_is_named_as_its_meter(self, cast: Cast, signed_in: Any) -> None:
-        invoice = make_invoice(cast.ours, state="parked")
-        without = {"meter_key": "bytes_out", "quantity": "202516", "unit": "B"}
+        meter = factories.make_meter("bytes_out", name="Data transfer out")
+        lines = [line for line in usual_lines() if line.meter_key != meter.key]
+        invoice = make_invoice(cast.ours, lines=lines, state="parked")
+        without = {"meter_key": meter.key, "quantity": "202516", "unit": "B"}
         with as_owner():
             Invoice.objects.filter(pk=invoice.pk).update(details={**invoice.details, "unpriced": [without]})
 
         text = bill_page(signed_in(cast.viewer), cast, invoice)
 
         shown = text.partition("Usage that no price of the plan is for")[2]
-        assert " 202,516 B " in shown[:120]
+        assert "Data transfer out 202,516 B " in shown[:120]
         assert "bytes_out" not in shown
 
     def test_shows_both_plans_of_a_change(self, cast: Cast, signed_in: Any) -> None:
